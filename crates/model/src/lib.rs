@@ -1,0 +1,30 @@
+//! The kernel's words and rules for a TCP handshake, as values and pure functions.
+//!
+//! This crate depends on nothing and touches nothing: no clock, no file, no socket. Where kernels
+//! differ, the difference is a field of [`Semantics`], never a version test in a rule.
+//!
+//! - [`KernelVersion`] reads `uname -r`; [`Semantics::of`] says which rules that kernel follows.
+//! - [`AcceptQueue`] and [`SynQueue`] hold the limits of the two queues of a listener.
+//! - [`retries`] is the timetable of SYN and SYN-ACK retransmissions.
+//! - [`PortRange`] is what `connect()` may choose a local port from.
+//! - [`Counter`] names the SNMP counters that a handshake moves.
+
+mod accept_queue;
+mod counter;
+mod kernel_version;
+mod ports;
+pub mod retries;
+mod semantics;
+mod syn_queue;
+mod tcp_state;
+
+pub use accept_queue::{AcceptQueue, BacklogCut, EffectiveBacklog, effective_backlog};
+pub use counter::{Counter, CounterTable};
+pub use kernel_version::{KernelVersion, ParseKernelVersionError, Vendor};
+pub use ports::{ParsePortRangeError, PortRange};
+pub use semantics::{
+    BacklogWidth, ListenDropsPerCookie, PortSearch, Semantics, SomaxconnCheck, SynOnFullAcceptQueue,
+    SynQueueFull, TimeWaitReuse,
+};
+pub use syn_queue::{SynQueue, last_quarter_threshold};
+pub use tcp_state::TcpState;
