@@ -1,1 +1,50 @@
-//! x
+//! What is known about a host, as plain values: no clock, no file, no socket.
+//!
+//! Collectors, recordings, pasted text and the simulator all produce these types, and the rules of
+//! `halfopen-diagnose` see nothing else. So a rule cannot tell where its evidence came from, and any
+//! live diagnosis can be replayed on another machine.
+//!
+//! - [`Snapshot`] is one look at a host: its [`Netns`]es with their [`Endpoint`]s, and the
+//!   [`Process`]es that were asked about.
+//! - [`Interval`] is two looks, what was sampled in between, and what changed.
+//! - [`Evidence`] is either; [`Want`] is what a rule asks for when it needs more.
+//! - [`Reading`] is a value, or the reason why there is none.
+//! - [`SocketFold`] folds sockets into these aggregates as they stream by.
+//! - [`Recording`] is evidence in a file.
+
+mod close_wait;
+mod counters;
+mod destination;
+mod endpoint;
+mod fold;
+mod heavy;
+mod ids;
+mod interval;
+mod labels;
+mod netns;
+mod process;
+mod reading;
+mod recording;
+mod snapshot;
+mod want;
+
+pub use close_wait::{CloseWaitGroup, CloseWaitSide, HeldCloseWait};
+pub use counters::Counters;
+pub use destination::{Connecting, DestinationPorts, PortStates};
+pub use endpoint::{
+    Endpoint, EndpointKey, Holder, HolderSearch, Holders, Listener, NeverAccepted, RequestSample,
+    SynRecv, Waiting,
+};
+pub use fold::{FoldLimits, Folded, SocketFold, SocketRow};
+pub use ids::{Cookie, Inode, NetnsId, Pid, Tid};
+pub use interval::{Between, Evidence, Interval, QueueTrack, Sighting, ThreadTrack};
+pub use labels::label_of_cgroup;
+pub use netns::{Conntrack, Netns, NetnsLabel, PortSpace, Sysctls, TcpUse};
+pub use process::{
+    Activity, Call, CallTarget, CgroupState, EpollRegistration, FdUse, Process, SchedStat, Thread,
+    Throttling, Via, WaitedSocket,
+};
+pub use reading::{Missing, Reading};
+pub use recording::{RECORDING_VERSION, Recording, RecordingError, RecordingHeader};
+pub use snapshot::{Gap, Host, Snapshot, Taken};
+pub use want::Want;

@@ -192,59 +192,246 @@ impl Counter {
     /// The counter of that name in that table.
     #[must_use]
     pub fn find(table: CounterTable, name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|c| c.table() == table && c.name() == name)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|c| c.table() == table && c.name() == name)
     }
 
     const fn words(self) -> (CounterTable, &'static str, &'static str) {
         match self {
-            Self::ActiveOpens => (CounterTable::Tcp, "ActiveOpens", "connect() calls that sent a SYN"),
-            Self::PassiveOpens => (CounterTable::Tcp, "PassiveOpens", "connections made for a listener: each entered an accept queue"),
-            Self::AttemptFails => (CounterTable::Tcp, "AttemptFails", "handshakes that ended before they were complete"),
-            Self::EstabResets => (CounterTable::Tcp, "EstabResets", "connections that were reset"),
-            Self::CurrEstab => (CounterTable::Tcp, "CurrEstab", "connections in ESTABLISHED or CLOSE_WAIT now (a gauge)"),
-            Self::InSegs => (CounterTable::Tcp, "InSegs", "segments that reached TCP; a firewall's drops are not among them"),
-            Self::OutSegs => (CounterTable::Tcp, "OutSegs", "segments sent, retransmissions left out"),
-            Self::RetransSegs => (CounterTable::Tcp, "RetransSegs", "segments sent again, SYN and SYN-ACK included"),
-            Self::InErrs => (CounterTable::Tcp, "InErrs", "segments refused; a repeated SYN-ACK to an established client counts here"),
+            Self::ActiveOpens => (
+                CounterTable::Tcp,
+                "ActiveOpens",
+                "connect() calls that sent a SYN",
+            ),
+            Self::PassiveOpens => (
+                CounterTable::Tcp,
+                "PassiveOpens",
+                "connections made for a listener: each entered an accept queue",
+            ),
+            Self::AttemptFails => (
+                CounterTable::Tcp,
+                "AttemptFails",
+                "handshakes that ended before they were complete",
+            ),
+            Self::EstabResets => (
+                CounterTable::Tcp,
+                "EstabResets",
+                "connections that were reset",
+            ),
+            Self::CurrEstab => (
+                CounterTable::Tcp,
+                "CurrEstab",
+                "connections in ESTABLISHED or CLOSE_WAIT now (a gauge)",
+            ),
+            Self::InSegs => (
+                CounterTable::Tcp,
+                "InSegs",
+                "segments that reached TCP; a firewall's drops are not among them",
+            ),
+            Self::OutSegs => (
+                CounterTable::Tcp,
+                "OutSegs",
+                "segments sent, retransmissions left out",
+            ),
+            Self::RetransSegs => (
+                CounterTable::Tcp,
+                "RetransSegs",
+                "segments sent again, SYN and SYN-ACK included",
+            ),
+            Self::InErrs => (
+                CounterTable::Tcp,
+                "InErrs",
+                "segments refused; a repeated SYN-ACK to an established client counts here",
+            ),
             Self::OutRsts => (CounterTable::Tcp, "OutRsts", "resets sent"),
-            Self::SyncookiesSent => (CounterTable::TcpExt, "SyncookiesSent", "SYN-ACKs sent with a cookie, without keeping a request"),
-            Self::SyncookiesRecv => (CounterTable::TcpExt, "SyncookiesRecv", "ACKs that carried a valid cookie, whether or not a connection came of it"),
-            Self::SyncookiesFailed => (CounterTable::TcpExt, "SyncookiesFailed", "ACKs with an invalid cookie while cookies were in use"),
-            Self::EmbryonicRsts => (CounterTable::TcpExt, "EmbryonicRsts", "resets of requests: by the client, or by tcp_abort_on_overflow"),
-            Self::ListenOverflows => (CounterTable::TcpExt, "ListenOverflows", "segments dropped because an accept queue was full: SYNs and third ACKs"),
-            Self::ListenDrops => (CounterTable::TcpExt, "ListenDrops", "segments dropped on their way to a listener, for any reason"),
-            Self::TcpReqQFullDrop => (CounterTable::TcpExt, "TCPReqQFullDrop", "SYNs dropped because a SYN queue was full and cookies were off"),
-            Self::TcpReqQFullDoCookies => (CounterTable::TcpExt, "TCPReqQFullDoCookies", "SYNs that met a full SYN queue while cookies were on"),
-            Self::TcpDeferAcceptDrop => (CounterTable::TcpExt, "TCPDeferAcceptDrop", "third ACKs that TCP_DEFER_ACCEPT let pass without making a connection"),
-            Self::TcpSynRetrans => (CounterTable::TcpExt, "TCPSynRetrans", "SYNs and SYN-ACKs sent again"),
-            Self::TcpTimeouts => (CounterTable::TcpExt, "TCPTimeouts", "retransmission timers that fired, SYN-ACK timers included"),
-            Self::TcpAbortOnTimeout => (CounterTable::TcpExt, "TCPAbortOnTimeout", "connections given up after their last retransmission"),
-            Self::TcpAbortFailed => (CounterTable::TcpExt, "TCPAbortFailed", "resets that could not be sent for want of memory"),
-            Self::TcpAbortOnMemory => (CounterTable::TcpExt, "TCPAbortOnMemory", "connections given up for want of memory"),
-            Self::TcpBacklogDrop => (CounterTable::TcpExt, "TCPBacklogDrop", "segments dropped while the socket was locked by its process"),
-            Self::TcpRetransFail => (CounterTable::TcpExt, "TCPRetransFail", "retransmissions that the host itself refused to send"),
-            Self::TcpSynChallenge => (CounterTable::TcpExt, "TCPSYNChallenge", "challenge ACKs sent for a SYN or SYN-ACK on an established connection"),
-            Self::TcpChallengeAck => (CounterTable::TcpExt, "TCPChallengeACK", "challenge ACKs sent"),
-            Self::TcpAckSkippedSynRecv => (CounterTable::TcpExt, "TCPACKSkippedSynRecv", "repeated SYNs of a request left unanswered by the rate limit"),
-            Self::TcpAckSkippedChallenge => (CounterTable::TcpExt, "TCPACKSkippedChallenge", "challenge ACKs left out by the rate limit"),
-            Self::TcpFastOpenListenOverflow => (CounterTable::TcpExt, "TCPFastOpenListenOverflow", "Fast Open SYNs beyond the listener's Fast Open limit"),
-            Self::TcpMigrateReqSuccess => (CounterTable::TcpExt, "TCPMigrateReqSuccess", "queued connections moved to another socket of a SO_REUSEPORT group"),
-            Self::TcpMigrateReqFailure => (CounterTable::TcpExt, "TCPMigrateReqFailure", "queued connections that could not be moved to another socket"),
-            Self::TcpTimeWaitOverflow => (CounterTable::TcpExt, "TCPTimeWaitOverflow", "sockets that skipped TIME_WAIT because tcp_max_tw_buckets was reached"),
-            Self::TimeWaited => (CounterTable::TcpExt, "TW", "sockets that entered TIME_WAIT after a fast close"),
-            Self::TimeWaitRecycled => (CounterTable::TcpExt, "TWRecycled", "ports taken again out of TIME_WAIT"),
-            Self::PawsPassive => (CounterTable::TcpExt, "PAWSPassive", "SYNs refused by tcp_tw_recycle's timestamp test (to 4.11)"),
-            Self::PawsActive => (CounterTable::TcpExt, "PAWSActive", "SYN-ACKs refused by their timestamp"),
-            Self::TsEcrRejected => (CounterTable::TcpExt, "TSEcrRejected", "third ACKs refused because their echoed timestamp was never sent"),
-            Self::IpReversePathFilter => (CounterTable::TcpExt, "IPReversePathFilter", "packets dropped by rp_filter"),
-            Self::PfMemallocDrop => (CounterTable::TcpExt, "PFMemallocDrop", "packets dropped because memory was short"),
+            Self::SyncookiesSent => (
+                CounterTable::TcpExt,
+                "SyncookiesSent",
+                "SYN-ACKs sent with a cookie, without keeping a request",
+            ),
+            Self::SyncookiesRecv => (
+                CounterTable::TcpExt,
+                "SyncookiesRecv",
+                "ACKs that carried a valid cookie, whether or not a connection came of it",
+            ),
+            Self::SyncookiesFailed => (
+                CounterTable::TcpExt,
+                "SyncookiesFailed",
+                "ACKs with an invalid cookie while cookies were in use",
+            ),
+            Self::EmbryonicRsts => (
+                CounterTable::TcpExt,
+                "EmbryonicRsts",
+                "resets of requests: by the client, or by tcp_abort_on_overflow",
+            ),
+            Self::ListenOverflows => (
+                CounterTable::TcpExt,
+                "ListenOverflows",
+                "segments dropped because an accept queue was full: SYNs and third ACKs",
+            ),
+            Self::ListenDrops => (
+                CounterTable::TcpExt,
+                "ListenDrops",
+                "segments dropped on their way to a listener, for any reason",
+            ),
+            Self::TcpReqQFullDrop => (
+                CounterTable::TcpExt,
+                "TCPReqQFullDrop",
+                "SYNs dropped because a SYN queue was full and cookies were off",
+            ),
+            Self::TcpReqQFullDoCookies => (
+                CounterTable::TcpExt,
+                "TCPReqQFullDoCookies",
+                "SYNs that met a full SYN queue while cookies were on",
+            ),
+            Self::TcpDeferAcceptDrop => (
+                CounterTable::TcpExt,
+                "TCPDeferAcceptDrop",
+                "third ACKs that TCP_DEFER_ACCEPT let pass without making a connection",
+            ),
+            Self::TcpSynRetrans => (
+                CounterTable::TcpExt,
+                "TCPSynRetrans",
+                "SYNs and SYN-ACKs sent again",
+            ),
+            Self::TcpTimeouts => (
+                CounterTable::TcpExt,
+                "TCPTimeouts",
+                "retransmission timers that fired, SYN-ACK timers included",
+            ),
+            Self::TcpAbortOnTimeout => (
+                CounterTable::TcpExt,
+                "TCPAbortOnTimeout",
+                "connections given up after their last retransmission",
+            ),
+            Self::TcpAbortFailed => (
+                CounterTable::TcpExt,
+                "TCPAbortFailed",
+                "resets that could not be sent for want of memory",
+            ),
+            Self::TcpAbortOnMemory => (
+                CounterTable::TcpExt,
+                "TCPAbortOnMemory",
+                "connections given up for want of memory",
+            ),
+            Self::TcpBacklogDrop => (
+                CounterTable::TcpExt,
+                "TCPBacklogDrop",
+                "segments dropped while the socket was locked by its process",
+            ),
+            Self::TcpRetransFail => (
+                CounterTable::TcpExt,
+                "TCPRetransFail",
+                "retransmissions that the host itself refused to send",
+            ),
+            Self::TcpSynChallenge => (
+                CounterTable::TcpExt,
+                "TCPSYNChallenge",
+                "challenge ACKs sent for a SYN or SYN-ACK on an established connection",
+            ),
+            Self::TcpChallengeAck => (
+                CounterTable::TcpExt,
+                "TCPChallengeACK",
+                "challenge ACKs sent",
+            ),
+            Self::TcpAckSkippedSynRecv => (
+                CounterTable::TcpExt,
+                "TCPACKSkippedSynRecv",
+                "repeated SYNs of a request left unanswered by the rate limit",
+            ),
+            Self::TcpAckSkippedChallenge => (
+                CounterTable::TcpExt,
+                "TCPACKSkippedChallenge",
+                "challenge ACKs left out by the rate limit",
+            ),
+            Self::TcpFastOpenListenOverflow => (
+                CounterTable::TcpExt,
+                "TCPFastOpenListenOverflow",
+                "Fast Open SYNs beyond the listener's Fast Open limit",
+            ),
+            Self::TcpMigrateReqSuccess => (
+                CounterTable::TcpExt,
+                "TCPMigrateReqSuccess",
+                "queued connections moved to another socket of a SO_REUSEPORT group",
+            ),
+            Self::TcpMigrateReqFailure => (
+                CounterTable::TcpExt,
+                "TCPMigrateReqFailure",
+                "queued connections that could not be moved to another socket",
+            ),
+            Self::TcpTimeWaitOverflow => (
+                CounterTable::TcpExt,
+                "TCPTimeWaitOverflow",
+                "sockets that skipped TIME_WAIT because tcp_max_tw_buckets was reached",
+            ),
+            Self::TimeWaited => (
+                CounterTable::TcpExt,
+                "TW",
+                "sockets that entered TIME_WAIT after a fast close",
+            ),
+            Self::TimeWaitRecycled => (
+                CounterTable::TcpExt,
+                "TWRecycled",
+                "ports taken again out of TIME_WAIT",
+            ),
+            Self::PawsPassive => (
+                CounterTable::TcpExt,
+                "PAWSPassive",
+                "SYNs refused by tcp_tw_recycle's timestamp test (to 4.11)",
+            ),
+            Self::PawsActive => (
+                CounterTable::TcpExt,
+                "PAWSActive",
+                "SYN-ACKs refused by their timestamp",
+            ),
+            Self::TsEcrRejected => (
+                CounterTable::TcpExt,
+                "TSEcrRejected",
+                "third ACKs refused because their echoed timestamp was never sent",
+            ),
+            Self::IpReversePathFilter => (
+                CounterTable::TcpExt,
+                "IPReversePathFilter",
+                "packets dropped by rp_filter",
+            ),
+            Self::PfMemallocDrop => (
+                CounterTable::TcpExt,
+                "PFMemallocDrop",
+                "packets dropped because memory was short",
+            ),
             Self::IpInReceives => (CounterTable::Ip, "InReceives", "packets received"),
-            Self::IpInHdrErrors => (CounterTable::Ip, "InHdrErrors", "packets dropped for a bad IP header"),
-            Self::IpInAddrErrors => (CounterTable::Ip, "InAddrErrors", "packets dropped because their address is not ours"),
-            Self::IpInDiscards => (CounterTable::Ip, "InDiscards", "packets dropped on the way in for want of memory"),
-            Self::IpInDelivers => (CounterTable::Ip, "InDelivers", "packets handed to a protocol such as TCP"),
-            Self::IpOutDiscards => (CounterTable::Ip, "OutDiscards", "packets dropped on the way out, by a firewall of this host too"),
-            Self::IpOutNoRoutes => (CounterTable::Ip, "OutNoRoutes", "packets dropped because no route was found"),
+            Self::IpInHdrErrors => (
+                CounterTable::Ip,
+                "InHdrErrors",
+                "packets dropped for a bad IP header",
+            ),
+            Self::IpInAddrErrors => (
+                CounterTable::Ip,
+                "InAddrErrors",
+                "packets dropped because their address is not ours",
+            ),
+            Self::IpInDiscards => (
+                CounterTable::Ip,
+                "InDiscards",
+                "packets dropped on the way in for want of memory",
+            ),
+            Self::IpInDelivers => (
+                CounterTable::Ip,
+                "InDelivers",
+                "packets handed to a protocol such as TCP",
+            ),
+            Self::IpOutDiscards => (
+                CounterTable::Ip,
+                "OutDiscards",
+                "packets dropped on the way out, by a firewall of this host too",
+            ),
+            Self::IpOutNoRoutes => (
+                CounterTable::Ip,
+                "OutNoRoutes",
+                "packets dropped because no route was found",
+            ),
         }
     }
 }
@@ -274,7 +461,10 @@ mod tests {
     #[test]
     fn each_counter_is_found_by_its_table_and_name() {
         for &counter in Counter::ALL {
-            assert_eq!(Counter::find(counter.table(), counter.name()), Some(counter));
+            assert_eq!(
+                Counter::find(counter.table(), counter.name()),
+                Some(counter)
+            );
         }
         assert_eq!(Counter::find(CounterTable::Tcp, "ListenDrops"), None);
     }

@@ -23,8 +23,8 @@ pub use counter::{Counter, CounterTable};
 pub use kernel_version::{KernelVersion, ParseKernelVersionError, Vendor};
 pub use ports::{ParsePortRangeError, PortRange};
 pub use semantics::{
-    BacklogWidth, ListenDropsPerCookie, PortSearch, Semantics, SomaxconnCheck, SynOnFullAcceptQueue,
-    SynQueueFull, TimeWaitReuse,
+    BacklogWidth, ListenDropsPerCookie, PortSearch, Semantics, SomaxconnCheck,
+    SynOnFullAcceptQueue, SynQueueFull, TimeWaitReuse,
 };
 pub use syn_queue::{SynQueue, last_quarter_threshold};
 pub use tcp_state::TcpState;

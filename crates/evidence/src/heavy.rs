@@ -1,0 +1,90 @@
+//! Counts per key when there may be more keys than memory: the many keys with small counts are
+//! forgotten, the few with large counts stay, and the possible error is known.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// A value that grows as a key is seen again.
+pub(crate) trait Weight {
+    /// How often the key was seen.
+    fn weight(&self) -> u32;
+}
+
+/// At most `2 * capacity` keys; see the module's text.
+#[derive(Debug)]
+pub(crate) struct HeavyKeys<K, V> {
+    values: HashMap<K, V>,
+    capacity: usize,
+    undercount: u32,
+}
+
+impl<K: Eq + Hash + Clone, V: Weight + Default> HeavyKeys<K, V> {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            values: HashMap::new(),
+            capacity: capacity.max(1),
+            undercount: 0,
+        }
+    }
+
+    /// The value of a key, made if it is new.
+    pub(crate) fn entry(&mut self, key: K) -> &mut V {
+        if self.values.len() >= self.capacity * 2 && !self.values.contains_key(&key) {
+            self.prune();
+        }
+        self.values.entry(key).or_default()
+    }
+
+    /// By how much any weight may be too low.
+    pub(crate) const fn undercount(&self) -> u32 {
+        self.undercount
+    }
+
+    /// Every key that is left, in no order.
+    pub(crate) fn into_entries(self) -> impl Iterator<Item = (K, V)> {
+        self.values.into_iter()
+    }
+
+    /// Forgets the lighter half.
+    fn prune(&mut self) {
+        let mut weights: Vec<u32> = self.values.values().map(Weight::weight).collect();
+        let middle = weights.len() / 2;
+        let (_, &mut median, _) = weights.select_nth_unstable(middle);
+        self.values.retain(|_, value| value.weight() > median);
+        self.undercount = self.undercount.saturating_add(median);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Weight for u32 {
+        fn weight(&self) -> u32 {
+            *self
+        }
+    }
+
+    #[test]
+    fn a_heavy_key_survives_any_number_of_light_ones_within_the_stated_error() {
+        let mut heavy = HeavyKeys::<u64, u32>::new(100);
+        for round in 0..10_000_u64 {
+            *heavy.entry(u64::MAX) += 1;
+            *heavy.entry(round) += 1;
+            assert!(heavy.values.len() <= 200);
+        }
+        let undercount = heavy.undercount();
+        assert!(undercount > 0 && undercount < 200, "{undercount}");
+        let found: HashMap<u64, u32> = heavy.into_entries().collect();
+        assert!(found[&u64::MAX] + undercount >= 10_000);
+    }
+
+    #[test]
+    fn counts_are_exact_while_all_keys_fit() {
+        let mut heavy = HeavyKeys::<u64, u32>::new(100);
+        for key in 0..200 {
+            *heavy.entry(key) += 1;
+        }
+        assert_eq!((heavy.undercount(), heavy.into_entries().count()), (0, 200));
+    }
+}

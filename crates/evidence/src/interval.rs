@@ -1,0 +1,250 @@
+//! Two looks at a host, what was sampled in between, and what changed.
+
+use halfopen_model::Counter;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Activity, Cookie, Endpoint, EndpointKey, Listener, Missing, Netns, NetnsId, Pid, Process,
+    Reading, SchedStat, Snapshot, Thread, Tid,
+};
+
+/// What a diagnosis is made from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// One look. Says what is, not what is going on.
+    Look(Snapshot),
+    /// Two looks.
+    Window(Box<Interval>),
+}
+
+/// Two looks at one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interval {
+    /// The earlier look.
+    pub first: Snapshot,
+    /// What was sampled in between.
+    pub between: Between,
+    /// The later look.
+    pub second: Snapshot,
+}
+
+/// Cheap samples between two looks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Between {
+    /// Accept queues of listeners that were not empty at every sample, by namespace and cookie.
+    pub queues: Vec<QueueTrack>,
+    /// Threads of suspect processes, by pid and tid.
+    pub threads: Vec<ThreadTrack>,
+}
+
+/// How one accept queue went up and down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueTrack {
+    /// Namespace of the listener.
+    pub netns: NetnsId,
+    /// The listener.
+    pub cookie: Cookie,
+    /// Samples taken, the two looks left out.
+    pub samples: u32,
+    /// Samples that found it full.
+    pub full: u32,
+    /// The shortest it was.
+    pub min: u32,
+    /// The longest it was.
+    pub max: u32,
+    /// How often it was shorter than at the sample before: connections were taken from it.
+    pub falls: u32,
+}
+
+/// Where one thread was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreadTrack {
+    /// Its process.
+    pub pid: Pid,
+    /// The thread.
+    pub tid: Tid,
+    /// What it did, most often seen first.
+    pub seen: Vec<Sighting>,
+}
+
+/// Something that a thread was seen doing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// What.
+    pub activity: Activity,
+    /// Listening sockets that it waited for meanwhile.
+    pub waits: Vec<crate::WaitedSocket>,
+    /// In how many samples.
+    pub times: u32,
+}
+
+impl Evidence {
+    /// The latest look.
+    #[must_use]
+    pub const fn latest(&self) -> &Snapshot {
+        match self {
+            Self::Look(look) => look,
+            Self::Window(interval) => &interval.second,
+        }
+    }
+
+    /// The latest look, to add to it.
+    #[must_use]
+    pub const fn latest_mut(&mut self) -> &mut Snapshot {
+        match self {
+            Self::Look(look) => look,
+            Self::Window(interval) => &mut interval.second,
+        }
+    }
+
+    /// The two looks, if there are two.
+    #[must_use]
+    pub const fn interval(&self) -> Option<&Interval> {
+        match self {
+            Self::Look(_) => None,
+            Self::Window(interval) => Some(interval),
+        }
+    }
+}
+
+impl Interval {
+    /// Milliseconds between the two looks.
+    #[must_use]
+    pub const fn elapsed_ms(&self) -> u64 {
+        self.second
+            .taken
+            .uptime_ms
+            .saturating_sub(self.first.taken.uptime_ms)
+    }
+
+    /// By how much a counter of a namespace rose.
+    pub fn rise(&self, netns: NetnsId, counter: Counter) -> Reading<u64> {
+        let (Some(before), Some(after)) = (self.first.netns(netns), self.second.netns(netns))
+        else {
+            return Missing::Vanished.into();
+        };
+        match before.counters.as_ref().zip(after.counters.as_ref()) {
+            Reading::Known((before, after)) => after.since(before, counter),
+            Reading::Missing(why) => why.into(),
+        }
+    }
+
+    /// The same listener at the first look; `None` if it came since.
+    #[must_use]
+    pub fn earlier_listener(&self, netns: NetnsId, cookie: Cookie) -> Option<&Listener> {
+        self.first
+            .netns(netns)?
+            .endpoints
+            .get()?
+            .iter()
+            .flat_map(|endpoint| &endpoint.listeners)
+            .find(|listener| listener.cookie == cookie)
+    }
+
+    /// The same endpoint at the first look.
+    #[must_use]
+    pub fn earlier_endpoint(&self, netns: NetnsId, key: EndpointKey) -> Option<&Endpoint> {
+        self.first
+            .netns(netns)?
+            .endpoints
+            .get()?
+            .iter()
+            .find(|endpoint| endpoint.key == key)
+    }
+
+    /// Segments dropped at one listener between the looks.
+    pub fn drops(&self, netns: NetnsId, listener: &Listener) -> Reading<u32> {
+        let Some(before) = self.earlier_listener(netns, listener.cookie) else {
+            return listener.drops.clone();
+        };
+        before
+            .drops
+            .clone()
+            .zip(listener.drops.clone())
+            .map(|(a, b)| b.wrapping_sub(a))
+    }
+
+    /// Connections that a namespace's processes accepted between the looks: those that were made
+    /// (PassiveOpens) less those by which the accept queues grew.
+    ///
+    /// Exact while no listener with waiting connections was closed.
+    pub fn accepted(&self, netns: NetnsId) -> Reading<u64> {
+        let depth = |netns: &Netns| -> Reading<u64> {
+            netns
+                .endpoints
+                .as_ref()
+                .map(|all| all.iter().map(Endpoint::depth).sum())
+        };
+        let (Some(before), Some(after)) = (self.first.netns(netns), self.second.netns(netns))
+        else {
+            return Missing::Vanished.into();
+        };
+        self.rise(netns, Counter::PassiveOpens)
+            .zip(depth(before).zip(depth(after)))
+            .map(|(made, (before, after))| (made + before).saturating_sub(after))
+    }
+
+    /// Of the connections that waited at this endpoint at the first look, how many no longer wait,
+    /// and how many were looked at. A queue is first in, first out: if none left, none was accepted.
+    pub fn left_the_queue(&self, netns: NetnsId, endpoint: &Endpoint) -> Option<(u32, u32)> {
+        let before = &self.earlier_endpoint(netns, endpoint.key)?.never_accepted;
+        let after = &endpoint.never_accepted;
+        if after.omitted > 0 {
+            return None;
+        }
+        let still = |cookie| {
+            after
+                .waiting
+                .binary_search_by_key(&cookie, |w| w.cookie)
+                .is_ok()
+        };
+        let left = before
+            .waiting
+            .iter()
+            .filter(|waiting| !still(waiting.cookie))
+            .count();
+        let looked_at = before.waiting.len();
+        Some((u32::try_from(left).ok()?, u32::try_from(looked_at).ok()?))
+    }
+
+    /// How an accept queue went between the looks; `None` if it was empty at every sample.
+    #[must_use]
+    pub fn queue_track(&self, netns: NetnsId, cookie: Cookie) -> Option<&QueueTrack> {
+        self.between
+            .queues
+            .iter()
+            .find(|track| track.netns == netns && track.cookie == cookie)
+    }
+
+    /// Where a thread was seen between the looks.
+    #[must_use]
+    pub fn thread_track(&self, pid: Pid, tid: Tid) -> Option<&ThreadTrack> {
+        self.between
+            .threads
+            .iter()
+            .find(|track| track.pid == pid && track.tid == tid)
+    }
+
+    /// Whether a thread ran between the looks: its CPU time or its time slices changed.
+    pub fn ran(&self, process: &Process, thread: &Thread) -> Reading<bool> {
+        let Some(before) = self.first.processes.get(&process.pid) else {
+            return Reading::not_collected();
+        };
+        if before.start_ticks != process.start_ticks {
+            return Missing::Vanished.into();
+        }
+        let earlier = match before.threads.as_ref() {
+            Reading::Known(threads) => threads.iter().find(|t| t.tid == thread.tid),
+            Reading::Missing(why) => return why.into(),
+        };
+        let Some(earlier) = earlier else {
+            return Reading::Known(true);
+        };
+        let on_cpu = |stat: &SchedStat| (stat.cpu_ns, stat.slices);
+        earlier
+            .sched
+            .as_ref()
+            .zip(thread.sched.as_ref())
+            .map(|(before, after)| on_cpu(before) != on_cpu(after))
+    }
+}

@@ -1,0 +1,235 @@
+//! A process that a verdict asked about: may it run, has it descriptors left, what does each of its
+//! threads wait for.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Inode, Pid, Reading, Tid};
+
+/// One process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// Its pid.
+    pub pid: Pid,
+    /// Its name (`comm` of the thread group leader).
+    pub comm: String,
+    /// When it was started, in clock ticks since boot.
+    pub start_ticks: u64,
+    /// State letter of the thread group leader (proc(5)): R, S, D, T stopped, t traced, Z exited.
+    pub state: char,
+    /// Its effective user.
+    pub uid: Reading<u32>,
+    /// The process that traces it.
+    pub tracer: Reading<Option<Pid>>,
+    /// Descriptors open and allowed.
+    pub fds: Reading<FdUse>,
+    /// Its control group.
+    pub cgroup: Reading<CgroupState>,
+    /// Listening sockets in its epoll sets.
+    pub epoll: Reading<Vec<EpollRegistration>>,
+    /// Its threads, by tid.
+    pub threads: Reading<Vec<Thread>>,
+    /// Threads left out of `threads`.
+    pub threads_omitted: u32,
+}
+
+/// Descriptors of a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FdUse {
+    /// Open now.
+    pub open: u64,
+    /// Soft limit (RLIMIT_NOFILE). `accept()` gives EMFILE once the lowest free number reaches it.
+    pub limit: u64,
+    /// Files open in the whole system (`/proc/sys/fs/file-nr`).
+    pub system_open: Reading<u64>,
+    /// Files allowed in the whole system; `accept()` gives ENFILE beyond it.
+    pub system_limit: Reading<u64>,
+}
+
+/// A control group, as far as it can keep a process from running.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CgroupState {
+    /// Its path.
+    pub path: String,
+    /// Whether it, or a group above it, is frozen.
+    pub frozen: Reading<bool>,
+    /// How often it was kept from running by its CPU quota.
+    pub throttling: Reading<Throttling>,
+}
+
+/// CPU quota figures since the group was made (`cpu.stat`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Throttling {
+    /// Enforcement periods.
+    pub periods: u64,
+    /// Periods in which the quota ran out.
+    pub throttled_periods: u64,
+    /// Time spent throttled, in microseconds.
+    pub throttled_us: u64,
+}
+
+/// A listening socket in an epoll set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpollRegistration {
+    /// Descriptor of the epoll set.
+    pub epfd: u32,
+    /// The listening socket.
+    pub inode: Inode,
+    /// Event mask as registered (epoll_ctl(2)). Without EPOLLIN (1) nobody is told of a connection:
+    /// EPOLLONESHOT that was not armed again, or a deliberate pause.
+    pub events: u32,
+}
+
+/// One thread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thread {
+    /// Its tid.
+    pub tid: Tid,
+    /// Its name.
+    pub name: String,
+    /// State letter (proc(5)).
+    pub state: char,
+    /// The kernel function that it sleeps in; `0` or empty while it runs.
+    pub wchan: Reading<String>,
+    /// What it does.
+    pub activity: Reading<Activity>,
+    /// Listening sockets that this thread would be woken for: it sits in a call that waits for them.
+    pub waits: Reading<Vec<WaitedSocket>>,
+    /// CPU time and time slices so far. Two equal values prove that it did not run in between.
+    pub sched: Reading<SchedStat>,
+}
+
+/// What a thread does at the moment of the look.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Activity {
+    /// It is on a CPU, or waits for one.
+    Running,
+    /// It sits in a system call.
+    Blocked(Call),
+}
+
+/// A system call that a thread sits in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Call {
+    /// Its name, or `syscall 999`.
+    pub name: String,
+    /// What it waits for.
+    pub target: CallTarget,
+}
+
+/// What a system call waits for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallTarget {
+    /// Nothing that can be named.
+    Unknown,
+    /// A lock that is held: a pthread mutex or rwlock whose owner is readable.
+    Lock {
+        /// Address of the futex word.
+        address: u64,
+        /// The thread that owns it.
+        owner: Tid,
+    },
+    /// A futex without an owner to be read: a condition variable, a semaphore, a Rust, Go or Java
+    /// lock.
+    Futex {
+        /// Address of the futex word.
+        address: u64,
+    },
+    /// The end of another thread of the process (pthread_join).
+    ThreadExit {
+        /// That thread.
+        tid: Tid,
+    },
+    /// One descriptor.
+    Descriptor {
+        /// Its number.
+        fd: u32,
+        /// What it is: `socket 10.0.0.5:41022 -> 10.0.0.7:3306`, `pipe`, `/var/log/x`.
+        what: String,
+    },
+    /// Some of several descriptors: poll, select, an epoll set, an io_uring.
+    Descriptors {
+        /// How many, where that was read.
+        count: u32,
+    },
+    /// A child process.
+    Child,
+    /// The clock.
+    Time,
+}
+
+/// A listening socket that a thread waits for, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WaitedSocket {
+    /// The listening socket.
+    pub inode: Inode,
+    /// By which call.
+    pub via: Via,
+}
+
+/// How a thread waits for a listening socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// accept or accept4.
+    Accept,
+    /// poll or ppoll.
+    Poll,
+    /// select or pselect6.
+    Select,
+    /// An epoll set, level triggered: the thread is woken as long as a connection waits.
+    EpollLevel,
+    /// An epoll set, edge triggered: the thread is woken once for connections that come; one that
+    /// waits already wakes nobody.
+    EpollEdge,
+    /// An accept or poll request of an io_uring.
+    IoUring,
+}
+
+/// `/proc/TID/schedstat`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SchedStat {
+    /// Nanoseconds on a CPU.
+    pub cpu_ns: u64,
+    /// Nanoseconds runnable and waiting for a CPU.
+    pub wait_ns: u64,
+    /// Time slices.
+    pub slices: u64,
+}
+
+impl Process {
+    /// Whether it is stopped by a signal (SIGSTOP, SIGTSTP, …).
+    #[must_use]
+    pub const fn is_stopped(&self) -> bool {
+        self.state == 'T'
+    }
+
+    /// Threads that wait for this listening socket.
+    pub fn waiters(&self, inode: Inode) -> impl Iterator<Item = (&Thread, Via)> {
+        self.threads
+            .get()
+            .into_iter()
+            .flatten()
+            .filter_map(move |thread| {
+                let waits = thread.waits.get()?;
+                Some((thread, waits.iter().find(|wait| wait.inode == inode)?.via))
+            })
+    }
+}
+
+impl FdUse {
+    /// Whether the next descriptor is refused.
+    #[must_use]
+    pub const fn is_exhausted(&self) -> bool {
+        self.open >= self.limit
+    }
+}
+
+impl EpollRegistration {
+    /// Whether the set tells anybody of a connection.
+    #[must_use]
+    pub const fn is_armed(&self) -> bool {
+        self.events & 1 != 0
+    }
+}
