@@ -14,11 +14,7 @@ pub struct Counters(BTreeMap<Counter, u64>);
 impl Counters {
     /// The value of a counter; missing if this kernel does not have it.
     pub fn reading(&self, counter: Counter) -> Reading<u64> {
-        self.0
-            .get(&counter)
-            .map_or(Missing::NotOnThisKernel.into(), |&value| {
-                Reading::Known(value)
-            })
+        self.0.get(&counter).map_or(Missing::NotOnThisKernel.into(), |&value| Reading::Known(value))
     }
 
     /// Sets a counter.
@@ -33,9 +29,7 @@ impl Counters {
             Reading::Known(pair) => pair,
             Reading::Missing(why) => return why.into(),
         };
-        after
-            .checked_sub(before)
-            .map_or(Missing::Vanished.into(), Reading::Known)
+        after.checked_sub(before).map_or(Missing::Vanished.into(), Reading::Known)
     }
 
     /// Every counter that was read.
@@ -66,9 +60,7 @@ impl<'de> Deserialize<'de> for Counters {
         named
             .into_iter()
             .filter_map(|(name, value)| match name.split_once('.') {
-                None => Some(Err(de::Error::custom(format_args!(
-                    "{name:?} is not TABLE.COUNTER"
-                )))),
+                None => Some(Err(de::Error::custom(format_args!("{name:?} is not TABLE.COUNTER")))),
                 Some((table, counter)) => {
                     let table = [CounterTable::Tcp, CounterTable::TcpExt, CounterTable::Ip]
                         .into_iter()
@@ -88,18 +80,9 @@ mod tests {
     fn a_rise_needs_both_looks_and_a_fall_is_no_rise() {
         let before = Counters::from_iter([(Counter::ListenDrops, 5), (Counter::TcpTimeouts, 9)]);
         let after = Counters::from_iter([(Counter::ListenDrops, 7), (Counter::TcpTimeouts, 1)]);
-        assert_eq!(
-            after.since(&before, Counter::ListenDrops),
-            Reading::Known(2)
-        );
-        assert_eq!(
-            after.since(&before, Counter::TcpTimeouts),
-            Missing::Vanished.into()
-        );
-        assert_eq!(
-            after.since(&before, Counter::ListenOverflows),
-            Missing::NotOnThisKernel.into()
-        );
+        assert_eq!(after.since(&before, Counter::ListenDrops), Reading::Known(2));
+        assert_eq!(after.since(&before, Counter::TcpTimeouts), Missing::Vanished.into());
+        assert_eq!(after.since(&before, Counter::ListenOverflows), Missing::NotOnThisKernel.into());
     }
 
     #[test]
@@ -107,10 +90,7 @@ mod tests {
         let counters = Counters::from_iter([(Counter::ListenDrops, 5), (Counter::IpInReceives, 1)]);
         let text = serde_json::to_string(&counters).expect("counters to JSON");
         assert_eq!(text, r#"{"TcpExt.ListenDrops":5,"Ip.InReceives":1}"#);
-        assert_eq!(
-            serde_json::from_str::<Counters>(&text).expect("and back"),
-            counters
-        );
+        assert_eq!(serde_json::from_str::<Counters>(&text).expect("and back"), counters);
         let later: Counters =
             serde_json::from_str(r#"{"TcpExt.Unheard":1}"#).expect("unknown names");
         assert_eq!(later, Counters::default());

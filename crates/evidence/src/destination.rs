@@ -76,11 +76,7 @@ impl Connecting {
     /// The most retransmissions seen (11 stands for more too).
     #[must_use]
     pub fn most_retransmits(&self) -> u8 {
-        let last = self
-            .by_retransmits
-            .iter()
-            .rposition(|&count| count > 0)
-            .unwrap_or(0);
+        let last = self.by_retransmits.iter().rposition(|&count| count > 0).unwrap_or(0);
         u8::try_from(last).unwrap_or(u8::MAX)
     }
 }
@@ -96,10 +92,7 @@ pub(crate) mod range {
         range: &Reading<PortRange>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        range
-            .as_ref()
-            .map(|range| (range.low, range.high))
-            .serialize(serializer)
+        range.as_ref().map(|range| (range.low, range.high)).serialize(serializer)
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
@@ -110,9 +103,9 @@ pub(crate) mod range {
             Reading::Known((low, high)) if low <= high => {
                 Ok(Reading::Known(PortRange { low, high }))
             }
-            Reading::Known((low, high)) => Err(de::Error::custom(format_args!(
-                "{low}-{high} is no port range"
-            ))),
+            Reading::Known((low, high)) => {
+                Err(de::Error::custom(format_args!("{low}-{high} is no port range")))
+            }
         }
     }
 }

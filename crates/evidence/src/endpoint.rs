@@ -156,10 +156,7 @@ impl Listener {
     /// Its accept queue.
     #[must_use]
     pub const fn accept_queue(&self) -> AcceptQueue {
-        AcceptQueue {
-            depth: self.depth,
-            limit: self.limit,
-        }
+        AcceptQueue { depth: self.depth, limit: self.limit }
     }
 }
 
@@ -167,10 +164,7 @@ impl Endpoint {
     /// Connections in the accept queues of all its sockets.
     #[must_use]
     pub fn depth(&self) -> u64 {
-        self.listeners
-            .iter()
-            .map(|listener| u64::from(listener.depth))
-            .sum()
+        self.listeners.iter().map(|listener| u64::from(listener.depth)).sum()
     }
 
     /// Slots of the accept queues that are held by connections which are no longer there: reset by
@@ -238,10 +232,7 @@ mod tcp_state {
         state: &Reading<TcpState>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        state
-            .as_ref()
-            .map(|&state| state as u8)
-            .serialize(serializer)
+        state.as_ref().map(|&state| state as u8).serialize(serializer)
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
@@ -261,11 +252,7 @@ mod tests {
     use super::*;
 
     fn key(local: &str, v6_only: bool) -> EndpointKey {
-        EndpointKey {
-            local: local.parse().expect("an address"),
-            device: 0,
-            v6_only,
-        }
+        EndpointKey { local: local.parse().expect("an address"), device: 0, v6_only }
     }
 
     fn covers(endpoint: EndpointKey, local: &str) -> bool {

@@ -146,10 +146,7 @@ impl SocketFold {
             close_wait: HeavyKeys::new(limits.groups),
             ports: HeavyKeys::new(limits.destinations),
         };
-        for row in listeners
-            .into_iter()
-            .filter(|row| row.state == TcpState::Listen)
-        {
+        for row in listeners.into_iter().filter(|row| row.state == TcpState::Listen) {
             fold.add_listener(&row);
         }
         fold
@@ -191,17 +188,11 @@ impl SocketFold {
     /// The aggregates.
     #[must_use]
     pub fn finish(self) -> Folded {
-        let mut endpoints: Vec<Endpoint> = self
-            .endpoints
-            .into_iter()
-            .map(|fold| fold.endpoint)
-            .collect();
+        let mut endpoints: Vec<Endpoint> =
+            self.endpoints.into_iter().map(|fold| fold.endpoint).collect();
         for endpoint in &mut endpoints {
             endpoint.listeners.sort_by_key(|listener| listener.cookie);
-            endpoint
-                .never_accepted
-                .waiting
-                .sort_by_key(|waiting| waiting.cookie);
+            endpoint.never_accepted.waiting.sort_by_key(|waiting| waiting.cookie);
             endpoint
                 .syn_recv
                 .sample
@@ -217,16 +208,10 @@ impl SocketFold {
     }
 
     fn add_listener(&mut self, row: &SocketRow) {
-        let key = EndpointKey {
-            local: row.local,
-            device: row.device,
-            v6_only: row.v6_only,
-        };
+        let key = EndpointKey { local: row.local, device: row.device, v6_only: row.v6_only };
         let indices = self.by_port.entry(key.local.port()).or_default();
-        let found = indices
-            .iter()
-            .copied()
-            .find(|&index| self.endpoints[index].endpoint.key == key);
+        let found =
+            indices.iter().copied().find(|&index| self.endpoints[index].endpoint.key == key);
         let index = found.unwrap_or_else(|| {
             indices.push(self.endpoints.len());
             self.endpoints.push(EndpointFold {
@@ -246,9 +231,7 @@ impl SocketFold {
             uid: row.uid,
             depth: row.rqueue,
             limit: row.wqueue,
-            drops: row
-                .drops
-                .map_or(Missing::NotOnThisKernel.into(), Reading::Known),
+            drops: row.drops.map_or(Missing::NotOnThisKernel.into(), Reading::Known),
             holders: Reading::not_collected(),
         });
     }
@@ -309,10 +292,9 @@ impl SocketFold {
     fn add_close_wait(&mut self, row: &SocketRow) {
         let side = match self.endpoint_of(row) {
             Some(index) => CloseWaitSide::AcceptedAt(self.endpoints[index].endpoint.key),
-            None if self.range.contains(row.local.port()) => CloseWaitSide::To {
-                source: row.local.ip(),
-                destination: row.peer,
-            },
+            None if self.range.contains(row.local.port()) => {
+                CloseWaitSide::To { source: row.local.ip(), destination: row.peer }
+            }
             None => CloseWaitSide::LocalPort(row.local.port()),
         };
         let sample_size = self.limits.sample;
@@ -406,13 +388,8 @@ fn finish_connecting(groups: HeavyKeys<(IpAddr, SocketAddr), ConnectingFold>) ->
             holder: Reading::not_collected(),
         })
         .collect();
-    connecting.sort_by_key(|group| {
-        (
-            std::cmp::Reverse(group.count),
-            group.destination,
-            group.source,
-        )
-    });
+    connecting
+        .sort_by_key(|group| (std::cmp::Reverse(group.count), group.destination, group.source));
     connecting
 }
 
@@ -451,18 +428,10 @@ fn finish_ports(
         })
         .collect();
     destinations.sort_by_key(|ports| {
-        (
-            std::cmp::Reverse(ports.states.total()),
-            ports.destination,
-            ports.source,
-        )
+        (std::cmp::Reverse(ports.states.total()), ports.destination, ports.source)
     });
     destinations.truncate(listed);
-    PortSpace {
-        destinations,
-        undercount,
-        listed_from,
-    }
+    PortSpace { destinations, undercount, listed_from }
 }
 
 fn count(len: usize) -> u32 {
@@ -473,10 +442,7 @@ fn count(len: usize) -> u32 {
 mod tests {
     use super::*;
 
-    const RANGE: PortRange = PortRange {
-        low: 32768,
-        high: 60999,
-    };
+    const RANGE: PortRange = PortRange { low: 32768, high: 60999 };
 
     fn row(state: TcpState, local: &str, peer: &str, inode: u64) -> SocketRow {
         SocketRow {
@@ -498,11 +464,7 @@ mod tests {
 
     fn listener(local: &str, depth: u32, limit: u32) -> SocketRow {
         let any = "0.0.0.0:0";
-        SocketRow {
-            rqueue: depth,
-            wqueue: limit,
-            ..row(TcpState::Listen, local, any, 7)
-        }
+        SocketRow { rqueue: depth, wqueue: limit, ..row(TcpState::Listen, local, any, 7) }
     }
 
     fn fold(listeners: &[SocketRow], rows: &[SocketRow]) -> Folded {
@@ -515,10 +477,7 @@ mod tests {
 
     #[test]
     fn two_sockets_on_one_address_are_one_reuseport_endpoint() {
-        let folded = fold(
-            &[listener("0.0.0.0:80", 3, 5), listener("0.0.0.0:80", 0, 5)],
-            &[],
-        );
+        let folded = fold(&[listener("0.0.0.0:80", 3, 5), listener("0.0.0.0:80", 0, 5)], &[]);
         assert_eq!(folded.endpoints.len(), 1);
         assert_eq!(folded.endpoints[0].listeners.len(), 2);
         assert_eq!(folded.endpoints[0].depth(), 3);
@@ -552,11 +511,7 @@ mod tests {
         };
         let folded = fold(
             &[listener("[::]:80", 0, 5)],
-            &[
-                request("10.0.0.9:1", 0),
-                request("10.0.0.9:2", 3),
-                request("10.0.0.8:1", 99),
-            ],
+            &[request("10.0.0.9:1", 0), request("10.0.0.9:2", 3), request("10.0.0.8:1", 99)],
         );
         let syn_recv = &folded.endpoints[0].syn_recv;
         assert_eq!((syn_recv.count, syn_recv.sources), (3, 2));
@@ -569,29 +524,17 @@ mod tests {
         let rows: Vec<SocketRow> = (0..2000)
             .map(|n| {
                 let local = format!("10.0.0.1:{}", 32768 + n);
-                let state = if n % 2 == 0 {
-                    TcpState::TimeWait
-                } else {
-                    TcpState::Established
-                };
+                let state = if n % 2 == 0 { TcpState::TimeWait } else { TcpState::Established };
                 row(state, &local, "10.0.0.2:443", u64::from(n % 2 == 1) * 9)
             })
-            .chain([row(
-                TcpState::Established,
-                "10.0.0.1:40000",
-                "10.0.0.7:5",
-                3,
-            )])
+            .chain([row(TcpState::Established, "10.0.0.1:40000", "10.0.0.7:5", 3)])
             .chain([row(TcpState::Established, "10.0.0.1:80", "10.0.0.7:5", 3)])
             .collect();
         let folded = fold(&[listener("0.0.0.0:80", 0, 5)], &rows);
         let [ports] = folded.ports.destinations.as_slice() else {
             panic!("one destination, not {:?}", folded.ports.destinations)
         };
-        assert_eq!(
-            (ports.states.established, ports.states.time_wait),
-            (1000, 1000)
-        );
+        assert_eq!((ports.states.established, ports.states.time_wait), (1000, 1000));
         assert_eq!(ports.first_parity, 1000);
         assert_eq!(ports.example, Some(Inode(9)));
     }
@@ -607,11 +550,8 @@ mod tests {
                 row(TcpState::CloseWait, "10.0.0.1:81", "10.0.0.9:9", 8),
             ],
         );
-        let sides: Vec<(CloseWaitSide, u32)> = folded
-            .close_wait
-            .iter()
-            .map(|group| (group.side, group.count))
-            .collect();
+        let sides: Vec<(CloseWaitSide, u32)> =
+            folded.close_wait.iter().map(|group| (group.side, group.count)).collect();
         assert_eq!(
             sides,
             [

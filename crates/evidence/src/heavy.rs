@@ -20,11 +20,7 @@ pub(crate) struct HeavyKeys<K, V> {
 
 impl<K: Eq + Hash + Clone, V: Weight + Default> HeavyKeys<K, V> {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self {
-            values: HashMap::new(),
-            capacity: capacity.max(1),
-            undercount: 0,
-        }
+        Self { values: HashMap::new(), capacity: capacity.max(1), undercount: 0 }
     }
 
     /// The value of a key, made if it is new.

@@ -111,10 +111,7 @@ impl Interval {
     /// Milliseconds between the two looks.
     #[must_use]
     pub const fn elapsed_ms(&self) -> u64 {
-        self.second
-            .taken
-            .uptime_ms
-            .saturating_sub(self.first.taken.uptime_ms)
+        self.second.taken.uptime_ms.saturating_sub(self.first.taken.uptime_ms)
     }
 
     /// By how much a counter of a namespace rose.
@@ -144,12 +141,7 @@ impl Interval {
     /// The same endpoint at the first look.
     #[must_use]
     pub fn earlier_endpoint(&self, netns: NetnsId, key: EndpointKey) -> Option<&Endpoint> {
-        self.first
-            .netns(netns)?
-            .endpoints
-            .get()?
-            .iter()
-            .find(|endpoint| endpoint.key == key)
+        self.first.netns(netns)?.endpoints.get()?.iter().find(|endpoint| endpoint.key == key)
     }
 
     /// Segments dropped at one listener between the looks.
@@ -157,11 +149,7 @@ impl Interval {
         let Some(before) = self.earlier_listener(netns, listener.cookie) else {
             return listener.drops.clone();
         };
-        before
-            .drops
-            .clone()
-            .zip(listener.drops.clone())
-            .map(|(a, b)| b.wrapping_sub(a))
+        before.drops.clone().zip(listener.drops.clone()).map(|(a, b)| b.wrapping_sub(a))
     }
 
     /// Connections that a namespace's processes accepted between the looks: those that were made
@@ -170,10 +158,7 @@ impl Interval {
     /// Exact while no listener with waiting connections was closed.
     pub fn accepted(&self, netns: NetnsId) -> Reading<u64> {
         let depth = |netns: &Netns| -> Reading<u64> {
-            netns
-                .endpoints
-                .as_ref()
-                .map(|all| all.iter().map(Endpoint::depth).sum())
+            netns.endpoints.as_ref().map(|all| all.iter().map(Endpoint::depth).sum())
         };
         let (Some(before), Some(after)) = (self.first.netns(netns), self.second.netns(netns))
         else {
@@ -192,17 +177,8 @@ impl Interval {
         if after.omitted > 0 {
             return None;
         }
-        let still = |cookie| {
-            after
-                .waiting
-                .binary_search_by_key(&cookie, |w| w.cookie)
-                .is_ok()
-        };
-        let left = before
-            .waiting
-            .iter()
-            .filter(|waiting| !still(waiting.cookie))
-            .count();
+        let still = |cookie| after.waiting.binary_search_by_key(&cookie, |w| w.cookie).is_ok();
+        let left = before.waiting.iter().filter(|waiting| !still(waiting.cookie)).count();
         let looked_at = before.waiting.len();
         Some((u32::try_from(left).ok()?, u32::try_from(looked_at).ok()?))
     }
@@ -210,19 +186,13 @@ impl Interval {
     /// How an accept queue went between the looks; `None` if it was empty at every sample.
     #[must_use]
     pub fn queue_track(&self, netns: NetnsId, cookie: Cookie) -> Option<&QueueTrack> {
-        self.between
-            .queues
-            .iter()
-            .find(|track| track.netns == netns && track.cookie == cookie)
+        self.between.queues.iter().find(|track| track.netns == netns && track.cookie == cookie)
     }
 
     /// Where a thread was seen between the looks.
     #[must_use]
     pub fn thread_track(&self, pid: Pid, tid: Tid) -> Option<&ThreadTrack> {
-        self.between
-            .threads
-            .iter()
-            .find(|track| track.pid == pid && track.tid == tid)
+        self.between.threads.iter().find(|track| track.pid == pid && track.tid == tid)
     }
 
     /// Whether a thread ran between the looks: its CPU time or its time slices changed.

@@ -15,9 +15,7 @@ pub fn label_of_cgroup(path: &str) -> Option<NetnsLabel> {
     if let Some(id) = parts().find_map(container_id) {
         return Some(NetnsLabel::Container(id));
     }
-    parts()
-        .find(|part| part.ends_with(".service"))
-        .map(|unit| NetnsLabel::Unit(unit.to_owned()))
+    parts().find(|part| part.ends_with(".service")).map(|unit| NetnsLabel::Unit(unit.to_owned()))
 }
 
 /// `pod0a1b…` (cgroupfs driver) or `kubepods-burstable-pod0a1b_….slice` (systemd driver).
@@ -57,10 +55,7 @@ mod tests {
         let pod = || NetnsLabel::Pod(UID.to_owned());
         check(&format!("/docker/{ID}"), container());
         check(&format!("/system.slice/docker-{ID}.scope"), container());
-        check(
-            &format!("/machine.slice/libpod-{ID}.scope/container"),
-            container(),
-        );
+        check(&format!("/machine.slice/libpod-{ID}.scope/container"), container());
         check(&format!("/kubepods/burstable/pod{UID}/{ID}"), pod());
         let escaped = UID.replace('-', "_");
         check(
@@ -69,10 +64,7 @@ mod tests {
             ),
             pod(),
         );
-        check(
-            "/system.slice/nginx.service",
-            NetnsLabel::Unit("nginx.service".to_owned()),
-        );
+        check("/system.slice/nginx.service", NetnsLabel::Unit("nginx.service".to_owned()));
         check("/", None);
         check("/user.slice/user-1000.slice/session-3.scope", None);
         check("/podman-is-not-a-pod", None);

@@ -207,14 +207,10 @@ impl Process {
 
     /// Threads that wait for this listening socket.
     pub fn waiters(&self, inode: Inode) -> impl Iterator<Item = (&Thread, Via)> {
-        self.threads
-            .get()
-            .into_iter()
-            .flatten()
-            .filter_map(move |thread| {
-                let waits = thread.waits.get()?;
-                Some((thread, waits.iter().find(|wait| wait.inode == inode)?.via))
-            })
+        self.threads.get().into_iter().flatten().filter_map(move |thread| {
+            let waits = thread.waits.get()?;
+            Some((thread, waits.iter().find(|wait| wait.inode == inode)?.via))
+        })
     }
 }
 

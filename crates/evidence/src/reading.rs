@@ -135,16 +135,12 @@ impl<T> From<Missing> for Reading<T> {
 impl Missing {
     /// An [`Missing::Unreadable`].
     pub fn unreadable(what: impl fmt::Display) -> Self {
-        Self::Unreadable {
-            what: what.to_string(),
-        }
+        Self::Unreadable { what: what.to_string() }
     }
 
     /// An [`Missing::NotPermitted`].
     pub fn needs(privilege: impl Into<String>) -> Self {
-        Self::NotPermitted {
-            needs: privilege.into(),
-        }
+        Self::NotPermitted { needs: privilege.into() }
     }
 }
 
@@ -168,17 +164,8 @@ mod tests {
     #[test]
     fn a_missing_reading_keeps_its_reason_through_map_and_zip() {
         let missing: Reading<u32> = Missing::NotOnThisKernel.into();
-        assert_eq!(
-            missing.clone().map(|n| n + 1).missing(),
-            Some(&Missing::NotOnThisKernel)
-        );
-        assert_eq!(
-            Reading::Known(1).zip(missing).missing(),
-            Some(&Missing::NotOnThisKernel)
-        );
-        assert_eq!(
-            Reading::Known(1).zip(Reading::Known(2)).known(),
-            Some((1, 2))
-        );
+        assert_eq!(missing.clone().map(|n| n + 1).missing(), Some(&Missing::NotOnThisKernel));
+        assert_eq!(Reading::Known(1).zip(missing).missing(), Some(&Missing::NotOnThisKernel));
+        assert_eq!(Reading::Known(1).zip(Reading::Known(2)).known(), Some((1, 2)));
     }
 }

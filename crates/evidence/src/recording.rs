@@ -133,10 +133,7 @@ impl Recording {
     /// If it is not a recording, is cut short, or was written by a newer version.
     pub fn read(reader: impl Read) -> Result<Self, RecordingError> {
         let unpacked = MultiGzDecoder::new(reader).take(FILE_MAX);
-        let mut lines = Lines {
-            reader: BufReader::new(unpacked),
-            number: 0,
-        };
+        let mut lines = Lines { reader: BufReader::new(unpacked), number: 0 };
         let header = lines.next()?.ok_or(RecordingError::Looks { looks: 0 })?;
         let header: RecordingHeader = lines.parse(&header)?;
         if header.halfopen_recording > RECORDING_VERSION {
@@ -157,11 +154,9 @@ impl Recording {
         }
         let mut looks = looks.into_iter();
         let evidence = match (looks.next(), looks.next()) {
-            (Some(first), Some(second)) => Evidence::Window(Box::new(Interval {
-                first,
-                between,
-                second,
-            })),
+            (Some(first), Some(second)) => {
+                Evidence::Window(Box::new(Interval { first, between, second }))
+            }
             (Some(look), None) => Evidence::Look(look),
             (None, _) => return Err(RecordingError::Looks { looks: 0 }),
         };
@@ -178,9 +173,7 @@ impl<R: BufRead> Lines<R> {
     fn next(&mut self) -> Result<Option<Vec<u8>>, RecordingError> {
         self.number += 1;
         let mut line = Vec::new();
-        let read = (&mut self.reader)
-            .take(LINE_MAX + 1)
-            .read_until(b'\n', &mut line)?;
+        let read = (&mut self.reader).take(LINE_MAX + 1).read_until(b'\n', &mut line)?;
         if read as u64 > LINE_MAX {
             return Err(RecordingError::TooLong { line: self.number });
         }
@@ -188,20 +181,14 @@ impl<R: BufRead> Lines<R> {
     }
 
     fn parse<'a, T: Deserialize<'a>>(&self, line: &'a [u8]) -> Result<T, RecordingError> {
-        serde_json::from_slice(line).map_err(|error| RecordingError::Line {
-            line: self.number,
-            error,
-        })
+        serde_json::from_slice(line)
+            .map_err(|error| RecordingError::Line { line: self.number, error })
     }
 
     /// `None` for a line of a kind that this version does not know.
     fn parse_known(&self, line: &[u8]) -> Result<Option<LineIn>, RecordingError> {
         let kind = line.split(|&byte| byte == b'"').nth(1).unwrap_or_default();
-        if matches!(kind, b"look" | b"between") {
-            self.parse(line).map(Some)
-        } else {
-            Ok(None)
-        }
+        if matches!(kind, b"look" | b"between") { self.parse(line).map(Some) } else { Ok(None) }
     }
 }
 
@@ -220,10 +207,7 @@ mod tests {
 
     fn look(unix_ms: u64) -> Snapshot {
         Snapshot {
-            taken: Taken {
-                unix_ms,
-                uptime_ms: unix_ms,
-            },
+            taken: Taken { unix_ms, uptime_ms: unix_ms },
             host: Host {
                 name: "h".to_owned(),
                 kernel_release: "6.18.44".to_owned(),
@@ -246,26 +230,17 @@ mod tests {
     const HEADER: &str = "{\"halfopen_recording\":1,\"written_by\":\"t\"}\n";
 
     fn error_of(lines: &str) -> String {
-        Recording::read(gzip(lines).as_slice())
-            .expect_err("a broken recording")
-            .to_string()
+        Recording::read(gzip(lines).as_slice()).expect_err("a broken recording").to_string()
     }
 
     #[test]
     fn what_was_written_is_read_back() {
-        let window = Interval {
-            first: look(1),
-            between: Between::default(),
-            second: look(2001),
-        };
+        let window = Interval { first: look(1), between: Between::default(), second: look(2001) };
         for evidence in [Evidence::Look(look(5)), Evidence::Window(Box::new(window))] {
             let recording = Recording::new(evidence, "test");
             let mut file = Vec::new();
             recording.write(&mut file).expect("into a vector");
-            assert_eq!(
-                Recording::read(file.as_slice()).expect("and back"),
-                recording
-            );
+            assert_eq!(Recording::read(file.as_slice()).expect("and back"), recording);
         }
     }
 
@@ -275,10 +250,7 @@ mod tests {
         let text = format!("{HEADER}{{\"stacks\":[1,2]}}\n{look}\n");
         assert!(matches!(
             Recording::read(gzip(&text).as_slice()),
-            Ok(Recording {
-                evidence: Evidence::Look(_),
-                ..
-            })
+            Ok(Recording { evidence: Evidence::Look(_), .. })
         ));
     }
 

@@ -68,25 +68,15 @@ impl Snapshot {
     /// Every listening socket with its endpoint and namespace.
     pub fn listeners(&self) -> impl Iterator<Item = (&Netns, &Endpoint, &Listener)> {
         self.netns.iter().flat_map(|netns| {
-            netns
-                .endpoints
-                .get()
-                .into_iter()
-                .flatten()
-                .flat_map(move |endpoint| {
-                    endpoint
-                        .listeners
-                        .iter()
-                        .map(move |listener| (netns, endpoint, listener))
-                })
+            netns.endpoints.get().into_iter().flatten().flat_map(move |endpoint| {
+                endpoint.listeners.iter().map(move |listener| (netns, endpoint, listener))
+            })
         })
     }
 
     /// The process with this pid, if a verdict asked about it.
     pub fn process(&self, pid: Pid) -> Reading<&Process> {
-        self.processes
-            .get(&pid)
-            .map_or(Reading::not_collected(), Reading::Known)
+        self.processes.get(&pid).map_or(Reading::not_collected(), Reading::Known)
     }
 }
 

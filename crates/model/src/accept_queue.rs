@@ -78,38 +78,15 @@ mod tests {
     fn check(kernel: &str, asked: i32, somaxconn: u32, limit: u32, cut: Option<BacklogCut>) {
         let version: KernelVersion = kernel.parse().expect("a release");
         let effective = effective_backlog(asked, somaxconn, &Semantics::of(version));
-        assert_eq!(
-            effective,
-            EffectiveBacklog { limit, cut },
-            "{kernel} {asked} {somaxconn}"
-        );
+        assert_eq!(effective, EffectiveBacklog { limit, cut }, "{kernel} {asked} {somaxconn}");
     }
 
     #[test]
     fn queue_holds_one_more_than_its_limit() {
-        assert!(
-            !AcceptQueue {
-                depth: 128,
-                limit: 128
-            }
-            .is_full()
-        );
-        assert!(
-            AcceptQueue {
-                depth: 129,
-                limit: 128
-            }
-            .is_full()
-        );
+        assert!(!AcceptQueue { depth: 128, limit: 128 }.is_full());
+        assert!(AcceptQueue { depth: 129, limit: 128 }.is_full());
         assert_eq!(AcceptQueue { depth: 0, limit: 0 }.room(), 1);
-        assert_eq!(
-            AcceptQueue {
-                depth: 0,
-                limit: u32::MAX
-            }
-            .room(),
-            1 << 32
-        );
+        assert_eq!(AcceptQueue { depth: 0, limit: u32::MAX }.room(), 1 << 32);
     }
 
     #[test]
@@ -122,13 +99,7 @@ mod tests {
     #[test]
     fn sixteen_bit_kernels_lose_the_high_half() {
         check("3.10.4", 262_144, 262_144, 0, Some(BacklogCut::SixteenBits));
-        check(
-            "3.0.101",
-            70_000,
-            70_000,
-            4464,
-            Some(BacklogCut::SixteenBits),
-        );
+        check("3.0.101", 70_000, 70_000, 4464, Some(BacklogCut::SixteenBits));
         check("4.1.0", 262_144, 262_144, 262_144, None);
     }
 }

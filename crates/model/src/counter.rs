@@ -192,19 +192,14 @@ impl Counter {
     /// The counter of that name in that table.
     #[must_use]
     pub fn find(table: CounterTable, name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|c| c.table() == table && c.name() == name)
+        Self::ALL.iter().copied().find(|c| c.table() == table && c.name() == name)
     }
 
     const fn words(self) -> (CounterTable, &'static str, &'static str) {
         match self {
-            Self::ActiveOpens => (
-                CounterTable::Tcp,
-                "ActiveOpens",
-                "connect() calls that sent a SYN",
-            ),
+            Self::ActiveOpens => {
+                (CounterTable::Tcp, "ActiveOpens", "connect() calls that sent a SYN")
+            }
             Self::PassiveOpens => (
                 CounterTable::Tcp,
                 "PassiveOpens",
@@ -215,11 +210,7 @@ impl Counter {
                 "AttemptFails",
                 "handshakes that ended before they were complete",
             ),
-            Self::EstabResets => (
-                CounterTable::Tcp,
-                "EstabResets",
-                "connections that were reset",
-            ),
+            Self::EstabResets => (CounterTable::Tcp, "EstabResets", "connections that were reset"),
             Self::CurrEstab => (
                 CounterTable::Tcp,
                 "CurrEstab",
@@ -230,16 +221,12 @@ impl Counter {
                 "InSegs",
                 "segments that reached TCP; a firewall's drops are not among them",
             ),
-            Self::OutSegs => (
-                CounterTable::Tcp,
-                "OutSegs",
-                "segments sent, retransmissions left out",
-            ),
-            Self::RetransSegs => (
-                CounterTable::Tcp,
-                "RetransSegs",
-                "segments sent again, SYN and SYN-ACK included",
-            ),
+            Self::OutSegs => {
+                (CounterTable::Tcp, "OutSegs", "segments sent, retransmissions left out")
+            }
+            Self::RetransSegs => {
+                (CounterTable::Tcp, "RetransSegs", "segments sent again, SYN and SYN-ACK included")
+            }
             Self::InErrs => (
                 CounterTable::Tcp,
                 "InErrs",
@@ -291,11 +278,9 @@ impl Counter {
                 "TCPDeferAcceptDrop",
                 "third ACKs that TCP_DEFER_ACCEPT let pass without making a connection",
             ),
-            Self::TcpSynRetrans => (
-                CounterTable::TcpExt,
-                "TCPSynRetrans",
-                "SYNs and SYN-ACKs sent again",
-            ),
+            Self::TcpSynRetrans => {
+                (CounterTable::TcpExt, "TCPSynRetrans", "SYNs and SYN-ACKs sent again")
+            }
             Self::TcpTimeouts => (
                 CounterTable::TcpExt,
                 "TCPTimeouts",
@@ -331,11 +316,9 @@ impl Counter {
                 "TCPSYNChallenge",
                 "challenge ACKs sent for a SYN or SYN-ACK on an established connection",
             ),
-            Self::TcpChallengeAck => (
-                CounterTable::TcpExt,
-                "TCPChallengeACK",
-                "challenge ACKs sent",
-            ),
+            Self::TcpChallengeAck => {
+                (CounterTable::TcpExt, "TCPChallengeACK", "challenge ACKs sent")
+            }
             Self::TcpAckSkippedSynRecv => (
                 CounterTable::TcpExt,
                 "TCPACKSkippedSynRecv",
@@ -366,72 +349,54 @@ impl Counter {
                 "TCPTimeWaitOverflow",
                 "sockets that skipped TIME_WAIT because tcp_max_tw_buckets was reached",
             ),
-            Self::TimeWaited => (
-                CounterTable::TcpExt,
-                "TW",
-                "sockets that entered TIME_WAIT after a fast close",
-            ),
-            Self::TimeWaitRecycled => (
-                CounterTable::TcpExt,
-                "TWRecycled",
-                "ports taken again out of TIME_WAIT",
-            ),
+            Self::TimeWaited => {
+                (CounterTable::TcpExt, "TW", "sockets that entered TIME_WAIT after a fast close")
+            }
+            Self::TimeWaitRecycled => {
+                (CounterTable::TcpExt, "TWRecycled", "ports taken again out of TIME_WAIT")
+            }
             Self::PawsPassive => (
                 CounterTable::TcpExt,
                 "PAWSPassive",
                 "SYNs refused by tcp_tw_recycle's timestamp test (to 4.11)",
             ),
-            Self::PawsActive => (
-                CounterTable::TcpExt,
-                "PAWSActive",
-                "SYN-ACKs refused by their timestamp",
-            ),
+            Self::PawsActive => {
+                (CounterTable::TcpExt, "PAWSActive", "SYN-ACKs refused by their timestamp")
+            }
             Self::TsEcrRejected => (
                 CounterTable::TcpExt,
                 "TSEcrRejected",
                 "third ACKs refused because their echoed timestamp was never sent",
             ),
-            Self::IpReversePathFilter => (
-                CounterTable::TcpExt,
-                "IPReversePathFilter",
-                "packets dropped by rp_filter",
-            ),
-            Self::PfMemallocDrop => (
-                CounterTable::TcpExt,
-                "PFMemallocDrop",
-                "packets dropped because memory was short",
-            ),
+            Self::IpReversePathFilter => {
+                (CounterTable::TcpExt, "IPReversePathFilter", "packets dropped by rp_filter")
+            }
+            Self::PfMemallocDrop => {
+                (CounterTable::TcpExt, "PFMemallocDrop", "packets dropped because memory was short")
+            }
             Self::IpInReceives => (CounterTable::Ip, "InReceives", "packets received"),
-            Self::IpInHdrErrors => (
-                CounterTable::Ip,
-                "InHdrErrors",
-                "packets dropped for a bad IP header",
-            ),
+            Self::IpInHdrErrors => {
+                (CounterTable::Ip, "InHdrErrors", "packets dropped for a bad IP header")
+            }
             Self::IpInAddrErrors => (
                 CounterTable::Ip,
                 "InAddrErrors",
                 "packets dropped because their address is not ours",
             ),
-            Self::IpInDiscards => (
-                CounterTable::Ip,
-                "InDiscards",
-                "packets dropped on the way in for want of memory",
-            ),
-            Self::IpInDelivers => (
-                CounterTable::Ip,
-                "InDelivers",
-                "packets handed to a protocol such as TCP",
-            ),
+            Self::IpInDiscards => {
+                (CounterTable::Ip, "InDiscards", "packets dropped on the way in for want of memory")
+            }
+            Self::IpInDelivers => {
+                (CounterTable::Ip, "InDelivers", "packets handed to a protocol such as TCP")
+            }
             Self::IpOutDiscards => (
                 CounterTable::Ip,
                 "OutDiscards",
                 "packets dropped on the way out, by a firewall of this host too",
             ),
-            Self::IpOutNoRoutes => (
-                CounterTable::Ip,
-                "OutNoRoutes",
-                "packets dropped because no route was found",
-            ),
+            Self::IpOutNoRoutes => {
+                (CounterTable::Ip, "OutNoRoutes", "packets dropped because no route was found")
+            }
         }
     }
 }
@@ -461,10 +426,7 @@ mod tests {
     #[test]
     fn each_counter_is_found_by_its_table_and_name() {
         for &counter in Counter::ALL {
-            assert_eq!(
-                Counter::find(counter.table(), counter.name()),
-                Some(counter)
-            );
+            assert_eq!(Counter::find(counter.table(), counter.name()), Some(counter));
         }
         assert_eq!(Counter::find(CounterTable::Tcp, "ListenDrops"), None);
     }

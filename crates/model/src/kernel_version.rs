@@ -36,12 +36,7 @@ impl KernelVersion {
     /// A kernel.org version, for tables and tests.
     #[must_use]
     pub const fn vanilla(major: u16, minor: u16) -> Self {
-        Self {
-            major,
-            minor,
-            patch: 0,
-            vendor: Vendor::Vanilla,
-        }
+        Self { major, minor, patch: 0, vendor: Vendor::Vanilla }
     }
 
     /// Whether this kernel is at least `major.minor`, whoever built it.
@@ -56,25 +51,14 @@ impl FromStr for KernelVersion {
 
     fn from_str(release: &str) -> Result<Self, Self::Err> {
         let error = || ParseKernelVersionError(release.chars().take(64).collect());
-        let numbers = release
-            .split(|c: char| !(c.is_ascii_digit() || c == '.'))
-            .next()
-            .unwrap_or_default();
+        let numbers =
+            release.split(|c: char| !(c.is_ascii_digit() || c == '.')).next().unwrap_or_default();
         let mut parts = numbers.split('.').filter(|part| !part.is_empty());
-        let mut next = || {
-            parts
-                .next()
-                .map(|part| part.parse::<u16>().map_err(|_| error()))
-        };
+        let mut next = || parts.next().map(|part| part.parse::<u16>().map_err(|_| error()));
         let major = next().ok_or_else(error)??;
         let minor = next().ok_or_else(error)??;
         let patch = next().transpose()?.unwrap_or(0);
-        Ok(Self {
-            major,
-            minor,
-            patch,
-            vendor: Vendor::of_release(release, (major, minor)),
-        })
+        Ok(Self { major, minor, patch, vendor: Vendor::of_release(release, (major, minor)) })
     }
 }
 
@@ -86,10 +70,7 @@ impl Vendor {
             .split(['.', '-', '_'])
             .find_map(|part| part.strip_prefix("el")?.get(..1)?.parse().ok())
             .filter(|major| {
-                matches!(
-                    (major, version),
-                    (6, (2, 6)) | (7, (3, 10)) | (8, (4, 18)) | (9, (5, 14))
-                )
+                matches!((major, version), (6, (2, 6)) | (7, (3, 10)) | (8, (4, 18)) | (9, (5, 14)))
             })
             .map_or(Self::Vanilla, Self::Rhel)
     }
@@ -107,11 +88,7 @@ impl fmt::Display for KernelVersion {
 
 impl fmt::Display for ParseKernelVersionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} is not a kernel release such as 6.1.0-32-amd64",
-            self.0
-        )
+        write!(f, "{:?} is not a kernel release such as 6.1.0-32-amd64", self.0)
     }
 }
 
@@ -123,16 +100,7 @@ mod tests {
 
     fn check(release: &str, expected: (u16, u16, u16, Vendor)) {
         let (major, minor, patch, vendor) = expected;
-        assert_eq!(
-            release.parse(),
-            Ok(KernelVersion {
-                major,
-                minor,
-                patch,
-                vendor
-            }),
-            "{release}"
-        );
+        assert_eq!(release.parse(), Ok(KernelVersion { major, minor, patch, vendor }), "{release}");
     }
 
     #[test]
@@ -140,10 +108,7 @@ mod tests {
         check("6.18.44-fc-v595", (6, 18, 44, Vendor::Vanilla));
         check("6.1.0-32-amd64", (6, 1, 0, Vendor::Vanilla));
         check("7.3.0-rc7", (7, 3, 0, Vendor::Vanilla));
-        check(
-            "5.15.167.4-microsoft-standard-WSL2",
-            (5, 15, 167, Vendor::Vanilla),
-        );
+        check("5.15.167.4-microsoft-standard-WSL2", (5, 15, 167, Vendor::Vanilla));
         check("2.6.32-642.6.2.el6.x86_64", (2, 6, 32, Vendor::Rhel(6)));
         check("3.10.0-1160.el7.x86_64", (3, 10, 0, Vendor::Rhel(7)));
         check("4.18.0-147.el8_1.x86_64", (4, 18, 0, Vendor::Rhel(8)));

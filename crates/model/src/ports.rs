@@ -83,29 +83,16 @@ mod tests {
     #[test]
     fn sysctl_text_is_read() {
         let range: PortRange = "32768\t60999\n".parse().expect("a range");
-        assert_eq!(
-            range,
-            PortRange {
-                low: 32768,
-                high: 60999
-            }
-        );
+        assert_eq!(range, PortRange { low: 32768, high: 60999 });
         assert_eq!(range.len(), 28232);
         for text in ["", "1", "2 1", "1 2 3", "-1 5", "1 70000"] {
-            assert_eq!(
-                text.parse::<PortRange>(),
-                Err(ParsePortRangeError),
-                "{text:?}"
-            );
+            assert_eq!(text.parse::<PortRange>(), Err(ParsePortRangeError), "{text:?}");
         }
     }
 
     #[test]
     fn reserved_ports_count_only_inside_the_range() {
-        let range = PortRange {
-            low: 100,
-            high: 199,
-        };
+        let range = PortRange { low: 100, high: 199 };
         assert_eq!(range.reserved(""), Ok(0));
         assert_eq!(range.reserved("50-109,150,199-300\n"), Ok(12));
         assert_eq!(range.reserved("1-65535"), Ok(100));

@@ -67,12 +67,7 @@ impl SynRetries {
 /// 1, 3, 7, 15, 31 s on kernels whose first time-out is 1 s (`reqsk_timer_handler`).
 #[must_use]
 pub fn syn_ack_sent_after_ms(initial_rto_ms: u32, n: u8) -> u64 {
-    SynRetries {
-        initial_rto_ms,
-        retries: n,
-        linear: 0,
-    }
-    .sent_after_ms(n)
+    SynRetries { initial_rto_ms, retries: n, linear: 0 }.sent_after_ms(n)
 }
 
 #[cfg(test)]
@@ -83,9 +78,7 @@ mod tests {
     fn timetable(kernel: &str) -> (Vec<u64>, u64) {
         let version: KernelVersion = kernel.parse().expect("a release");
         let syn = SynRetries::defaults(&Semantics::of(version));
-        let sent = (1..=syn.retries + syn.linear)
-            .map(|n| syn.sent_after_ms(n) / 1000)
-            .collect();
+        let sent = (1..=syn.retries + syn.linear).map(|n| syn.sent_after_ms(n) / 1000).collect();
         (sent, syn.gives_up_after_ms() / 1000)
     }
 
@@ -94,31 +87,19 @@ mod tests {
         assert_eq!(timetable("3.0.101"), (vec![3, 9, 21, 45, 93], 189));
         assert_eq!(timetable("3.6.11"), (vec![1, 3, 7, 15, 31], 63));
         assert_eq!(timetable("5.10.0"), (vec![1, 3, 7, 15, 31, 63], 127));
-        assert_eq!(
-            timetable("6.18.44"),
-            (vec![1, 2, 3, 4, 5, 7, 11, 19, 35, 67], 131)
-        );
+        assert_eq!(timetable("6.18.44"), (vec![1, 2, 3, 4, 5, 7, 11, 19, 35, 67], 131));
     }
 
     #[test]
     fn elapsed_time_ends_the_attempt_before_the_count_does() {
-        let syn = SynRetries {
-            initial_rto_ms: 1000,
-            retries: 2,
-            linear: 4,
-        };
+        let syn = SynRetries { initial_rto_ms: 1000, retries: 2, linear: 4 };
         assert_eq!(syn.gives_up_after_ms(), 7000);
     }
 
     #[test]
     fn syn_ack_distance_doubles_and_is_capped() {
-        let sent: Vec<u64> = (1..=5)
-            .map(|n| syn_ack_sent_after_ms(1000, n) / 1000)
-            .collect();
+        let sent: Vec<u64> = (1..=5).map(|n| syn_ack_sent_after_ms(1000, n) / 1000).collect();
         assert_eq!(sent, [1, 3, 7, 15, 31]);
-        assert_eq!(
-            syn_ack_sent_after_ms(1000, 9) - syn_ack_sent_after_ms(1000, 8),
-            120_000
-        );
+        assert_eq!(syn_ack_sent_after_ms(1000, 9) - syn_ack_sent_after_ms(1000, 8), 120_000);
     }
 }

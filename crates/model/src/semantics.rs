@@ -160,18 +160,10 @@ impl Semantics {
             },
             listener_counts_its_drops: v.at_least(4, 7),
             requests_in_ehash: v.at_least(4, 4),
-            initial_rto_ms: if v.at_least(3, 1) || rhel6 {
-                1000
-            } else {
-                3000
-            },
+            initial_rto_ms: if v.at_least(3, 1) || rhel6 { 1000 } else { 3000 },
             syn_linear_timeouts_default: if v.at_least(6, 5) { 4 } else { 0 },
             syn_retries_default: if v.at_least(3, 10) { 6 } else { 5 },
-            port_search: if v.at_least(4, 6) {
-                PortSearch::TwoPasses
-            } else {
-                PortSearch::OnePass
-            },
+            port_search: if v.at_least(4, 6) { PortSearch::TwoPasses } else { PortSearch::OnePass },
             time_wait_reuse_default: if v.at_least(4, 18) {
                 TimeWaitReuse::LoopbackOnly
             } else {
@@ -216,10 +208,7 @@ mod tests {
     fn red_hat_backports_differ_from_their_base_version() {
         assert_eq!(of("2.6.32-642.el6").initial_rto_ms, 1000);
         assert_eq!(of("2.6.32.2").initial_rto_ms, 3000);
-        assert_eq!(
-            of("3.10.0-1160.el7").somaxconn_check,
-            SomaxconnCheck::SixteenBits
-        );
+        assert_eq!(of("3.10.0-1160.el7").somaxconn_check, SomaxconnCheck::SixteenBits);
         assert_eq!(of("3.10.4").somaxconn_check, SomaxconnCheck::Unchecked);
     }
 }

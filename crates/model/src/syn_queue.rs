@@ -58,19 +58,10 @@ mod tests {
 
     #[test]
     fn old_kernels_round_up_to_a_power_of_two_and_never_go_below_sixteen() {
-        for (limit, expected) in [
-            (0, 16),
-            (8, 16),
-            (127, 128),
-            (128, 256),
-            (511, 512),
-            (1024, 2048),
-        ] {
-            assert_eq!(
-                capacity("3.10.0-1160.el7", limit, 4096),
-                expected,
-                "limit {limit}"
-            );
+        for (limit, expected) in
+            [(0, 16), (8, 16), (127, 128), (128, 256), (511, 512), (1024, 2048)]
+        {
+            assert_eq!(capacity("3.10.0-1160.el7", limit, 4096), expected, "limit {limit}");
         }
         assert_eq!(capacity("3.10.0-1160.el7", 1024, 100), 128);
     }

@@ -52,11 +52,7 @@ impl TcpState {
     /// The state with this kernel number.
     #[must_use]
     pub const fn from_number(number: u8) -> Option<Self> {
-        if number == 0 || number > 12 {
-            None
-        } else {
-            Some(Self::ALL[number as usize - 1])
-        }
+        if number == 0 || number > 12 { None } else { Some(Self::ALL[number as usize - 1]) }
     }
 
     /// The bit of this state in `idiag_states`.
