@@ -1,1 +1,34 @@
-//! x
+//! Turns evidence into findings, and findings into reports. Pure: values in, values out.
+//!
+//! [`diagnose`] runs every rule over an [`Evidence`] and returns a [`Diagnosis`]: what was found,
+//! what could not be determined and why, and what the rules want to know to say more. The edge
+//! fetches the wants and asks again until there are none that it has not answered.
+//!
+//! - [`Finding`] and [`Subject`] are what a rule says and about what.
+//! - `rules/` holds one file per finding id; its opening comment is the page that
+//!   [`FindingId::page`] returns and that the manual is made of.
+//! - `analysis/` holds judgements that several rules share, each made once in [`Context`].
+//! - [`Filter`] narrows a report to some listeners; [`Report`] is what is printed, as text, Markdown
+//!   or JSON.
+
+mod analysis;
+mod context;
+mod diagnosis;
+mod filter;
+mod finding;
+mod id;
+pub mod report;
+mod rules;
+mod subject;
+pub mod words;
+
+pub use context::{Context, ListenerView};
+pub use diagnosis::{Diagnosis, Undetermined, Verdicts, diagnose};
+pub use filter::{Filter, FilterError};
+pub use finding::{Confidence, Fact, Finding, Severity};
+pub use id::FindingId;
+pub use report::{Report, Status};
+pub use subject::{ProcessName, Subject, SubjectKind};
+
+#[doc(no_inline)]
+pub use halfopen_evidence::Evidence;

@@ -1,0 +1,3 @@
+//! Judgements that several rules share.
+
+pub(crate) mod accepting;

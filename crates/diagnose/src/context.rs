@@ -1,0 +1,155 @@
+//! The evidence as the rules look at it: each listener joined with what it was at the earlier look
+//! and what was sampled in between.
+
+use std::collections::BTreeMap;
+
+use halfopen_evidence::{
+    Cookie, Endpoint, Evidence, Interval, Listener, Netns, NetnsId, QueueTrack, Reading, Snapshot,
+    Want,
+};
+use halfopen_model::{Counter, Semantics};
+
+use crate::Subject;
+use crate::analysis::accepting::{self, Accepting};
+
+/// Evidence, and the judgements that several rules share.
+#[derive(Debug)]
+pub struct Context<'a> {
+    evidence: &'a Evidence,
+    semantics: Reading<Semantics>,
+    listeners: Vec<ListenerView<'a>>,
+    accepting: BTreeMap<(NetnsId, Cookie), Accepting>,
+    wants: Vec<Want>,
+}
+
+/// One listening socket and all that is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenerView<'a> {
+    /// Its namespace.
+    pub netns: &'a Netns,
+    /// Where it listens.
+    pub endpoint: &'a Endpoint,
+    /// The socket, at the latest look.
+    pub listener: &'a Listener,
+    /// The socket at the earlier look, if there were two and it was there.
+    pub earlier: Option<&'a Listener>,
+    /// Its queue between the looks; `None` if it was empty at every sample.
+    pub track: Option<&'a QueueTrack>,
+}
+
+impl<'a> Context<'a> {
+    /// Joins the evidence.
+    #[must_use]
+    pub fn new(evidence: &'a Evidence) -> Self {
+        let latest = evidence.latest();
+        let listeners: Vec<ListenerView<'a>> = latest
+            .listeners()
+            .map(|(netns, endpoint, listener)| ListenerView {
+                netns,
+                endpoint,
+                listener,
+                earlier: evidence
+                    .interval()
+                    .and_then(|interval| interval.earlier_listener(netns.id, listener.cookie)),
+                track: evidence
+                    .interval()
+                    .and_then(|interval| interval.queue_track(netns.id, listener.cookie)),
+            })
+            .collect();
+        let mut context = Self {
+            evidence,
+            semantics: latest.host.semantics(),
+            listeners,
+            accepting: BTreeMap::new(),
+            wants: Vec::new(),
+        };
+        for view in context.listeners.clone() {
+            let (judgement, wants) = accepting::judge(&context, &view);
+            context.accepting.insert((view.netns.id, view.listener.cookie), judgement);
+            context.wants.extend(wants);
+        }
+        context
+    }
+
+    /// All of it.
+    #[must_use]
+    pub const fn evidence(&self) -> &'a Evidence {
+        self.evidence
+    }
+
+    /// The latest look.
+    #[must_use]
+    pub const fn latest(&self) -> &'a Snapshot {
+        self.evidence.latest()
+    }
+
+    /// The two looks, if there are two.
+    #[must_use]
+    pub const fn interval(&self) -> Option<&'a Interval> {
+        self.evidence.interval()
+    }
+
+    /// The rules of the host's kernel.
+    #[must_use]
+    pub const fn semantics(&self) -> &Reading<Semantics> {
+        &self.semantics
+    }
+
+    /// Every listening socket.
+    #[must_use]
+    pub fn listeners(&self) -> &[ListenerView<'a>] {
+        &self.listeners
+    }
+
+    /// Every listening address with its namespace.
+    pub fn endpoints(&self) -> impl Iterator<Item = (&'a Netns, &'a Endpoint)> {
+        self.latest()
+            .netns
+            .iter()
+            .flat_map(|netns| netns.endpoints.get().into_iter().flatten().map(move |e| (netns, e)))
+    }
+
+    /// By how much a counter of a namespace rose over the window; missing for a single look.
+    pub fn rise(&self, netns: NetnsId, counter: Counter) -> Reading<u64> {
+        self.interval().map_or(Reading::not_collected(), |interval| interval.rise(netns, counter))
+    }
+
+    /// How this listener's connections are being accepted.
+    pub fn accepting(&self, view: &ListenerView<'_>) -> &Accepting {
+        self.accepting
+            .get(&(view.netns.id, view.listener.cookie))
+            .unwrap_or(&Accepting::Unremarkable)
+    }
+
+    pub(crate) fn wants(&self) -> impl Iterator<Item = Want> {
+        self.wants.iter().cloned()
+    }
+}
+
+impl ListenerView<'_> {
+    /// This listener as the subject of a finding.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        Subject::listener(self.netns, self.endpoint, self.listener)
+    }
+
+    /// Segments dropped at this socket over the window; missing for a single look.
+    pub fn drops(&self, context: &Context<'_>) -> Reading<u32> {
+        context
+            .interval()
+            .map_or(Reading::not_collected(), |i| i.drops(self.netns.id, self.listener))
+    }
+
+    /// The longest that the accept queue was at any look or sample.
+    #[must_use]
+    pub fn longest(&self) -> u32 {
+        let before = self.earlier.map_or(0, |earlier| earlier.depth);
+        self.listener.depth.max(before).max(self.track.map_or(0, |track| track.max))
+    }
+
+    /// Whether the accept queue was full at some look or sample.
+    #[must_use]
+    pub fn was_full(&self) -> bool {
+        self.longest() > self.listener.limit
+    }
+}

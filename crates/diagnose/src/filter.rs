@@ -1,0 +1,7 @@
+//! x
+/// x
+#[derive(Debug)]
+pub struct Filter;
+/// x
+#[derive(Debug)]
+pub struct FilterError;

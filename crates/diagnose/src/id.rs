@@ -1,0 +1,169 @@
+//! The ids of the findings. They are stable: alerts, dashboards and lab scenarios name them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::rules;
+
+macro_rules! finding_ids {
+    ($($name:ident = $id:literal in $module:ident: $summary:literal,)*) => {
+        /// What a finding is called.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum FindingId {
+            $(#[doc = $summary] $name,)*
+        }
+
+        impl FindingId {
+            /// Every id, the causes before their consequences.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The id as it is written.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $id,)*
+                }
+            }
+
+            /// What it means, in a line.
+            #[must_use]
+            pub const fn summary(self) -> &'static str {
+                match self {
+                    $(Self::$name => $summary,)*
+                }
+            }
+
+            /// The source of its rule, which opens with its page.
+            const fn source(self) -> &'static str {
+                match self {
+                    $(Self::$name => include_str!(concat!("rules/", stringify!($module), ".rs")),)*
+                }
+            }
+
+            /// Its rule.
+            pub(crate) const fn rule(self) -> rules::Rule {
+                match self {
+                    $(Self::$name => rules::$module::rule,)*
+                }
+            }
+        }
+    };
+}
+
+finding_ids! {
+    AcceptProcessStopped = "accept-process-stopped" in accept_process_stopped:
+        "The process that should accept connections is stopped, traced or frozen.",
+    AcceptOutOfFds = "accept-out-of-fds" in accept_out_of_fds:
+        "The process has no descriptors left, so accept() fails.",
+    AcceptThreadMissing = "accept-thread-missing" in accept_thread_missing:
+        "No thread waits for connections on the listener by any means.",
+    AcceptBlocked = "accept-blocked" in accept_blocked:
+        "The thread that serves the listener sits in another system call.",
+    AcceptStalled = "accept-stalled" in accept_stalled:
+        "Connections wait and none is accepted; why is not established.",
+    AcceptTooSlow = "accept-too-slow" in accept_too_slow:
+        "Connections are accepted, but the accept queue overflows all the same.",
+    BacklogTruncated = "backlog-truncated" in backlog_truncated:
+        "The kernel kept only 16 bits of the backlog.",
+    BacklogClamped = "backlog-clamped" in backlog_clamped:
+        "The accept queue overflows and its limit is net.core.somaxconn.",
+    SomaxconnNotApplied = "somaxconn-not-applied" in somaxconn_not_applied:
+        "net.core.somaxconn was raised after listen(), so the listener keeps the old limit.",
+    ReuseportSkew = "reuseport-skew" in reuseport_skew:
+        "One socket of a SO_REUSEPORT group is full while its siblings are idle.",
+    NeverAccepted = "never-accepted" in never_accepted:
+        "Connections are complete and no process has taken them.",
+    CloseWaitLeak = "close-wait-leak" in close_wait_leak:
+        "A process keeps connections open that their peers have closed.",
+    OverflowReset = "overflow-reset" in overflow_reset:
+        "tcp_abort_on_overflow turns accept-queue overflow into resets.",
+    ThirdAckDropped = "third-ack-dropped" in third_ack_dropped:
+        "Clients believe that they are connected; the server drops their ACK because the accept queue is full.",
+    ThirdAckLost = "third-ack-lost" in third_ack_lost:
+        "SYN-ACKs or the ACKs that answer them are lost on the way.",
+    SynQueueFull = "syn-queue-full" in syn_queue_full:
+        "The SYN queue is full and SYN cookies are off, so SYNs are dropped.",
+    SynCookiesInUse = "syn-cookies-in-use" in syn_cookies_in_use:
+        "The SYN queue is full; the kernel answers with SYN cookies.",
+    SynReserve = "syn-reserve" in syn_reserve:
+        "SYNs are dropped because the last quarter of tcp_max_syn_backlog is kept for known peers.",
+    ListenDropsOther = "listen-drops-other" in listen_drops_other:
+        "Segments for a listener are dropped although neither queue is full.",
+    PortsExhausted = "ports-exhausted" in ports_exhausted:
+        "No local port is left for a destination, so connect() fails.",
+    PortsLow = "ports-low" in ports_low:
+        "More than half of the local ports are in use for a destination, so connect() gets slow.",
+    ConnectUnanswered = "connect-unanswered" in connect_unanswered:
+        "Connections are attempted and no answer comes.",
+    ConntrackFull = "conntrack-full" in conntrack_full:
+        "The connection-tracking table is full, so new connections are dropped.",
+}
+
+/// The text was no finding id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownFindingId(String);
+
+impl FindingId {
+    /// The page of this finding: what it sees, why it happens, how sure, what to do, what not to do,
+    /// sources. Markdown.
+    #[must_use]
+    pub fn page(self) -> String {
+        let mut page = format!("# {}\n\n", self.as_str());
+        let lines = self.source().lines().map_while(|line| line.strip_prefix("//!"));
+        for line in lines {
+            page.push_str(line.strip_prefix(' ').unwrap_or(line));
+            page.push('\n');
+        }
+        page
+    }
+}
+
+impl FromStr for FindingId {
+    type Err = UnknownFindingId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|id| id.as_str() == text)
+            .ok_or_else(|| UnknownFindingId(text.chars().take(64).collect()))
+    }
+}
+
+impl fmt::Display for FindingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for UnknownFindingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is no finding id; the ids are", self.0)?;
+        FindingId::ALL.iter().try_for_each(|id| write!(f, " {id}"))
+    }
+}
+
+impl std::error::Error for UnknownFindingId {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_page_has_the_fixed_headings() {
+        for &id in FindingId::ALL {
+            let page = id.page();
+            for heading in [
+                "# What it sees",
+                "# Why it happens",
+                "# How sure",
+                "# What to do",
+                "# What not to do",
+                "# Sources",
+            ] {
+                assert!(page.contains(heading), "{id} lacks {heading:?}");
+            }
+            assert_eq!(id.as_str().parse(), Ok(id));
+        }
+    }
+}

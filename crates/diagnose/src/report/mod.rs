@@ -1,0 +1,7 @@
+//! x
+/// x
+#[derive(Debug)]
+pub struct Report;
+/// x
+#[derive(Debug)]
+pub struct Status;
