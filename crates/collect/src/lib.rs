@@ -1,1 +1,21 @@
-//! x
+//! Collectors: everything that reads a live host, and nothing that judges it.
+//!
+//! A [`Collector`] takes a [`halfopen_evidence::Snapshot`] of what its [`Scope`] names, fetches what
+//! the rules then ask for, and samples queues and threads between two looks. It changes nothing on
+//! the host, stops no process, and keeps no list of sockets: rows of a netlink dump are folded as
+//! they stream by.
+//!
+//! - [`netlink`] speaks `sock_diag`: the hot path, parsed by hand.
+//! - `namespaces` finds every network namespace and enters it on a thread of its own.
+//! - `proc` reads processes, threads, descriptors and control groups.
+//! - `sysctls`, `counters`, `sockstat` and `conntrack` read the small files of a namespace.
+//! - `look`, `fetch` and `watch` put these together.
+
+mod collector;
+mod error;
+pub mod netlink;
+mod scope;
+
+pub use collector::Collector;
+pub use error::CollectError;
+pub use scope::{NetnsScope, Scope};

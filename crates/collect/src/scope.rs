@@ -1,0 +1,32 @@
+//! What a look takes in: which network namespaces, and which ports.
+
+use std::collections::BTreeSet;
+
+use halfopen_evidence::{NetnsId, Pid};
+
+/// What to look at. The default is everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Which network namespaces.
+    pub netns: NetnsScope,
+    /// Only sockets with one of these local ports. Then local ports per destination are not
+    /// counted: that takes every socket.
+    pub ports: Option<BTreeSet<u16>>,
+}
+
+/// Which network namespaces to look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum NetnsScope {
+    /// Every one that can be found and entered.
+    #[default]
+    All,
+    /// The collector's own.
+    Own,
+    /// That of a process.
+    OfProcess(Pid),
+    /// Those with one of these numbers.
+    Ids(BTreeSet<NetnsId>),
+    /// Those that go by this name: a bind mount's name, `host`, a pod's uid or a container's id (or
+    /// a beginning of either with at least six characters), a unit, a process name, or a number.
+    Named(String),
+}
