@@ -16,6 +16,9 @@ mod context;
 mod diagnosis;
 mod filter;
 mod finding;
+#[cfg(test)]
+#[allow(dead_code, reason = "the rules' tests use one builder or another")]
+mod fixture;
 mod id;
 pub mod report;
 mod rules;
