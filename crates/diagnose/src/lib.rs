@@ -30,7 +30,7 @@ pub use diagnosis::{Diagnosis, Undetermined, Verdicts, diagnose};
 pub use filter::{Filter, FilterError};
 pub use finding::{Confidence, Fact, Finding, Severity};
 pub use id::FindingId;
-pub use report::{Report, Status};
+pub use report::{Report, Status, TextOptions};
 pub use subject::{ProcessName, Subject, SubjectKind};
 
 #[doc(no_inline)]

@@ -1,7 +1,0 @@
-//! x
-/// x
-#[derive(Debug)]
-pub struct Filter;
-/// x
-#[derive(Debug)]
-pub struct FilterError;
