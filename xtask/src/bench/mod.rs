@@ -1,0 +1,38 @@
+//! Benches: each sets up its load, measures, and ends with a line per figure.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::workspace::Workspace;
+
+mod figure;
+mod inventory;
+pub(crate) mod load;
+mod measure;
+mod namespace;
+
+/// Which bench to run.
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// The cost of a look at a host with 200,000 connections, beside `ss` on the same host
+    Inventory {
+        /// How many times each command is measured
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
+}
+
+/// Runs a bench.
+pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<ExitCode> {
+    let figures = match bench {
+        Bench::Inventory { rounds } => inventory::run(workspace, *rounds)?,
+    };
+    println!();
+    for figure in &figures {
+        println!("{figure}");
+    }
+    let short = figures.iter().any(figure::Figure::is_short);
+    Ok(if short { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

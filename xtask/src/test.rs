@@ -1,0 +1,115 @@
+//! Everything: the checks, every cargo test (the lab's scenarios on the running kernel are among
+//! them), the fuzz targets, and whether the generated documents are up to date.
+//!
+//! What could not run is listed at the end with its reason. The last line holds the totals.
+
+use std::io::{BufRead, BufReader};
+use std::process::{ExitCode, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::test_output::TestOutput;
+use crate::workspace::Workspace;
+use crate::{check, fuzz, generate, packages};
+
+#[derive(Default)]
+struct Totals {
+    passed: usize,
+    failed: Vec<String>,
+    skipped: Vec<String>,
+}
+
+/// Runs everything, also after something has failed.
+pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
+    packages::install_missing()?;
+    let mut totals = Totals::default();
+    for (name, part) in check::PARTS {
+        totals.step(name, || part(workspace));
+    }
+    totals.cargo_tests(workspace);
+    totals.step("generated documents", || generate::check(workspace));
+    totals.fuzz_targets(workspace);
+    Ok(totals.report())
+}
+
+impl Totals {
+    /// One thing that passes or fails as a whole.
+    fn step(&mut self, name: &str, step: impl FnOnce() -> Result<()>) {
+        println!("\n== {name}");
+        match step() {
+            Ok(()) => self.passed += 1,
+            Err(error) => self.fail(name, &error),
+        }
+    }
+
+    fn fail(&mut self, name: &str, error: &anyhow::Error) {
+        println!("FAILED {name}: {error:#}");
+        self.failed.push(format!("{name}: {error:#}"));
+    }
+
+    fn cargo_tests(&mut self, workspace: &Workspace) {
+        println!("\n== cargo test");
+        let mut output = TestOutput::default();
+        let outcome = run_tests(workspace, &mut output);
+        self.passed += output.passed;
+        self.skipped.append(&mut output.skipped);
+        if output.failed > 0 {
+            self.failed.extend((0..output.failed).map(|_| "a cargo test, shown above".to_owned()));
+        } else if let Err(error) = outcome {
+            self.fail("cargo test", &error);
+        }
+    }
+
+    fn fuzz_targets(&mut self, workspace: &Workspace) {
+        println!("\n== fuzz targets");
+        if let Some(why) = fuzz::cannot_run() {
+            self.skipped.push(format!("fuzz targets: {why}"));
+            return;
+        }
+        if let Err(error) = fuzz::build(workspace) {
+            self.fail("fuzz targets", &error);
+            return;
+        }
+        for target in fuzz::TARGETS {
+            self.step(&format!("fuzz {}", target.name), || {
+                fuzz::run_target(workspace, target, target.runs)
+            });
+        }
+    }
+
+    fn report(self) -> ExitCode {
+        println!();
+        for failed in &self.failed {
+            println!("FAILED {failed}");
+        }
+        for skipped in &self.skipped {
+            println!("SKIPPED {skipped}");
+        }
+        println!(
+            "{} passed, {} failed, {} skipped",
+            self.passed,
+            self.failed.len(),
+            self.skipped.len()
+        );
+        if self.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+/// Runs `cargo test` and reads its lines as they come.
+fn run_tests(workspace: &Workspace, output: &mut TestOutput) -> Result<()> {
+    let mut child = workspace
+        .cargo(&["test", "--workspace", "--no-fail-fast", "--", "--show-output"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cargo test could not be started")?;
+    let stdout = child.stdout.take().context("cargo test has no output")?;
+    for line in BufReader::new(stdout).split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        if output.line(&line) {
+            println!("{line}");
+        }
+    }
+    let status = child.wait()?;
+    if status.success() { Ok(()) } else { bail!("{status}") }
+}
