@@ -1,1 +1,55 @@
-fn main() {}
+//! `halfopen` says why a TCP connection never became one.
+//!
+//! This is the one place where arguments, privileges, the clock and the terminal meet; what it shows
+//! is computed by the pure crates from recorded values. Read [`gather`] first: how evidence is taken
+//! until the rules have no more questions.
+
+mod args;
+mod check;
+mod exit;
+mod gather;
+mod generate;
+mod interrupt;
+mod lab;
+mod output;
+mod record;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::exit::Exit;
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    // The lab's own processes make namespaces, which the kernel permits only before threads exist.
+    if let Some(status) = lab::run_inner(&arguments) {
+        return status;
+    }
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error),
+    };
+    match run(cli.command) {
+        Ok(status) => status.into(),
+        Err(error) if output::is_broken_pipe(&error) => Exit::Healthy.into(),
+        Err(error) => {
+            output::complain(&error);
+            Exit::CannotTell.into()
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Check(arguments) => check::check(&arguments),
+        Command::Record(arguments) => record::record(&arguments),
+        Command::Replay(arguments) => record::replay(&arguments),
+        Command::Lab(arguments) => lab::lab(&arguments),
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man => generate::man(),
+        Command::Generate { out } => generate::everything(&out),
+    }
+}

@@ -1,0 +1,284 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use halfopen_diagnose::{Filter, FindingId};
+
+/// Says why a TCP connection never became one: which listener, which process, which thread, how we
+/// know, what to do.
+#[derive(Debug, Parser)]
+#[command(name = "halfopen", version, max_term_width = 100, after_help = TOP_EXAMPLES)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// What is wrong on this host now?
+    Check(CheckArgs),
+    /// Take the evidence of a check into a file, to look at it elsewhere
+    Record(RecordArgs),
+    /// Run a check over recorded evidence
+    Replay(ReplayArgs),
+    /// Reproduce incidents on the running kernel, in scratch namespaces
+    Lab(LabArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page (roff)
+    Man,
+    /// Write docs, schema, man page and completions
+    #[command(hide = true)]
+    Generate {
+        /// The directory to write to
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
+/// Looks twice at every network namespace, a short window apart, and gives a verdict per listener
+/// and per failing destination. Stops no process and changes nothing.
+#[derive(Args, Debug)]
+#[command(after_help = CHECK_EXAMPLES)]
+pub(crate) struct CheckArgs {
+    /// What to look at
+    #[command(flatten)]
+    pub(crate) what: What,
+    /// Look once, without a window: for exec probes and load balancers
+    #[arg(long, conflicts_with = "window")]
+    pub(crate) now: bool,
+    /// Keep the evidence in a file too, for `halfopen replay`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
+    /// Time between the two looks, such as 500ms, 5s or 1m
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_window)]
+    pub(crate) window: Duration,
+    /// How to print it
+    #[command(flatten)]
+    pub(crate) print: Print,
+    /// Print the page of a finding and look at nothing
+    #[arg(long, value_name = "ID", value_parser = parse_id)]
+    pub(crate) explain: Option<FindingId>,
+}
+
+/// Takes the evidence of a check, with all that its rules asked for, and no verdict.
+#[derive(Args, Debug)]
+#[command(after_help = RECORD_EXAMPLES)]
+pub(crate) struct RecordArgs {
+    /// What to look at
+    #[command(flatten)]
+    pub(crate) what: What,
+    /// Where to write it; must not exist yet
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Time between the two looks, such as 500ms, 5s or 1m
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_window)]
+    pub(crate) window: Duration,
+}
+
+/// Prints what `check` printed, or would have printed, from the same evidence.
+#[derive(Args, Debug)]
+#[command(after_help = REPLAY_EXAMPLES)]
+pub(crate) struct ReplayArgs {
+    /// A file that `record`, or `check --record`, wrote; `-` for standard input
+    pub(crate) file: PathBuf,
+    /// What to look at
+    #[command(flatten)]
+    pub(crate) what: What,
+    /// How to print it
+    #[command(flatten)]
+    pub(crate) print: Print,
+}
+
+/// Which listeners and destinations.
+#[derive(Args, Debug)]
+pub(crate) struct What {
+    /// Only these, in the language of ss and tcpdump: `:8080`, `sport = :8080`, `dst 10.0.0.7`,
+    /// `pid 812`, `netns NAME`, joined by `and`, `or`, `not`
+    #[arg(value_name = "FILTER", num_args = 0..)]
+    filter: Vec<String>,
+}
+
+/// How to print a report.
+#[derive(Args, Debug)]
+pub(crate) struct Print {
+    /// Text for people, Markdown for a ticket, JSON for programs
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// The same as --format json
+    #[arg(short, long, conflicts_with = "format")]
+    json: bool,
+    /// Show every listener, not only the first ones
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// For a ticket or a chat.
+    Markdown,
+    /// For programs; the schema is docs/schema/check.json.
+    Json,
+}
+
+/// Each scenario is one incident of the field, made with real sockets on the running kernel, inside
+/// namespaces of its own. Needs no root where the kernel permits user namespaces.
+#[derive(Args, Debug)]
+#[command(after_help = LAB_EXAMPLES)]
+pub(crate) struct LabArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: LabCommand,
+}
+
+/// What to do in the lab.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabCommand {
+    /// List the scenarios, the findings that each must give, and what each needs
+    List {
+        /// As JSON
+        #[arg(short, long)]
+        json: bool,
+    },
+    /// Bring a scenario about
+    Run {
+        /// Its name; `all` for one after another
+        name: String,
+        /// Leave it standing until Enter, Ctrl-C or ten minutes
+        #[arg(long)]
+        hold: bool,
+        /// Check it, print the verdict, and exit 0 only if it is exactly the expected one
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+impl What {
+    /// The filter that the words make.
+    pub(crate) fn filter(&self) -> Result<Filter, clap::Error> {
+        Filter::parse(&self.filter.join(" ")).map_err(|error| {
+            clap::Error::raw(clap::error::ErrorKind::ValueValidation, format!("{error}\n"))
+        })
+    }
+}
+
+impl Print {
+    /// How to print it.
+    pub(crate) fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
+}
+
+const WINDOW_MAX: Duration = Duration::from_secs(3600);
+
+fn parse_window(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit_ms = match &text[digits.len()..] {
+        "ms" => 1.0,
+        "s" | "" => 1000.0,
+        "m" | "min" => 60_000.0,
+        unit => return Err(format!("{unit:?} is no unit of time; use ms, s or m")),
+    };
+    let number: f64 =
+        digits.parse().map_err(|_| "not a time; write 500ms, 2s or 1m".to_owned())?;
+    let window = Duration::try_from_secs_f64(number * unit_ms / 1000.0)
+        .map_err(|_| "not a time; write 500ms, 2s or 1m".to_owned())?;
+    if window < Duration::from_millis(100) || window > WINDOW_MAX {
+        return Err("a window is between 100ms and 60m; for a single look use --now".to_owned());
+    }
+    Ok(window)
+}
+
+fn parse_id(text: &str) -> Result<FindingId, String> {
+    text.parse::<FindingId>().map_err(|error| error.to_string())
+}
+
+const TOP_EXAMPLES: &str = "\
+Examples:
+  halfopen check                    what is wrong on this host
+  halfopen check :8080              the listener on port 8080
+  halfopen check --now :8080        the same in some milliseconds, for a probe
+  halfopen record -o db1.halfopen   evidence into a file, for another machine
+  halfopen replay db1.halfopen      and the verdict there
+  halfopen lab run never-accepts --check
+
+`halfopen COMMAND --help` has more. Without root it sees less, and says what.";
+
+const CHECK_EXAMPLES: &str = "\
+Exit status:
+  0   healthy
+  1   warning: nothing fails yet, or little
+  2   failure: connections fail
+  3   not enough could be seen to say
+  64  the command line makes no sense
+
+Examples:
+  halfopen check
+  halfopen check --window 10s 'sport = :443 or sport = :8443'
+  halfopen check pid 812
+  halfopen check --json | jq '.findings[] | {id, headline}'
+  halfopen check --now :8080              as a Kubernetes exec probe
+  halfopen check --format markdown        for a ticket
+  halfopen check --explain accept-blocked
+
+Filter:
+  :8080  sport = :8080  dport = :443  src 10.0.0.1  dst 10.0.0.0/8  pid 812
+  comm nginx  uid 33  netns blue      joined by and, or, not and parentheses";
+
+const RECORD_EXAMPLES: &str = "\
+A recording holds addresses, ports, process and thread names, and counters; no data of any
+connection and no command lines. It is gzip-compressed JSON: `zcat FILE | jq` shows it.
+
+Examples:
+  halfopen record -o incident.halfopen
+  halfopen record --window 30s -o incident.halfopen :8080";
+
+const REPLAY_EXAMPLES: &str = "\
+Exit status: that of `halfopen check`.
+
+Examples:
+  halfopen replay incident.halfopen
+  halfopen replay incident.halfopen --json :8080
+  ssh db1 halfopen record -o /dev/stdout | halfopen replay -";
+
+const LAB_EXAMPLES: &str = "\
+Exit status of `run --check`: 0 if the findings are exactly the expected ones, 1 if not, 3 if the
+scenario cannot run here.
+
+Examples:
+  halfopen lab list
+  halfopen lab run never-accepts --hold     then look at it with ss, in its namespace
+  halfopen lab run all --check";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn windows_are_read_with_their_units() {
+        assert_eq!(parse_window("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_window("1.5s"), Ok(Duration::from_millis(1500)));
+        assert_eq!(parse_window("2"), Ok(Duration::from_secs(2)));
+        assert_eq!(parse_window("1m"), Ok(Duration::from_secs(60)));
+        for text in ["", "s", "-1s", "1h", "99999m", "1ms", "nan", "inf", "1e300s"] {
+            assert!(parse_window(text).is_err(), "{text:?}");
+        }
+    }
+}

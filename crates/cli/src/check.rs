@@ -1,0 +1,51 @@
+//! `halfopen check`.
+
+use anyhow::Context as _;
+use halfopen_diagnose::{Filter, Report, diagnose};
+use halfopen_evidence::Evidence;
+
+use crate::args::{CheckArgs, Print};
+use crate::exit::Exit;
+use crate::{gather, interrupt, output, record};
+
+/// Looks at this host and prints what is wrong.
+///
+/// # Errors
+/// If nothing could be looked at, or the report could not be written.
+pub(crate) fn check(arguments: &CheckArgs) -> anyhow::Result<Exit> {
+    if let Some(id) = arguments.explain {
+        output::write(&id.page())?;
+        return Ok(Exit::Healthy);
+    }
+    let Some(filter) = filter_or_complaint(&arguments.what) else { return Ok(Exit::Usage) };
+    interrupt::listen();
+    let window = (!arguments.now).then_some(arguments.window);
+    let evidence = gather::gather(&filter, window)?;
+    let exit = report(&evidence, &filter, &arguments.print)?;
+    if let Some(file) = &arguments.record {
+        record::write_file(evidence, file)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(exit)
+}
+
+/// Prints the report of some evidence, live or recorded.
+///
+/// # Errors
+/// If it could not be written.
+pub(crate) fn report(evidence: &Evidence, filter: &Filter, print: &Print) -> anyhow::Result<Exit> {
+    let diagnosis = diagnose(evidence);
+    let report = Report::new(evidence, &diagnosis, filter, env!("CARGO_PKG_VERSION"));
+    output::print(&report, print)?;
+    Ok(report.status().into())
+}
+
+/// The filter, unless it makes no sense: then that has been said.
+pub(crate) fn filter_or_complaint(what: &crate::args::What) -> Option<Filter> {
+    what.filter()
+        .map_err(|error| {
+            // Nothing better can be done if the terminal is gone.
+            let _ = error.print();
+        })
+        .ok()
+}

@@ -1,0 +1,107 @@
+//! Takes evidence until the rules have no more questions.
+//!
+//! Cheap evidence comes first. The rules say what they would like to know besides; that is fetched
+//! for the suspects alone, and the rules are asked again. The rules themselves see no difference
+//! between a live host and a recording.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use halfopen_collect::{Collector, NetnsScope, Scope};
+use halfopen_diagnose::{Filter, diagnose};
+use halfopen_evidence::{Between, Evidence, Interval, NetnsId, Pid, Reading, Snapshot, Want};
+
+use crate::{interrupt, output};
+
+/// How often the rules may ask. Each answer can raise one more question: who holds the socket, what
+/// that process does, what the thing is that it waits for.
+const ROUNDS: usize = 5;
+
+/// How long the threads of a process are watched that became a suspect only at the second look.
+const LATE_WATCH: Duration = Duration::from_millis(500);
+
+/// Takes the evidence for a check of what the filter names: two looks a window apart, or one.
+///
+/// # Errors
+/// If nothing could be looked at.
+pub(crate) fn gather(filter: &Filter, window: Option<Duration>) -> anyhow::Result<Evidence> {
+    let mut collector = Collector::new(scope(filter)).context("cannot look at this host")?;
+    let mut evidence = Evidence::Look(look(&mut collector, filter)?);
+    answer(&mut collector, &mut evidence);
+    if let (Some(window), Evidence::Look(first)) = (window, &evidence) {
+        output::progress(&format!("watching for {:.1} s", window.as_secs_f64()));
+        let between = collector.watch(first, window, &interrupt::pressed);
+        let first = first.clone();
+        let second = look(&mut collector, filter)?;
+        evidence = Evidence::Window(Box::new(Interval { first, between, second }));
+        answer(&mut collector, &mut evidence);
+        watch_late_suspects(&mut collector, &mut evidence);
+    }
+    collector.name_listeners(evidence.latest_mut());
+    Ok(evidence)
+}
+
+fn look(collector: &mut Collector, filter: &Filter) -> anyhow::Result<Snapshot> {
+    let mut snapshot = collector.look().context("cannot look at this host")?;
+    if filter.needs_holders() {
+        let wants = all_holders(&snapshot);
+        collector.fetch(&mut snapshot, &wants);
+    }
+    Ok(snapshot)
+}
+
+/// Fetches what the rules want until they want nothing new.
+fn answer(collector: &mut Collector, evidence: &mut Evidence) {
+    let mut asked = BTreeSet::new();
+    for _ in 0..ROUNDS {
+        let wants: Vec<Want> =
+            diagnose(evidence).wants.into_iter().filter(|want| asked.insert(want.clone())).collect();
+        if wants.is_empty() {
+            return;
+        }
+        collector.fetch(evidence.latest_mut(), &wants);
+    }
+}
+
+/// A process that became a suspect at the second look was not sampled in the window: its threads
+/// are watched now, for a moment.
+fn watch_late_suspects(collector: &mut Collector, evidence: &mut Evidence) {
+    let Evidence::Window(interval) = evidence else { return };
+    let sampled: BTreeSet<Pid> =
+        interval.between.threads.iter().map(|track| track.pid).collect();
+    let late = interval.second.processes.keys().any(|pid| !sampled.contains(pid));
+    if !late || interrupt::pressed() {
+        return;
+    }
+    let Between { threads, .. } =
+        collector.watch(&interval.second, LATE_WATCH, &interrupt::pressed);
+    interval
+        .between
+        .threads
+        .extend(threads.into_iter().filter(|track| !sampled.contains(&track.pid)));
+    answer(collector, evidence);
+}
+
+/// What the collector need not look at, since the filter leaves it out anyway.
+fn scope(filter: &Filter) -> Scope {
+    let only = |names: BTreeSet<_>| (names.len() == 1).then(|| names.into_iter().next())?;
+    let netns = match (filter.netns_names().and_then(only), filter.pids()) {
+        (Some(name), _) => NetnsScope::Named(name),
+        (None, Some(pids)) if pids.len() == 1 => {
+            pids.into_iter().next().map_or(NetnsScope::All, NetnsScope::OfProcess)
+        }
+        _ => NetnsScope::All,
+    };
+    Scope { netns, ports: filter.local_ports() }
+}
+
+fn all_holders(snapshot: &Snapshot) -> Vec<Want> {
+    let mut inodes: BTreeMap<NetnsId, Vec<_>> = BTreeMap::new();
+    for (netns, _, listener) in snapshot.listeners() {
+        if matches!(listener.holders, Reading::Missing(_)) {
+            inodes.entry(netns.id).or_default().push(listener.inode);
+        }
+    }
+    inodes.into_iter().map(|(netns, inodes)| Want::Holders { netns, inodes }).collect()
+}
