@@ -40,11 +40,18 @@ struct Contender {
 }
 
 /// Sets up the load, measures, and says how it went.
-pub(crate) fn run(workspace: &Workspace, rounds: usize) -> Result<Vec<Figure>> {
+pub(crate) fn run(
+    workspace: &Workspace,
+    halfopen: Option<&Path>,
+    rounds: usize,
+) -> Result<Vec<Figure>> {
     if !has_program("ss") {
         return Ok(skipped("ss is not installed (Debian package iproute2)"));
     }
-    let halfopen = workspace.build_halfopen(Profile::Release)?;
+    let halfopen = match halfopen {
+        Some(program) => program.to_owned(),
+        None => workspace.build_halfopen(Profile::Release)?,
+    };
     if let Err(error) = namespace::enter_new() {
         return Ok(skipped(&format!("no network namespace could be made: {error}")));
     }

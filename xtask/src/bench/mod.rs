@@ -1,5 +1,6 @@
 //! Benches: each sets up its load, measures, and ends with a line per figure.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -21,13 +22,18 @@ pub(crate) enum Bench {
         /// How many times each command is measured
         #[arg(long, default_value_t = 5)]
         rounds: usize,
+        /// Measure this program instead of building one
+        #[arg(long)]
+        halfopen: Option<PathBuf>,
     },
 }
 
 /// Runs a bench.
 pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<ExitCode> {
     let figures = match bench {
-        Bench::Inventory { rounds } => inventory::run(workspace, *rounds)?,
+        Bench::Inventory { rounds, halfopen } => {
+            inventory::run(workspace, halfopen.as_deref(), *rounds)?
+        }
     };
     println!();
     for figure in &figures {
