@@ -35,11 +35,18 @@ pub(crate) struct Target {
     pub(crate) runs: u32,
     /// Longest input, in bytes.
     max_len: u32,
+    /// Folders of inputs to begin with, from the root of the repository.
+    seeds: &'static [&'static str],
 }
 
 /// Every target.
-pub(crate) const TARGETS: &[Target] =
-    &[Target { name: "recording", runs: 60_000, max_len: 16_384 }];
+pub(crate) const TARGETS: &[Target] = &[
+    Target { name: "filter", runs: 200_000, max_len: 256, seeds: &["fuzz/corpus/filter"] },
+    Target { name: "netlink", runs: 300_000, max_len: 4096, seeds: &["fuzz/corpus/netlink"] },
+    Target { name: "proc_text", runs: 200_000, max_len: 4096, seeds: &["fuzz/corpus/proc_text"] },
+    Target { name: "recording", runs: 60_000, max_len: 16_384, seeds: &["fuzz/corpus/recording"] },
+    Target { name: "scenario", runs: 60_000, max_len: 4096, seeds: &["scenarios"] },
+];
 
 /// The flags by which cargo-fuzz has the compiler count edges, less those that only nightly knows.
 const FLAGS: &str = "-Cpasses=sancov-module \
@@ -95,7 +102,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     run_command(&mut build)
 }
 
-/// Gives a target so many inputs, beginning with its seeds in `fuzz/corpus/`.
+/// Gives a target so many inputs, beginning with its seeds.
 pub(crate) fn run_target(workspace: &Workspace, target: &Target, runs: u32) -> Result<()> {
     let found = fresh_folder(&scratch(workspace).join("found").join(target.name))?;
     let failures = fresh_folder(&scratch(workspace).join("failures").join(target.name))?;
@@ -104,7 +111,8 @@ pub(crate) fn run_target(workspace: &Workspace, target: &Target, runs: u32) -> R
         .args(["-seed=1", "-rss_limit_mb=512", "-timeout=10", "-print_final_stats=1"])
         .arg(format!("-artifact_prefix={}/", failures.display()))
         // New inputs go to the first folder.
-        .args([found, workspace.root.join("fuzz/corpus").join(target.name)]);
+        .arg(found)
+        .args(target.seeds.iter().map(|folder| workspace.root.join(folder)));
     let output = fuzz.output().with_context(|| format!("{fuzz:?} could not be started"))?;
     let log = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
