@@ -25,7 +25,7 @@ fuzz_target!(|datagram: &[u8]| {
     assert_eq!(decoded, rows);
 
     let listeners = rows.iter().copied().filter(|row| row.state == TcpState::Listen);
-    let range = PortRange { first: 1024, last: 2048 };
+    let range = PortRange { low: 1024, high: 2048 };
     let mut fold = SocketFold::new(listeners, range, LIMITS);
     rows.iter().for_each(|row| fold.push(row));
     let folded = fold.finish();

@@ -41,11 +41,11 @@ pub(crate) struct Target {
 
 /// Every target.
 pub(crate) const TARGETS: &[Target] = &[
-    Target { name: "filter", runs: 200_000, max_len: 256, seeds: &["fuzz/corpus/filter"] },
-    Target { name: "netlink", runs: 300_000, max_len: 4096, seeds: &["fuzz/corpus/netlink"] },
-    Target { name: "proc_text", runs: 200_000, max_len: 4096, seeds: &["fuzz/corpus/proc_text"] },
-    Target { name: "recording", runs: 60_000, max_len: 16_384, seeds: &["fuzz/corpus/recording"] },
-    Target { name: "scenario", runs: 60_000, max_len: 4096, seeds: &["scenarios"] },
+    Target { name: "filter", runs: 300_000, max_len: 2048, seeds: &["fuzz/corpus/filter"] },
+    Target { name: "netlink", runs: 1_000_000, max_len: 4096, seeds: &["fuzz/corpus/netlink"] },
+    Target { name: "proc_text", runs: 400_000, max_len: 4096, seeds: &["fuzz/corpus/proc_text"] },
+    Target { name: "recording", runs: 100_000, max_len: 16_384, seeds: &["fuzz/corpus/recording"] },
+    Target { name: "scenario", runs: 200_000, max_len: 4096, seeds: &["scenarios"] },
 ];
 
 /// The flags by which cargo-fuzz has the compiler count edges, less those that only nightly knows.
