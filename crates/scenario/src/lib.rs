@@ -1,1 +1,33 @@
-//! x
+//! Scenario files: one behaviour each, as a timeline of steps.
+//!
+//! A scenario says what the server's program does, how clients arrive and what the path loses. It
+//! does not say how to bring that about: the lab does it with processes and sockets on the running
+//! kernel, a simulator does it with values. So nothing here names a process id, a file or a clock.
+//!
+//! - [`Scenario`] is a file, read by [`Scenario::parse`]; an error points at line and column.
+//! - [`Step`] is one thing that happens, in the order of the file.
+//! - [`Server`] and [`ThreadPlan`] describe a program; [`Clients`] describe who connects to it.
+//! - [`Condition`] is a state to wait for: no step waits for a guessed time.
+//! - [`CATALOG`] holds the files of the repository.
+
+mod catalog;
+mod clients;
+mod condition;
+mod error;
+mod fields;
+mod parse;
+mod parse_steps;
+mod scenario;
+mod server;
+mod step;
+
+pub use catalog::CATALOG;
+pub use clients::{Arrivals, Clients, Handshakes, Way};
+pub use condition::{
+    ClientCondition, ClientState, Condition, ConnectionState, Connections, Counted,
+    ThreadCondition, ThreadState,
+};
+pub use error::ScenarioError;
+pub use scenario::{Need, Scenario};
+pub use server::{Listen, OnConnection, Server, Then, ThreadPlan, Waits};
+pub use step::{Loss, Lost, Step};

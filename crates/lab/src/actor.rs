@@ -1,0 +1,134 @@
+//! An actor: the process of one server program, or of a command that runs inside the lab.
+//!
+//! An actor ends with the lab host: the kernel kills it when the host's main thread ends
+//! (PR_SET_PDEATHSIG), also while it is stopped.
+
+use std::ffi::{CString, OsString};
+use std::io::{self, Write};
+use std::net::SocketAddrV4;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+use std::sync::{Arc, Barrier};
+use std::thread;
+
+use anyhow::{Context, Result, bail};
+use halfopen_scenario::{Listen, Server, ThreadPlan, Waits};
+use rustix::io::ioctl_fionbio;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+use rustix::process::{
+    PTracer, Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal,
+    set_ptracer, setrlimit,
+};
+
+use crate::serving::{ANY, carry_out, hold_lock};
+use crate::sys;
+
+/// Runs a server program: `PARENT serve JSON`, the parent being the host's process id.
+pub(crate) const SERVE: &str = "serve";
+
+/// Becomes a command that ends with the host: `PARENT exec ARGV…`.
+pub(crate) const EXEC: &str = "exec";
+
+/// The main function of an actor; the arguments are those after [`crate::ACTOR`].
+#[must_use]
+pub fn actor_main(args: &[OsString]) -> ExitCode {
+    match act(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The host reads only the first line.
+            let _ = writeln!(io::stdout(), "{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn act(args: &[OsString]) -> Result<()> {
+    let [parent, word, rest @ ..] = args else { bail!("this is a process of the lab's own") };
+    end_with_parent(parent)?;
+    match (word.to_str(), rest) {
+        (Some(SERVE), [server]) => {
+            let server = server.to_str().context("the server is no text")?;
+            serve(serde_json::from_str(server).context("the server is not understood")?)
+        }
+        (Some(EXEC), [program, arguments @ ..]) => {
+            let error = Command::new(program).args(arguments).exec();
+            Err(error).with_context(|| format!("cannot start {}", program.display()))
+        }
+        _ => bail!("the lab's actor was told something that it does not know"),
+    }
+}
+
+fn end_with_parent(parent: &OsString) -> Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let parent: i32 = parent.to_str().and_then(|pid| pid.parse().ok()).context("no parent")?;
+    if getppid().map(|pid| pid.as_raw_nonzero().get()) != Some(parent) {
+        bail!("the lab host has gone");
+    }
+    Ok(())
+}
+
+fn serve(server: Server) -> Result<()> {
+    // With Yama's ptrace_scope 1 only ancestors could look at this process; a check inside the lab
+    // is a sibling. Kernels without Yama refuse the call and need none.
+    let _ = set_ptracer(PTracer::Any);
+    if let Some(limit) = server.open_files {
+        let maximum = getrlimit(Resource::Nofile).maximum;
+        setrlimit(Resource::Nofile, Rlimit { current: Some(u64::from(limit)), maximum })?;
+    }
+    let listeners = server
+        .listen
+        .iter()
+        .map(|plan| open(*plan, &server).with_context(|| format!("cannot listen on {}", plan.port)))
+        .collect::<Result<Vec<_>>>()?;
+    // A thread that holds the lock takes it before another can want it.
+    let start = Arc::new(Barrier::new(server.threads.len()));
+    let mut threads = server.threads.into_iter().map(|plan| {
+        let of_plan = |(listen, _): &(Listen, Arc<OwnedFd>)| Some(listen.port) == plan.port;
+        let listener = listeners.iter().find(|pair| of_plan(pair)).map(|(_, fd)| Arc::clone(fd));
+        (plan, listener)
+    });
+    let main = threads.next().context("the server has no thread")?;
+    for (plan, listener) in threads {
+        let start = Arc::clone(&start);
+        let builder = thread::Builder::new().name(plan.name.clone());
+        builder.spawn(move || run_thread(&plan, listener.as_deref(), &start))?;
+    }
+    rustix::thread::set_name(&CString::new(server.process)?)?;
+    announce()?;
+    run_thread(&main.0, main.1.as_deref(), &start)
+}
+
+/// Tells the host that the sockets listen.
+fn announce() -> Result<()> {
+    let mut stdout = io::stdout();
+    stdout.write_all(b"ready\n")?;
+    stdout.flush().context("the lab host does not listen")
+}
+
+fn run_thread(plan: &ThreadPlan, listener: Option<&OwnedFd>, start: &Barrier) -> Result<()> {
+    if plan.holds_lock {
+        hold_lock();
+    }
+    start.wait();
+    carry_out(plan, listener).with_context(|| format!("thread {}", plan.name))
+}
+
+fn open(plan: Listen, server: &Server) -> Result<(Listen, Arc<OwnedFd>)> {
+    let flags = SocketFlags::CLOEXEC;
+    let listener = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_reuseaddr(&listener, true)?;
+    sockopt::set_socket_reuseport(&listener, plan.reuseport)?;
+    if let Some(time) = plan.defer_accept {
+        sys::set_defer_accept(&listener, i32::try_from(time.as_secs().max(1))?)?;
+    }
+    bind(&listener, &SocketAddrV4::new(ANY, plan.port))?;
+    listen(&listener, plan.backlog)?;
+    // Whoever waits elsewhere than in accept() must not wait there too.
+    let waits_elsewhere =
+        |thread: &ThreadPlan| thread.port == Some(plan.port) && thread.waits != Waits::Accept;
+    if server.threads.iter().any(waits_elsewhere) {
+        ioctl_fionbio(&listener, true)?;
+    }
+    Ok((plan, Arc::new(listener)))
+}

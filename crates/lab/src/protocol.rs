@@ -1,0 +1,56 @@
+//! What the lab host and the process that started it say to each other: one JSON value a line.
+
+use std::io::{self, BufRead, Write};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// From the parent to the host. The first line is a `Scenario`, the others are these.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// Start a command inside the namespaces and wait for it.
+    Run { argv: Vec<String> },
+    /// End everything.
+    Stop,
+}
+
+/// From the host to the parent.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Event {
+    /// A step has begun.
+    Progress(String),
+    /// All steps are done.
+    Ready,
+    /// The machine does not offer what the scenario needs.
+    Skipped(String),
+    /// The scenario cannot be brought about.
+    Failed(String),
+    /// A command has ended.
+    Ran(Ran),
+}
+
+/// How a command inside the namespaces ended.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Ran {
+    /// The status as wait(2) gives it.
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Writes a value as a line.
+pub(crate) fn send(to: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(value)?;
+    line.push(b'\n');
+    to.write_all(&line)?;
+    to.flush()
+}
+
+/// Reads a value from the next line; none at the end.
+pub(crate) fn receive<T: DeserializeOwned>(from: &mut impl BufRead) -> io::Result<Option<T>> {
+    let mut line = String::new();
+    if from.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    Ok(Some(serde_json::from_str(&line)?))
+}

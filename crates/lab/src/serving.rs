@@ -1,0 +1,110 @@
+//! What one thread of a server program does: the accept loop and what comes after it.
+
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use halfopen_scenario::{OnConnection, Then, ThreadPlan, Waits};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, accept_with};
+
+use crate::waiting::Waiter;
+use crate::wire::FAR;
+
+/// The lock of the server's process.
+pub(crate) static LOCK: Mutex<()> = Mutex::new(());
+
+/// Carries out a thread's plan. Returns only if the plan says that the thread ends.
+pub(crate) fn carry_out(plan: &ThreadPlan, listener: Option<&OwnedFd>) -> io::Result<()> {
+    let mut kept = Vec::new();
+    if let Some(listener) = listener {
+        accept_loop(plan, listener, &mut kept)?;
+    }
+    match plan.then {
+        Then::Exit => {}
+        Then::Sleep => sleep_for_ever(),
+        Then::Lock => {
+            let _held = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+            sleep_for_ever();
+        }
+        Then::Connect { port } => {
+            // However it ends, there is nothing left to do.
+            let _ = TcpStream::connect(SocketAddrV4::new(FAR, port));
+            sleep_for_ever();
+        }
+    }
+    Ok(())
+}
+
+fn accept_loop(plan: &ThreadPlan, listener: &OwnedFd, kept: &mut Vec<OwnedFd>) -> io::Result<()> {
+    let mut accepted = 0;
+    let mut waiter = Waiter::new(plan.waits, listener.as_fd())?;
+    while plan.accepts.is_none_or(|limit| accepted < limit) {
+        waiter.wait()?;
+        loop {
+            match accept_with(listener, SocketFlags::CLOEXEC) {
+                Ok(connection) => {
+                    accepted += 1;
+                    treat(plan, connection, kept, &mut waiter)?;
+                    if !plan.pause.is_zero() {
+                        thread::sleep(plan.pause);
+                    }
+                }
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                // What most servers do: the connection stays in the queue, so without a pause the
+                // loop would spin.
+                Err(Errno::MFILE | Errno::NFILE) => thread::sleep(Duration::from_millis(10)),
+                Err(error) => return Err(error.into()),
+            }
+            let one_each_time = plan.waits != Waits::EpollEdge;
+            if one_each_time || plan.accepts.is_some_and(|limit| accepted >= limit) {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn treat(
+    plan: &ThreadPlan,
+    connection: OwnedFd,
+    kept: &mut Vec<OwnedFd>,
+    waiter: &mut Waiter<'_>,
+) -> io::Result<()> {
+    match plan.connection {
+        OnConnection::Close => {}
+        OnConnection::Keep => kept.push(connection),
+        OnConnection::ReadRequest => {
+            // One read is a request here; an error ends the connection as well.
+            let _ = TcpStream::from(connection).read(&mut [0; 4096]);
+        }
+        OnConnection::Serve => match waiter {
+            Waiter::Epoll(epoll) => epoll.serve(connection)?,
+            Waiter::Accept | Waiter::Poll(_) | Waiter::Select(_) => {
+                thread::Builder::new().name("connection".to_owned()).spawn(|| {
+                    let mut stream = TcpStream::from(connection);
+                    while stream.read(&mut [0; 4096]).is_ok_and(|received| received > 0) {}
+                })?;
+            }
+        },
+    }
+    Ok(())
+}
+
+/// Takes the process's lock and never gives it back.
+pub(crate) fn hold_lock() {
+    std::mem::forget(LOCK.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+fn sleep_for_ever() -> ! {
+    loop {
+        thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+/// The address on which servers listen.
+pub(crate) const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;

@@ -1,0 +1,118 @@
+//! The system calls that rustix does not wrap: all of the crate's `unsafe`.
+
+use std::ffi::{CString, c_int, c_short, c_void};
+use std::io;
+use std::mem::size_of;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+
+use rustix::net::{AddressFamily, SocketType, socket};
+use rustix::thread::{UnshareFlags, unshare_unsafe};
+
+/// Leaves the namespaces of the parent for new ones.
+pub(crate) fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
+    // SAFETY: only flags for network and user namespaces are passed here; the danger of this call
+    // is with CLONE_FILES, by which threads would see different descriptor tables.
+    unsafe { unshare_unsafe(flags & (UnshareFlags::NEWNET | UnshareFlags::NEWUSER)) }
+}
+
+/// A TUN device of that name in this network namespace; it lasts as long as the descriptor.
+pub(crate) fn open_tun(name: &str) -> io::Result<OwnedFd> {
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+    let tun = rustix::fs::open("/dev/net/tun", flags, rustix::fs::Mode::empty())?;
+    let mut request = interface_request(name)?;
+    request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as c_short;
+    interface_ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &mut request)?;
+    Ok(tun)
+}
+
+/// Gives an interface an IPv4 address in a /24.
+pub(crate) fn set_address(name: &str, address: Ipv4Addr) -> io::Result<()> {
+    let control = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    let mut request = interface_request(name)?;
+    request.ifr_ifru.ifru_addr = socket_address(address);
+    interface_ioctl(control.as_raw_fd(), libc::SIOCSIFADDR, &mut request)?;
+    request.ifr_ifru.ifru_netmask = socket_address(Ipv4Addr::new(255, 255, 255, 0));
+    interface_ioctl(control.as_raw_fd(), libc::SIOCSIFNETMASK, &mut request)
+}
+
+/// Switches an interface on.
+pub(crate) fn set_up(name: &str) -> io::Result<()> {
+    let control = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+    let mut request = interface_request(name)?;
+    request.ifr_ifru.ifru_flags = libc::IFF_UP as c_short;
+    interface_ioctl(control.as_raw_fd(), libc::SIOCSIFFLAGS, &mut request)
+}
+
+/// TCP_DEFER_ACCEPT, in seconds.
+pub(crate) fn set_defer_accept(socket: impl AsFd, seconds: c_int) -> io::Result<()> {
+    let value: *const c_int = &raw const seconds;
+    // SAFETY: the option's value is an int, which lives over the call, and its size is passed.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_DEFER_ACCEPT,
+            value.cast::<c_void>(),
+            size_of::<c_int>() as libc::socklen_t,
+        )
+    };
+    checked(done)
+}
+
+/// Waits in select(2) until a descriptor can be read.
+pub(crate) fn select_readable(fd: impl AsFd) -> io::Result<()> {
+    let fd = fd.as_fd().as_raw_fd();
+    if usize::try_from(fd).map_or(true, |fd| fd >= libc::FD_SETSIZE) {
+        return Err(io::Error::other("the descriptor is too large for select"));
+    }
+    // SAFETY: an fd_set is a plain bit set, for which zero is a value; `fd` is below FD_SETSIZE, so
+    // FD_SET stays inside; the other sets and the timeout may be null.
+    let ready = unsafe {
+        let mut read: libc::fd_set = std::mem::zeroed();
+        libc::FD_SET(fd, &raw mut read);
+        let null = std::ptr::null_mut();
+        libc::select(fd + 1, &raw mut read, null, null, std::ptr::null_mut())
+    };
+    checked(ready.min(0))
+}
+
+fn interface_request(name: &str) -> io::Result<libc::ifreq> {
+    let name = CString::new(name)?;
+    // SAFETY: an ifreq is plain data, for which zero is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    let bytes = name.as_bytes_with_nul();
+    if bytes.len() > request.ifr_name.len() {
+        return Err(io::Error::other("the interface's name is too long"));
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(bytes) {
+        *to = libc::c_char::from_ne_bytes([*from]);
+    }
+    Ok(request)
+}
+
+fn interface_ioctl<R>(fd: RawFd, ioctl: R, request: &mut libc::ifreq) -> io::Result<()>
+where
+    R: TryInto<libc::Ioctl>,
+{
+    let ioctl = ioctl.try_into().map_err(|_| io::Error::other("no such ioctl"))?;
+    let request: *mut libc::ifreq = request;
+    // SAFETY: the ioctls used here (TUNSETIFF, SIOCSIF…) read and write one ifreq, which is borrowed
+    // for the call.
+    checked(unsafe { libc::ioctl(fd, ioctl, request) })
+}
+
+fn socket_address(address: Ipv4Addr) -> libc::sockaddr {
+    let inet = libc::sockaddr_in {
+        sin_family: libc::AF_INET as libc::sa_family_t,
+        sin_port: 0,
+        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) },
+        sin_zero: [0; 8],
+    };
+    // SAFETY: both are plain data of the same size; this is how the socket API passes addresses.
+    unsafe { std::mem::transmute::<libc::sockaddr_in, libc::sockaddr>(inet) }
+}
+
+fn checked(result: c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,319 @@
+//! From a `[[step]]` table to a [`Step`]. All numbers are bounded here: a scenario file cannot ask
+//! for more sockets than a lab should ever open.
+
+use std::time::Duration;
+
+use crate::error::Problem;
+use crate::fields::Fields;
+use crate::parse::settings;
+use crate::{
+    Arrivals, ClientCondition, ClientState, Clients, Condition, ConnectionState, Connections,
+    Counted, Handshakes, Listen, Loss, Lost, OnConnection, Server, Step, Then, ThreadCondition,
+    ThreadPlan, ThreadState, Waits, Way,
+};
+
+const PORTS: std::ops::RangeInclusive<i64> = 1..=65_535;
+
+#[derive(Clone, Copy)]
+enum Do {
+    Serve,
+    Connect,
+    Arrivals,
+    Await,
+    Stop,
+    Close,
+    Reset,
+    Path,
+    Sysctl,
+}
+
+const DO: &[(&str, Do)] = &[
+    ("serve", Do::Serve),
+    ("connect", Do::Connect),
+    ("arrivals", Do::Arrivals),
+    ("await", Do::Await),
+    ("stop", Do::Stop),
+    ("close", Do::Close),
+    ("reset", Do::Reset),
+    ("path", Do::Path),
+    ("sysctl", Do::Sysctl),
+];
+
+pub(crate) fn step(fields: Fields<'_>) -> Result<Step, Problem> {
+    let step = match fields.required("do", fields.word("do", DO)?)? {
+        Do::Serve => Step::Serve(server(&fields)?),
+        Do::Connect => Step::Connect(clients(&fields)?),
+        Do::Arrivals => Step::Arrivals(arrivals(&fields)?),
+        Do::Await => Step::Await {
+            condition: condition(&fields)?,
+            within: fields.duration("within")?.unwrap_or(Duration::from_secs(10)),
+        },
+        Do::Stop => Step::Stop { process: text(&fields, "process")? },
+        Do::Close => Step::Close { clients: text(&fields, "clients")? },
+        Do::Reset => Step::Reset { clients: text(&fields, "clients")? },
+        Do::Path => Step::Path(loss(&fields)?),
+        Do::Sysctl => {
+            let set = fields.required("set", fields.table("set")?)?;
+            Step::Sysctl { set: settings(&set)? }
+        }
+    };
+    fields.finish()?;
+    Ok(step)
+}
+
+fn server(fields: &Fields<'_>) -> Result<Server, Problem> {
+    let process = name(fields, "process")?.to_owned();
+    let listen: Vec<Listen> =
+        fields.tables("listen")?.into_iter().map(listen).collect::<Result<_, _>>()?;
+    if listen.is_empty() {
+        return Err(Problem::new(fields.at(), "`listen` is missing"));
+    }
+    let mut threads = Vec::new();
+    for thread_fields in fields.tables("threads")? {
+        let default_name = threads.is_empty().then_some(process.as_str());
+        let at = thread_fields.at();
+        let thread = thread(thread_fields, default_name)?;
+        if thread.port.is_some_and(|port| listen.iter().all(|listen| listen.port != port)) {
+            return Err(Problem::new(at, "the thread's `port` is none of `listen`"));
+        }
+        if threads.is_empty() && (thread.name != process || thread.then == Then::Exit) {
+            let message = "the first thread is the main one: named as its process, it cannot exit";
+            return Err(Problem::new(at, message));
+        }
+        threads.push(thread);
+    }
+    if threads.is_empty() {
+        return Err(Problem::new(fields.at(), "`threads` is missing"));
+    }
+    let copies = fields.number("copies", 1..=64)?.unwrap_or(1);
+    if copies > 1 && listen.iter().any(|listen| !listen.reuseport) {
+        return Err(Problem::new(fields.at(), "copies can listen on one port only by `reuseport`"));
+    }
+    let open_files = fields.number("open_files", 8..=4096)?;
+    Ok(Server { process, copies, open_files, listen, threads })
+}
+
+fn listen(fields: Fields<'_>) -> Result<Listen, Problem> {
+    let listen = Listen {
+        port: port(&fields)?,
+        backlog: fields.required("backlog", fields.number("backlog", -1..=i64::from(i32::MAX))?)?,
+        reuseport: fields.yes_or_no("reuseport")?.unwrap_or(false),
+        defer_accept: fields.duration("defer_accept")?,
+    };
+    fields.finish()?;
+    Ok(listen)
+}
+
+fn thread(fields: Fields<'_>, default_name: Option<&str>) -> Result<ThreadPlan, Problem> {
+    let name = match (fields.text("name")?, default_name) {
+        (None, Some(default_name)) => default_name,
+        _ => name(&fields, "name")?,
+    };
+    let waits = fields.word(
+        "waits",
+        &[
+            ("accept", Waits::Accept),
+            ("poll", Waits::Poll),
+            ("select", Waits::Select),
+            ("epoll", Waits::Epoll),
+            ("epoll-edge", Waits::EpollEdge),
+        ],
+    )?;
+    let connection = fields.word(
+        "connection",
+        &[
+            ("close", OnConnection::Close),
+            ("keep", OnConnection::Keep),
+            ("read-request", OnConnection::ReadRequest),
+            ("serve", OnConnection::Serve),
+        ],
+    )?;
+    let accepts = fields.number("accepts", 0..=100_000)?;
+    let thread = ThreadPlan {
+        name: name.to_owned(),
+        port: fields.number("port", PORTS)?,
+        waits: waits.unwrap_or(Waits::Accept),
+        accepts,
+        connection: connection.unwrap_or(OnConnection::Serve),
+        pause: fields.duration("pause")?.unwrap_or_default(),
+        then: then(&fields)?,
+        holds_lock: fields.yes_or_no("holds_lock")?.unwrap_or(false),
+    };
+    fields.finish()?;
+    Ok(thread)
+}
+
+fn then(fields: &Fields<'_>) -> Result<Then, Problem> {
+    #[derive(Clone, Copy)]
+    enum Word {
+        Exit,
+        Sleep,
+        Lock,
+        Connect,
+    }
+    let words = [
+        ("exit", Word::Exit),
+        ("sleep", Word::Sleep),
+        ("lock", Word::Lock),
+        ("connect", Word::Connect),
+    ];
+    Ok(match fields.word("then", &words)?.unwrap_or(Word::Sleep) {
+        Word::Exit => Then::Exit,
+        Word::Sleep => Then::Sleep,
+        Word::Lock => Then::Lock,
+        Word::Connect => {
+            let port = fields.number("then_port", PORTS)?;
+            Then::Connect { port: fields.required("then_port", port)? }
+        }
+    })
+}
+
+fn clients(fields: &Fields<'_>) -> Result<Clients, Problem> {
+    #[derive(Clone, Copy)]
+    enum Word {
+        InTurn,
+        Overlapping,
+        HalfOpen,
+    }
+    let words = [
+        ("in-turn", Word::InTurn),
+        ("overlapping", Word::Overlapping),
+        ("half-open", Word::HalfOpen),
+    ];
+    let handshakes = match fields.word("handshakes", &words)?.unwrap_or(Word::InTurn) {
+        Word::InTurn => Handshakes::InTurn,
+        Word::Overlapping => Handshakes::Overlapping,
+        Word::HalfOpen => {
+            Handshakes::HalfOpen { unroutable: fields.yes_or_no("unroutable")?.unwrap_or(false) }
+        }
+    };
+    let way = fields.word("way", &[("loopback", Way::Loopback), ("wire", Way::Wire)])?;
+    Ok(Clients {
+        name: fields.text("clients")?.unwrap_or("clients").to_owned(),
+        port: port(fields)?,
+        count: fields.number("count", 1..=2_000)?.unwrap_or(1),
+        way: way.unwrap_or(Way::Loopback),
+        handshakes,
+        sends: fields.number("sends", 0..=65_536)?.unwrap_or(0),
+    })
+}
+
+fn arrivals(fields: &Fields<'_>) -> Result<Arrivals, Problem> {
+    let clients = clients(fields)?;
+    let every = fields.required("every", fields.duration("every")?)?;
+    if every < Duration::from_millis(5) {
+        return Err(Problem::new(fields.at_field("every"), "`every` must be at least \"5ms\""));
+    }
+    Ok(Arrivals {
+        clients,
+        every,
+        at_most: fields.required("at_most", fields.number("at_most", 1..=50_000)?)?,
+        patience: fields.duration("patience")?,
+        stays: fields.duration("stays")?,
+    })
+}
+
+fn loss(fields: &Fields<'_>) -> Result<Loss, Problem> {
+    let words =
+        [("syns", Lost::Syns), ("syn-acks", Lost::SynAcks), ("third-acks", Lost::ThirdAcks)];
+    let lost = fields.required("loses", fields.word("loses", &words)?)?;
+    Ok(Loss { lost, port: port(fields)? })
+}
+
+fn condition(fields: &Fields<'_>) -> Result<Condition, Problem> {
+    let mut conditions = Vec::new();
+    if let Some(queue) = fields.table("queue")? {
+        conditions.push(Condition::Queue { port: port(&queue)?, count: counted(&queue)? });
+        queue.finish()?;
+    }
+    if let Some(connections) = fields.table("connections")? {
+        conditions.push(Condition::Connections(connections_of(&connections)?));
+        connections.finish()?;
+    }
+    if let Some(counter) = fields.table("counter")? {
+        let name = text(&counter, "name")?;
+        conditions.push(Condition::Counter { name, count: counted(&counter)? });
+        counter.finish()?;
+    }
+    if let Some(clients) = fields.table("clients")? {
+        conditions.push(Condition::Clients(client_condition(&clients)?));
+        clients.finish()?;
+    }
+    if let Some(thread) = fields.table("thread")? {
+        conditions.push(Condition::Thread(thread_condition(&thread)?));
+        thread.finish()?;
+    }
+    match (conditions.pop(), conditions.is_empty()) {
+        (Some(condition), true) => Ok(condition),
+        _ => Err(Problem::new(fields.at(), "an await step has exactly one condition")),
+    }
+}
+
+fn connections_of(fields: &Fields<'_>) -> Result<Connections, Problem> {
+    let words = [
+        ("syn-recv", ConnectionState::SynRecv),
+        ("established", ConnectionState::Established),
+        ("close-wait", ConnectionState::CloseWait),
+    ];
+    Ok(Connections {
+        port: port(fields)?,
+        state: fields.required("state", fields.word("state", &words)?)?,
+        accepted: fields.yes_or_no("accepted")?,
+        count: counted(fields)?,
+    })
+}
+
+fn client_condition(fields: &Fields<'_>) -> Result<ClientCondition, Problem> {
+    let words = [
+        ("connecting", ClientState::Connecting),
+        ("connected", ClientState::Connected),
+        ("failed", ClientState::Failed),
+    ];
+    Ok(ClientCondition {
+        of: fields.text("of")?.unwrap_or("clients").to_owned(),
+        state: fields.required("state", fields.word("state", &words)?)?,
+        count: counted(fields)?,
+    })
+}
+
+fn thread_condition(fields: &Fields<'_>) -> Result<ThreadCondition, Problem> {
+    let words = [
+        ("gone", ThreadState::Gone),
+        ("in-lock", ThreadState::InLock),
+        ("in-sleep", ThreadState::InSleep),
+        ("in-connect", ThreadState::InConnect),
+        ("in-read", ThreadState::InRead),
+    ];
+    Ok(ThreadCondition {
+        process: text(fields, "process")?,
+        name: text(fields, "name")?,
+        state: fields.required("is", fields.word("is", &words)?)?,
+    })
+}
+
+fn counted(fields: &Fields<'_>) -> Result<Counted, Problem> {
+    let bounds = 0..=i64::from(u32::MAX);
+    match (fields.number("at_least", bounds.clone())?, fields.number("at_most", bounds)?) {
+        (Some(least), None) => Ok(Counted::AtLeast(least)),
+        (None, Some(most)) => Ok(Counted::AtMost(most)),
+        _ => Err(Problem::new(fields.at(), "either `at_least` or `at_most` is required")),
+    }
+}
+
+fn port(fields: &Fields<'_>) -> Result<u16, Problem> {
+    fields.required("port", fields.number("port", PORTS)?)
+}
+
+fn text(fields: &Fields<'_>, key: &'static str) -> Result<String, Problem> {
+    Ok(fields.required(key, fields.text(key)?)?.to_owned())
+}
+
+/// A name that the kernel keeps whole: `comm` has room for 15 bytes.
+fn name<'t>(fields: &Fields<'t>, key: &'static str) -> Result<&'t str, Problem> {
+    let name = fields.required(key, fields.text(key)?)?;
+    if name.len() > 15 || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message = format!("`{key}` must be at most 15 visible ASCII characters");
+        return Err(Problem::new(fields.at_field(key), message));
+    }
+    Ok(name)
+}

@@ -1,0 +1,44 @@
+//! A scenario as a value: what it is called, what it must lead to, what it needs, what happens.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Step;
+
+/// One behaviour of a server, its clients and the path between them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scenario {
+    /// The name of the file without its extension.
+    pub name: String,
+    /// What happens, in one line.
+    pub about: String,
+    /// The number of the incident in the project's list; none for healthy behaviour that only looks
+    /// like an incident.
+    pub incident: Option<u32>,
+    /// The ids of the findings that a check must report, in alphabetical order; nothing else may be
+    /// reported.
+    pub expect: Vec<String>,
+    /// What the machine must offer.
+    pub needs: Vec<Need>,
+    /// Kernel settings that hold from the beginning, as name and value, by name.
+    pub sysctl: Vec<(String, String)>,
+    /// What happens, in order.
+    pub steps: Vec<Step>,
+}
+
+/// What a machine must offer for a scenario to run on its kernel. A simulator needs none of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Need {
+    /// A TUN device (`/dev/net/tun`): the wire on which packets can be lost.
+    Tun,
+}
+
+impl Need {
+    /// The word for it in a scenario file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tun => "tun",
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Server programs: which sockets listen, and what each thread does about them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A server program.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// The name of the process, and of its main thread.
+    pub process: String,
+    /// How many processes run it, each with sockets of its own.
+    pub copies: u32,
+    /// How many descriptors a process may have open (RLIMIT_NOFILE); none for the machine's own.
+    pub open_files: Option<u32>,
+    /// Its listening sockets.
+    pub listen: Vec<Listen>,
+    /// Its threads; the first is the main thread.
+    pub threads: Vec<ThreadPlan>,
+}
+
+/// A listening socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listen {
+    /// The port, on every address.
+    pub port: u16,
+    /// The argument of listen(2).
+    pub backlog: i32,
+    /// Whether it joins the port's SO_REUSEPORT group.
+    pub reuseport: bool,
+    /// TCP_DEFER_ACCEPT: the connection is handed over with its first data, or after that long.
+    pub defer_accept: Option<Duration>,
+}
+
+/// What one thread of a server does: wait for a connection, accept it, treat it, and so on; after a
+/// number of them, something else for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreadPlan {
+    /// The thread's name.
+    pub name: String,
+    /// The port that it serves; none for a thread that serves no socket.
+    pub port: Option<u16>,
+    /// How it waits for connections.
+    pub waits: Waits,
+    /// How many connections it accepts before it goes on to `then`; none for all that come.
+    pub accepts: Option<u32>,
+    /// What it does with a connection.
+    pub connection: OnConnection,
+    /// How long each connection keeps it from the next one.
+    pub pause: Duration,
+    /// What it does after its last connection.
+    pub then: Then,
+    /// Whether it holds the process's lock all its life.
+    pub holds_lock: bool,
+}
+
+/// How a thread waits for connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Waits {
+    /// In accept(2).
+    Accept,
+    /// In poll(2), then accept.
+    Poll,
+    /// In select(2), then accept.
+    Select,
+    /// In epoll_wait(2), level-triggered, one accept each time.
+    Epoll,
+    /// In epoll_wait(2), edge-triggered, accepting until there is none left.
+    EpollEdge,
+}
+
+/// What a server does with a connection that it has accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnConnection {
+    /// Closes it at once.
+    Close,
+    /// Keeps it open for ever, whatever the client does.
+    Keep,
+    /// Reads one request from it, waiting as long as that takes, then closes it.
+    ReadRequest,
+    /// Reads until the client closes, then closes it; other connections are served meanwhile.
+    Serve,
+}
+
+/// What a thread does after its last connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Then {
+    /// Ends.
+    Exit,
+    /// Sleeps for ever.
+    Sleep,
+    /// Waits for the process's lock, which another thread holds.
+    Lock,
+    /// Connects to the host at the other end of the wire and waits for that.
+    Connect {
+        /// The other host's port.
+        port: u16,
+    },
+}

@@ -1,0 +1,69 @@
+//! What can happen in a scenario.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Arrivals, Clients, Condition, Server};
+
+/// One thing that happens. The next step begins when this one is done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    /// A server program starts; done when all its sockets listen.
+    Serve(Server),
+    /// A number of clients connect; done when each has sent its SYN and, where they come in turn,
+    /// each is connected or has met a drop.
+    Connect(Clients),
+    /// Clients keep arriving from now on, also while the steps that follow happen.
+    Arrivals(Arrivals),
+    /// Waits for a state. That it does not come in time is the scenario's failure.
+    Await {
+        /// The state.
+        condition: Condition,
+        /// How long it may take.
+        within: Duration,
+    },
+    /// All processes of that name are stopped (SIGSTOP).
+    Stop {
+        /// The server's process name.
+        process: String,
+    },
+    /// These clients close their connections (FIN).
+    Close {
+        /// The clients' group name.
+        clients: String,
+    },
+    /// These clients abort their connections (RST).
+    Reset {
+        /// The clients' group name.
+        clients: String,
+    },
+    /// The path between clients on the wire and the server begins to lose packets.
+    Path(Loss),
+    /// A kernel setting changes.
+    Sysctl {
+        /// Name and new value.
+        set: Vec<(String, String)>,
+    },
+}
+
+/// What the path loses from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loss {
+    /// The kind of packet.
+    pub lost: Lost,
+    /// The server's port of the connections that it concerns.
+    pub port: u16,
+}
+
+/// A kind of packet that a path can lose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lost {
+    /// The client's SYNs.
+    Syns,
+    /// The server's SYN-ACKs.
+    SynAcks,
+    /// Everything the client sends after its SYN: the third ACK, and the data that would stand in
+    /// for it.
+    ThirdAcks,
+}
