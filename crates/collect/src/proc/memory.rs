@@ -1,0 +1,21 @@
+//! Memory of another process, read through `/proc/PID/mem` without stopping it.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use super::dir::Dir;
+
+/// The memory of one process. Reads of what is not mapped or not permitted fail.
+#[derive(Debug)]
+pub(super) struct Memory(Option<File>);
+
+impl Memory {
+    pub(super) fn open(task: &Dir) -> Self {
+        Self(task.file("mem").ok())
+    }
+
+    /// Fills the buffer from this address on, or fails.
+    pub(super) fn read(&self, address: u64, buffer: &mut [u8]) -> Option<()> {
+        self.0.as_ref()?.read_exact_at(buffer, address).ok()
+    }
+}
