@@ -12,9 +12,21 @@
 //! - `look`, `fetch` and `watch` put these together.
 
 mod collector;
+mod conntrack;
+mod counters;
 mod error;
+mod fetch;
+mod files;
+mod gaps;
+mod host;
+mod look;
+mod namespaces;
 pub mod netlink;
+pub mod proc;
 mod scope;
+mod sockstat;
+mod sysctls;
+mod watch;
 
 pub use collector::Collector;
 pub use error::CollectError;

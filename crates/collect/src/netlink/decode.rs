@@ -174,10 +174,7 @@ pub fn idle(view: &SocketView<'_>) -> Result<Option<Idle>, DecodeError> {
     Ok(None)
 }
 
-fn read_listener_attributes(
-    view: &SocketView<'_>,
-    row: &mut SocketRow,
-) -> Result<(), DecodeError> {
+fn read_listener_attributes(view: &SocketView<'_>, row: &mut SocketRow) -> Result<(), DecodeError> {
     for attribute in view.attributes() {
         match attribute? {
             (uapi::INET_DIAG_SKMEMINFO, figures) => {

@@ -12,7 +12,7 @@ mod socket;
 pub mod view;
 
 pub use error::DiagError;
-pub(crate) use socket::{DiagSocket, DumpBuffer, Consistency};
+pub(crate) use socket::{Consistency, DiagSocket, DumpBuffer};
 
 /// Numbers of include/uapi/linux/{netlink,sock_diag,inet_diag}.h.
 pub(crate) mod uapi {

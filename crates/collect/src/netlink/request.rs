@@ -61,6 +61,13 @@ impl DumpRequest {
         self
     }
 
+    /// With INET_DIAG_INFO.
+    #[must_use]
+    pub fn with_times(mut self) -> Self {
+        self.extensions |= extension(uapi::INET_DIAG_INFO);
+        self
+    }
+
     /// Only sockets whose local port passes.
     #[must_use]
     pub fn only_ports(mut self, ports: PortFilter) -> Self {
@@ -107,8 +114,7 @@ impl FindRequest {
     #[must_use]
     pub fn bytes(&self, sequence: u32) -> Vec<u8> {
         let (local, peer) = (self.local.ip().to_canonical(), self.peer.ip().to_canonical());
-        let family =
-            if local.is_ipv4() && peer.is_ipv4() { uapi::AF_INET } else { uapi::AF_INET6 };
+        let family = if local.is_ipv4() && peer.is_ipv4() { uapi::AF_INET } else { uapi::AF_INET6 };
         let mut body = Vec::with_capacity(56);
         body.extend([family, uapi::IPPROTO_TCP, extension(uapi::INET_DIAG_INFO), 0]);
         body.extend(u32::MAX.to_ne_bytes());

@@ -1,0 +1,112 @@
+//! What a thread's socket is connected to: `socket:[N]` becomes `socket A -> B`.
+
+use std::collections::{BTreeSet, HashMap};
+
+use halfopen_evidence::{Activity, Call, CallTarget, Snapshot};
+use halfopen_model::TcpState;
+
+use crate::collector::Collector;
+use crate::namespaces::{Found, visit};
+use crate::netlink::decode::socket_row;
+use crate::netlink::request::DumpRequest;
+use crate::netlink::{DiagSocket, DumpBuffer};
+
+/// Names that are remembered; beyond it all are forgotten.
+const NAMES_MAX: usize = 16_384;
+
+/// Names the sockets in these activities, as far as they are TCP sockets of a namespace that was
+/// looked at. Others keep their number.
+pub(crate) fn name_sockets<'a>(
+    collector: &mut Collector,
+    snapshot: &Snapshot,
+    activities: impl IntoIterator<Item = &'a mut Activity>,
+) {
+    let mut unnamed: Vec<(u64, &mut String)> =
+        activities.into_iter().filter_map(socket_of).collect();
+    let names = &mut collector.socket_names;
+    if names.len() > NAMES_MAX {
+        names.clear();
+    }
+    for (.., listener) in snapshot.listeners() {
+        names.remove(&listener.inode.0);
+    }
+    for (_, endpoint, listener) in snapshot.listeners() {
+        if unnamed.iter().any(|&(inode, _)| inode == listener.inode.0) {
+            let name = format!("listening socket {}", endpoint.key.local);
+            names.insert(listener.inode.0, name);
+        }
+    }
+    let mut sought: BTreeSet<u64> = unnamed.iter().map(|&(inode, _)| inode).collect();
+    sought.retain(|inode| !names.contains_key(inode));
+    if !sought.is_empty() {
+        let found = dump_names(collector, &mut sought);
+        collector.socket_names.extend(found);
+    }
+    for (inode, what) in &mut unnamed {
+        if let Some(name) = collector.socket_names.get(inode) {
+            what.clone_from(name);
+        }
+    }
+}
+
+/// The inode in an activity that waits for `socket:[N]`.
+fn socket_of(activity: &mut Activity) -> Option<(u64, &mut String)> {
+    let Activity::Blocked(Call { target: CallTarget::Descriptor { what, .. }, .. }) = activity
+    else {
+        return None;
+    };
+    let inode = what.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()?;
+    Some((inode, what))
+}
+
+/// One dump per namespace, the collector's own first, until all are found.
+fn dump_names(collector: &Collector, sought: &mut BTreeSet<u64>) -> HashMap<u64, String> {
+    let states: Vec<TcpState> =
+        TcpState::ALL.into_iter().filter(|&state| state != TcpState::TimeWait).collect();
+    let request = DumpRequest::new(&states);
+    let places: Vec<&Found> = collector.places.iter().collect();
+    let mut buffer = DumpBuffer::new();
+    let mut names = HashMap::new();
+    // A name is a nicety: what cannot be dumped keeps its number.
+    let _ = visit(&places, &collector.proc, |_, entered| {
+        if sought.is_empty() || entered.is_err() {
+            return;
+        }
+        let Ok(mut socket) = DiagSocket::open() else {
+            return;
+        };
+        let _ = socket.dump(&request, &mut buffer, |view| {
+            let inode = u64::from(view.inode());
+            if inode != 0 && sought.remove(&inode) {
+                let row = socket_row(view)?;
+                let name = if row.state == TcpState::Listen {
+                    format!("listening socket {}", row.local)
+                } else {
+                    format!("socket {} -> {}", row.local, row.peer)
+                };
+                names.insert(inode, name);
+            }
+            Ok(())
+        });
+    });
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sockets_are_sought() {
+        let activity = |what: &str| {
+            let target = CallTarget::Descriptor { fd: 3, what: what.to_owned() };
+            let mut activity = Activity::Blocked(Call { name: "read".to_owned(), target });
+            socket_of(&mut activity).map(|(inode, _)| inode)
+        };
+        assert_eq!(activity("socket:[42]"), Some(42));
+        for what in ["socket:[]", "pipe:[42]", "/var/log/x", "socket 1.2.3.4:5 -> 6.7.8.9:10"] {
+            assert_eq!(activity(what), None);
+        }
+        assert!(socket_of(&mut Activity::Running).is_none());
+    }
+}

@@ -1,0 +1,74 @@
+//! What could not be seen, what would show it, and which findings that costs.
+
+use halfopen_evidence::{Gap, Host, Reading};
+
+/// Findings that are made from a namespace's sockets, counters and settings.
+const OF_A_NAMESPACE: &[&str] = &[
+    "accept-stalled",
+    "accept-too-slow",
+    "backlog-clamped",
+    "somaxconn-not-applied",
+    "backlog-truncated",
+    "syn-queue-full",
+    "syn-cookies-in-use",
+    "syn-reserve",
+    "listen-drops-other",
+    "third-ack-dropped",
+    "third-ack-lost",
+    "never-accepted",
+    "close-wait-leak",
+    "overflow-reset",
+    "reuseport-skew",
+    "ports-exhausted",
+    "ports-low",
+    "connect-unanswered",
+    "conntrack-full",
+];
+
+/// Findings that need to know which process holds a socket.
+const OF_A_PROCESS: &[&str] = &[
+    "accept-thread-missing",
+    "accept-process-stopped",
+    "accept-out-of-fds",
+    "accept-blocked",
+    "close-wait-leak",
+];
+
+/// Namespaces that were found and could not be entered.
+pub(crate) fn namespaces(closed: usize, found: usize, needs: &str) -> Gap {
+    gap(format!("{closed} of {found} network namespaces"), needs, OF_A_NAMESPACE)
+}
+
+/// Processes whose network namespace may not be read: there may be more namespaces than were found.
+pub(crate) fn namespaces_of_processes(processes: u32) -> Gap {
+    let what = format!("network namespaces of {processes} processes of other users");
+    gap(what, "root (CAP_SYS_PTRACE)", OF_A_NAMESPACE)
+}
+
+/// Processes whose descriptors may not be read.
+pub(crate) fn descriptors(processes: u32) -> Gap {
+    let what = format!("descriptors of {processes} processes of other users");
+    gap(what, "root (CAP_SYS_PTRACE)", OF_A_PROCESS)
+}
+
+/// The processes of other pid namespaces, if the collector cannot see them.
+pub(crate) fn processes(host: &Host) -> Option<Gap> {
+    match host.sees_all_processes {
+        Reading::Known(true) => None,
+        Reading::Known(false) | Reading::Missing(_) => Some(gap(
+            "processes outside this pid namespace".to_owned(),
+            "the host's pid namespace (docker run --pid=host, hostPID: true)",
+            OF_A_PROCESS,
+        )),
+    }
+}
+
+/// A dump that the kernel says was disturbed.
+pub(crate) fn disturbed(netns: &str) -> Gap {
+    let what = format!("some sockets of {netns}, which changed while they were listed");
+    gap(what, "another look", &["never-accepted", "close-wait-leak", "ports-low"])
+}
+
+fn gap(what: String, needs: &str, costs: &[&str]) -> Gap {
+    Gap { what, needs: needs.to_owned(), costs: costs.iter().map(|&id| id.to_owned()).collect() }
+}

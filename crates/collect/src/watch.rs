@@ -1,0 +1,297 @@
+//! The time between two looks: accept queues and threads, sampled about ten times a second.
+//!
+//! A dump of listening sockets costs some ten microseconds, so the queues of every namespace with a
+//! listener are sampled; on a host with many namespaces only those where somebody waits. Threads are
+//! sampled on a thread of their own, which is left behind if a process that it reads is stuck.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use halfopen_evidence::{
+    Activity, Between, Cookie, Inode, Netns, NetnsId, Pid, QueueTrack, Sighting, Snapshot,
+    ThreadTrack, Tid, WaitedSocket,
+};
+use halfopen_model::TcpState;
+
+use crate::collector::Collector;
+use crate::fetch::name_sockets;
+use crate::namespaces::{Found, visit};
+use crate::netlink::request::DumpRequest;
+use crate::netlink::{DiagSocket, DumpBuffer};
+use crate::proc::{ProcRoot, ThreadSampler};
+
+/// Time between two samples.
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// How soon a `stop` is noticed.
+const STOP_CHECK: Duration = Duration::from_millis(20);
+
+/// With more namespaces than this, only those with waiting connections are sampled.
+const NAMESPACES_MAX: usize = 16;
+
+/// Netlink sockets held at a time.
+const SOCKETS_MAX: usize = 64;
+
+/// How long the sampler of threads may take to hand over what it has.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Different things that one thread is seen doing, at most; later ones are left out.
+const SIGHTINGS_MAX: usize = 64;
+
+/// See [`Collector::watch`].
+pub(crate) fn watch(
+    collector: &mut Collector,
+    snapshot: &Snapshot,
+    window: Duration,
+    stop: &dyn Fn() -> bool,
+) -> Between {
+    let end = Instant::now() + window;
+    let mut queues = Queues::open(collector, snapshot);
+    let threads = Threads::start(&collector.root, snapshot);
+    let mut buffer = DumpBuffer::new();
+    let mut next = Instant::now() + PERIOD;
+    // A sample at the very end would only repeat the second look.
+    while next < end && sleep_until(next, stop) {
+        queues.sample(&mut buffer);
+        // A host that was suspended or overloaded is not sampled in a burst afterwards.
+        next = (next + PERIOD).max(Instant::now());
+    }
+    sleep_until(end, stop);
+    let mut tracks = threads.finish();
+    let sightings = tracks.iter_mut().flat_map(|track| &mut track.seen);
+    let activities = sightings.map(|sighting| &mut sighting.activity);
+    name_sockets(collector, snapshot, activities);
+    Between { queues: queues.finish(), threads: tracks }
+}
+
+/// Whether the time came before `stop`.
+fn sleep_until(time: Instant, stop: &dyn Fn() -> bool) -> bool {
+    loop {
+        if stop() {
+            return false;
+        }
+        let left = time.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return true;
+        }
+        thread::sleep(left.min(STOP_CHECK));
+    }
+}
+
+/// Accept queues under watch.
+struct Queues {
+    sockets: Vec<(NetnsId, DiagSocket)>,
+    tracks: HashMap<(NetnsId, Cookie), Track>,
+}
+
+struct Track {
+    last: u32,
+    track: QueueTrack,
+}
+
+impl Queues {
+    fn open(collector: &Collector, snapshot: &Snapshot) -> Self {
+        let worth_it = namespaces_to_sample(snapshot);
+        let is_worth_it = |found: &&Found| worth_it.contains(&found.id);
+        let places: Vec<&Found> =
+            collector.places.iter().filter(is_worth_it).take(SOCKETS_MAX).collect();
+        let opened = visit(&places, &collector.proc, |found, entered| {
+            entered.is_ok().then(|| DiagSocket::open().ok()).flatten().map(|s| (found.id, s))
+        });
+        // What cannot be sampled has no track, which rules take for "not sampled".
+        let sockets = opened.unwrap_or_default().into_iter().flatten().collect();
+        Self { sockets, tracks: HashMap::new() }
+    }
+
+    fn sample(&mut self, buffer: &mut DumpBuffer) {
+        let request = DumpRequest::new(&[TcpState::Listen]);
+        let tracks = &mut self.tracks;
+        // A namespace that cannot be read any more keeps the samples that it has.
+        self.sockets.retain_mut(|(netns, socket)| {
+            let sampled = socket.dump(&request, buffer, |view| {
+                let cookie = Cookie(view.cookie());
+                add_sample(tracks, *netns, cookie, view.rqueue(), view.wqueue());
+                Ok(())
+            });
+            sampled.is_ok()
+        });
+    }
+
+    fn finish(self) -> Vec<QueueTrack> {
+        let mut tracks: Vec<QueueTrack> = self
+            .tracks
+            .into_values()
+            .map(|track| track.track)
+            .filter(|track| track.max > 0)
+            .collect();
+        tracks.sort_by_key(|track| (track.netns, track.cookie));
+        tracks
+    }
+}
+
+fn add_sample(
+    tracks: &mut HashMap<(NetnsId, Cookie), Track>,
+    netns: NetnsId,
+    cookie: Cookie,
+    depth: u32,
+    limit: u32,
+) {
+    let entry = tracks.entry((netns, cookie)).or_insert_with(|| Track {
+        last: depth,
+        track: QueueTrack { netns, cookie, samples: 0, full: 0, min: depth, max: depth, falls: 0 },
+    });
+    let track = &mut entry.track;
+    track.samples += 1;
+    track.full += u32::from(depth > limit);
+    track.min = track.min.min(depth);
+    track.max = track.max.max(depth);
+    track.falls += u32::from(depth < entry.last);
+    entry.last = depth;
+}
+
+/// Namespaces whose queues are worth a sample: all with listeners, or, if those are many, those
+/// where connections wait.
+fn namespaces_to_sample(snapshot: &Snapshot) -> BTreeSet<NetnsId> {
+    let ids = |is_worth_it: &dyn Fn(&Netns) -> bool| -> BTreeSet<NetnsId> {
+        snapshot.netns.iter().filter(|netns| is_worth_it(netns)).map(|netns| netns.id).collect()
+    };
+    let endpoints = |netns: &Netns| netns.endpoints.get().map_or(0, Vec::len);
+    let with_listeners = ids(&|netns| endpoints(netns) > 0);
+    if with_listeners.len() <= NAMESPACES_MAX {
+        return with_listeners;
+    }
+    ids(&|netns| netns.endpoints.get().into_iter().flatten().any(|endpoint| endpoint.depth() > 0))
+}
+
+/// Threads under watch, on a thread of their own; nothing while no process is asked about.
+struct Threads(Option<Sampler>);
+
+struct Sampler {
+    /// Dropped to end it.
+    stop: mpsc::Sender<()>,
+    tallies: mpsc::Receiver<Tallies>,
+}
+
+/// What each thread was seen doing, and how often.
+type Tallies = BTreeMap<(Pid, Tid), Vec<Sighting>>;
+
+impl Threads {
+    fn start(root: &ProcRoot, snapshot: &Snapshot) -> Self {
+        if snapshot.processes.is_empty() {
+            return Self(None);
+        }
+        let listeners: BTreeSet<Inode> =
+            snapshot.listeners().map(|(.., listener)| listener.inode).collect();
+        let pids: Vec<Pid> = snapshot.processes.keys().copied().collect();
+        let root = root.clone();
+        let (stop, stopped) = mpsc::channel();
+        let (sender, tallies) = mpsc::channel();
+        let work = move || {
+            // Nobody listens any more if it took too long.
+            let _ = sender.send(sample_threads(&root, &pids, &listeners, &stopped));
+        };
+        let started = thread::Builder::new().name("threads".to_owned()).spawn(work);
+        Self(started.is_ok().then_some(Sampler { stop, tallies }))
+    }
+
+    fn finish(self) -> Vec<ThreadTrack> {
+        let Some(Sampler { stop, tallies }) = self.0 else {
+            return Vec::new();
+        };
+        drop(stop);
+        let tallies = tallies.recv_timeout(PATIENCE).unwrap_or_default();
+        let track = |((pid, tid), mut seen): ((Pid, Tid), Vec<Sighting>)| {
+            seen.sort_by_key(|sighting| std::cmp::Reverse(sighting.times));
+            ThreadTrack { pid, tid, seen }
+        };
+        tallies.into_iter().map(track).collect()
+    }
+}
+
+/// Samples until the other end of `stopped` is gone.
+fn sample_threads(
+    root: &ProcRoot,
+    pids: &[Pid],
+    listeners: &BTreeSet<Inode>,
+    stopped: &mpsc::Receiver<()>,
+) -> Tallies {
+    let mut samplers: Vec<(Pid, ThreadSampler)> = pids
+        .iter()
+        .filter_map(|&pid| Some((pid, ThreadSampler::new(root, pid, listeners).known()?)))
+        .collect();
+    let mut tallies = Tallies::new();
+    while stopped.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
+        for (pid, sampler) in &mut samplers {
+            for sample in sampler.sample().known().into_iter().flatten() {
+                let (Some(activity), waits) = (sample.activity.known(), sample.waits.known())
+                else {
+                    continue;
+                };
+                let seen = tallies.entry((*pid, sample.tid)).or_default();
+                tally(seen, activity, waits.unwrap_or_default());
+            }
+        }
+    }
+    tallies
+}
+
+fn tally(seen: &mut Vec<Sighting>, activity: Activity, waits: Vec<WaitedSocket>) {
+    let same = seen.iter_mut().find(|known| known.activity == activity && known.waits == waits);
+    if let Some(sighting) = same {
+        sighting.times += 1;
+    } else if seen.len() < SIGHTINGS_MAX {
+        seen.push(Sighting { activity, waits, times: 1 });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_queue_is_followed_up_and_down() {
+        let mut tracks = HashMap::new();
+        for depth in [0, 3, 6, 2, 2, 1] {
+            add_sample(&mut tracks, NetnsId(1), Cookie(9), depth, 5);
+        }
+        add_sample(&mut tracks, NetnsId(1), Cookie(8), 0, 5);
+        let expected = QueueTrack {
+            netns: NetnsId(1),
+            cookie: Cookie(9),
+            samples: 6,
+            full: 1,
+            min: 0,
+            max: 6,
+            falls: 2,
+        };
+        assert_eq!(Queues { sockets: Vec::new(), tracks }.finish(), [expected]);
+    }
+
+    #[test]
+    fn the_same_sight_is_counted_and_a_new_one_is_added_up_to_a_bound() {
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            tally(&mut seen, Activity::Running, Vec::new());
+        }
+        for n in 0..100 {
+            let waits = vec![WaitedSocket { inode: Inode(n), via: halfopen_evidence::Via::Poll }];
+            tally(&mut seen, Activity::Running, waits);
+        }
+        assert_eq!((seen.len(), seen[0].times, seen[1].times), (SIGHTINGS_MAX, 3, 1));
+    }
+
+    #[test]
+    fn a_stop_ends_the_sleep() {
+        let asked = Cell::new(0);
+        let stop = || {
+            asked.set(asked.get() + 1);
+            asked.get() > 1
+        };
+        assert!(!sleep_until(Instant::now() + Duration::from_secs(600), &stop));
+        assert!(sleep_until(Instant::now(), &|| false));
+    }
+}
