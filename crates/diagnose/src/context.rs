@@ -133,6 +133,13 @@ impl ListenerView<'_> {
         Subject::listener(self.netns, self.endpoint, self.listener)
     }
 
+    /// Whether no other socket listens in its namespace, so that the namespace's figures are its own.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        let endpoints = self.netns.endpoints.get().map(Vec::as_slice).unwrap_or_default();
+        endpoints.iter().map(|endpoint| endpoint.listeners.len()).sum::<usize>() == 1
+    }
+
     /// Segments dropped at this socket over the window; missing for a single look.
     pub fn drops(&self, context: &Context<'_>) -> Reading<u32> {
         context

@@ -1,10 +1,217 @@
 //! # What it sees
+//! Connections wait on a listener, none is taken, and the thread that serves the listener sits in
+//! another system call, or does not come back from a computation.
+//!
 //! # Why it happens
+//! One thread accepts and does something else as well: it waits for a lock that another thread holds
+//! (in the worst case for good: a deadlock), connects to a database that does not answer, reads from a
+//! client that says nothing, writes to a full disk or pipe, waits for a child, sleeps between
+//! retries. Until that ends, nobody accepts, while the kernel goes on connecting clients.
+//!
 //! # How sure
+//! Certain if the process has one thread only, or if the thread was seen waiting for the listener
+//! before. Probable if it is the only thread in a call that idle threads do not sit in, if its name
+//! says that it accepts, or if all suspects wait for the same thread in the end. Possible if there are
+//! several; the finding lists them. Threads that wait for work, for other sockets or for another
+//! thread's end are not suspects.
+//!
 //! # What to do
+//! End what it waits for: the finding names the lock's owner, or the descriptor. Give calls that the
+//! accepting thread must make a time-out, or move them to another thread. A dump of the threads before
+//! a restart keeps the evidence.
+//!
 //! # What not to do
+//! A larger backlog only lets more clients wait. More worker threads help only if the accepting thread
+//! is not the one that sits.
+//!
 //! # Sources
+//! - `/proc/PID/task/TID/syscall`: the call and its arguments of a thread that is off the CPU
+//! - glibc `nptl`: a mutex that is waited for stores its owner's tid eight bytes after the futex word
+//! - `/proc/PID/task/TID/schedstat`: equal figures at two looks prove that a thread has not run
 
-use crate::{Context, Verdicts};
+use crate::analysis::cause::{Basis, Blocked, StallCause};
+use crate::analysis::serving::Suspect;
+use crate::analysis::stall_report::{self, Told, doing, has_cycle, suspect_facts};
+use crate::{Context, Fact, FindingId, Verdicts};
 
-pub(crate) fn rule(_context: &Context<'_>, _verdicts: &mut Verdicts) {}
+pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+    for (view, stalled) in stall_report::stalls(context) {
+        if let StallCause::Blocked(blocked) = &stalled.cause {
+            let told = tell(blocked);
+            let id = FindingId::AcceptBlocked;
+            verdicts.find(stall_report::finding(id, context, view, stalled, told));
+        }
+    }
+}
+
+fn tell(blocked: &Blocked) -> Told {
+    let mut evidence = suspect_facts(&blocked.suspects);
+    evidence.push(Fact::words("basis", basis(blocked.basis)));
+    Told {
+        cause: cause(blocked),
+        confidence: blocked.confidence,
+        evidence,
+        refuted_by: "an accept in the next window, or another thread that waits for the listener"
+            .to_owned(),
+        remedies: remedies(blocked),
+        useless: Vec::new(),
+    }
+}
+
+fn cause(blocked: &Blocked) -> String {
+    let Some(first) = blocked.suspects.first() else {
+        return "the thread that serves the listener does something else".to_owned();
+    };
+    let sits = format!("{} {}", first.doing.thread, doing(first));
+    match blocked.basis {
+        Basis::OnlyThread | Basis::SeenWaiting | Basis::Name => {
+            format!("{sits}, instead of accepting")
+        }
+        Basis::OnlySuspect => format!("nobody accepts, most likely because {sits}"),
+        Basis::SameRoot => format!(
+            "nobody accepts, most likely because {sits}, and so do {}",
+            others(blocked.suspects.len() - 1 + blocked.more)
+        ),
+        Basis::Several => format!(
+            "nobody accepts; the thread that should may be one of {}, such as {sits}",
+            blocked.suspects.len() + blocked.more
+        ),
+    }
+}
+
+fn others(n: usize) -> String {
+    if n == 1 { "one other thread".to_owned() } else { format!("{n} other threads") }
+}
+
+const fn basis(basis: Basis) -> &'static str {
+    match basis {
+        Basis::OnlyThread => "the process has no other thread",
+        Basis::SeenWaiting => "the thread was seen waiting for the listener before",
+        Basis::Name => "the thread's name says that it accepts",
+        Basis::OnlySuspect => "every other thread is accounted for",
+        Basis::SameRoot => "all suspects wait for the same thread in the end",
+        Basis::Several => "it was not seen which of these threads should accept",
+    }
+}
+
+fn remedies(blocked: &Blocked) -> Vec<String> {
+    let mut remedies = Vec::new();
+    let pid = blocked.suspects.first().map_or(0, |suspect| suspect.doing.thread.pid.0);
+    if has_cycle(&blocked.suspects) {
+        remedies.push(format!(
+            "take a dump of the threads: `halfopen stacks {pid}` will prove the deadlock"
+        ));
+        remedies.push("restart the process; nothing else ends a deadlock".to_owned());
+        remedies.push("fix the order in which these locks are taken".to_owned());
+        return remedies;
+    }
+    if let Some(owner) = blocked.suspects.iter().find_map(last_owner) {
+        remedies.push(format!("look at {owner}: it holds the lock"));
+    } else {
+        remedies.push("end what it waits for, if it is named above".to_owned());
+    }
+    remedies
+        .push("take a dump of the threads before a restart, to see which code it is".to_owned());
+    remedies.push("give the call a time-out, or move it out of the thread that accepts".to_owned());
+    remedies
+}
+
+fn last_owner(suspect: &Suspect) -> Option<String> {
+    Some(suspect.chain.as_ref()?.owners.last()?.thread.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use halfopen_evidence::{Activity, CallTarget, Missing, Process, Thread, Via};
+
+    use super::*;
+    use crate::Confidence;
+    use crate::fixture::{
+        Scene, blocked, endpoint, held, in_futex, in_lock, inode, listener, on_descriptor, process,
+        thread,
+    };
+
+    fn scene(process: Process) -> Scene {
+        let pid = process.pid.0;
+        Scene::window()
+            .endpoint(endpoint("0.0.0.0:8080", [held(listener(1, 6, 128), &[pid])]))
+            .process(process)
+    }
+
+    fn naps(tid: u32) -> Thread {
+        thread(tid, "app", blocked("clock_nanosleep", CallTarget::Time))
+    }
+
+    fn connects(tid: u32) -> Thread {
+        let to = "socket 10.0.0.5:41022 -> 10.0.0.7:3306";
+        thread(tid, "db", on_descriptor("connect", 9, to))
+    }
+
+    fn check(threads: Vec<Thread>, confidence: Confidence, cause: &str) {
+        let finding = scene(process(812, threads)).finding(FindingId::AcceptBlocked);
+        assert_eq!(finding.confidence, confidence, "{}", finding.cause);
+        assert!(finding.cause.contains(cause), "{}", finding.cause);
+    }
+
+    #[test]
+    fn the_only_thread_of_a_process_is_the_one() {
+        check(vec![naps(812)], Confidence::Certain, "sleeps in clock_nanosleep");
+        check(
+            vec![in_futex()].into_iter().map(|a| thread(812, "py", a)).collect(),
+            Confidence::Certain,
+            "owner cannot be read",
+        );
+        check(vec![thread(812, "app", Activity::Running)], Confidence::Probable, "runs on a CPU");
+    }
+
+    #[test]
+    fn one_suspect_among_idle_threads_is_probably_it() {
+        let idle = thread(813, "worker", in_futex());
+        check(vec![idle, connects(814)], Confidence::Probable, "10.0.0.7:3306");
+    }
+
+    #[test]
+    fn a_thread_that_waited_for_the_listener_before_is_the_one() {
+        let app = process(812, [connects(812), connects(813)]);
+        let before = blocked("epoll_wait", CallTarget::Descriptors { count: 2 });
+        let finding = scene(app)
+            .sighting((812, 813), before, &[(inode(1), Via::EpollLevel)])
+            .finding(FindingId::AcceptBlocked);
+        assert_eq!(finding.confidence, Confidence::Certain);
+        assert!(finding.cause.contains("tid 813"), "{}", finding.cause);
+    }
+
+    #[test]
+    fn lock_chains_are_followed_to_their_end() {
+        let waits = thread(813, "a", in_lock(814));
+        let also = thread(815, "b", in_lock(814));
+        check(
+            vec![waits, also, connects(814)],
+            Confidence::Probable,
+            "held by tid 814, which sits in connect on descriptor 9",
+        );
+        let (a, b) = (thread(813, "acceptor", in_lock(814)), thread(814, "x", in_lock(813)));
+        check(vec![a, b], Confidence::Probable, "looks like a deadlock");
+    }
+
+    #[test]
+    fn several_suspects_are_listed_and_none_is_accused() {
+        let fsync = || blocked("fsync", CallTarget::Unknown);
+        let threads = (820..828).map(|tid| thread(tid, "w", fsync())).collect();
+        check(threads, Confidence::Possible, "may be one of 8");
+    }
+
+    #[test]
+    fn a_handler_of_a_connection_is_no_suspect() {
+        let reads = on_descriptor("read", 7, "socket 10.0.0.1:8080 -> 10.0.0.9:40000");
+        let app = process(812, [thread(812, "app", in_futex()), thread(813, "conn", reads)]);
+        assert!(scene(app).is_silent_about(FindingId::AcceptBlocked));
+    }
+
+    #[test]
+    fn unreadable_threads_leave_it_open() {
+        let mut app = process(812, [naps(812)]);
+        app.threads = Missing::needs("root").into();
+        assert!(scene(app).is_silent_about(FindingId::AcceptBlocked));
+    }
+}

@@ -1,10 +1,221 @@
 //! # What it sees
+//! Connections wait on a listener, none is taken, and no thread of any process that holds it waits
+//! for it: not in `accept`, not in `poll` or `select`, not through an epoll set or an io_uring. None of
+//! the other threads sits in a call that would explain where the accepting one is.
+//!
 //! # Why it happens
+//! The thread that accepted has ended: an exception or a panic that nobody caught, an error of
+//! `accept()` taken for fatal, a pool that was shut down. The rest of the program lives on, a health
+//! port on another listener answers, so nothing restarts it. Or the listener was inherited: the server
+//! is gone, and a child that it once started (a shell, a `sleep`) keeps the port open. Or the program
+//! took the listener out of its event loop, or did not arm it again (EPOLLONESHOT): by mistake, or
+//! deliberately because it has reached a limit of connections.
+//!
 //! # How sure
+//! Probable when every thread is accounted for. Possible when some are busy, since one of them may yet
+//! come back and accept, and when an event loop runs without the listener, since that may be a
+//! deliberate pause: compare the number of open connections with the program's own limit.
+//!
 //! # What to do
+//! Look at the program's log for the moment at which the accepting thread ended, take a dump of its
+//! threads if you need the reason, then restart it. End a child that holds an inherited listener, and
+//! open listeners with SOCK_CLOEXEC. Let a program that loses its accepting thread end as a whole.
+//!
 //! # What not to do
+//! A larger backlog only lets more clients wait. Probes of another port, or probes that only connect,
+//! do not notice: the kernel completes the handshake.
+//!
 //! # Sources
+//! - `net/ipv4/inet_connection_sock.c inet_csk_accept`
+//! - `/proc/PID/task/TID/syscall`, `/proc/PID/fdinfo/FD` (`tfd`, `events`, `ino` of an epoll set)
+//! - epoll_ctl(2), EPOLLONESHOT; fcntl(2), FD_CLOEXEC
 
-use crate::{Context, Verdicts};
+use crate::analysis::cause::{InEpoll, NobodyWaits, StallCause};
+use crate::analysis::stall_report::{self, Told, doing};
+use crate::words::{count, harmless};
+use crate::{Context, Fact, FindingId, Verdicts};
 
-pub(crate) fn rule(_context: &Context<'_>, _verdicts: &mut Verdicts) {}
+pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+    for (view, stalled) in stall_report::stalls(context) {
+        if let StallCause::NobodyWaits(nobody) = &stalled.cause {
+            let told = tell(nobody);
+            let id = FindingId::AcceptThreadMissing;
+            verdicts.find(stall_report::finding(id, context, view, stalled, told));
+        }
+    }
+}
+
+fn tell(nobody: &NobodyWaits) -> Told {
+    Told {
+        cause: cause(nobody),
+        confidence: nobody.confidence,
+        evidence: facts(nobody),
+        refuted_by: refuted_by(nobody).to_owned(),
+        remedies: remedies(nobody),
+        useless: vec![
+            "waiting: clients that the kernel has connected get no answer, and new ones are refused \
+             once the queue is full"
+                .to_owned(),
+        ],
+    }
+}
+
+fn cause(nobody: &NobodyWaits) -> String {
+    let who = names(nobody);
+    if nobody.stray {
+        return format!(
+            "the listener is held only by {who}, which is no server: the program that opened it is \
+             gone and this child has inherited it"
+        );
+    }
+    match (nobody.epoll, &nobody.event_loop) {
+        (InEpoll::Disarmed, _) => format!(
+            "{who} has switched the listener off in its epoll set (no EPOLLIN): it was not armed \
+             again, or the program pauses on purpose"
+        ),
+        (InEpoll::Armed, _) => format!(
+            "the listener is in an epoll set of {who}, but no thread waits on that set any more"
+        ),
+        (InEpoll::No, Some(event_loop)) => format!(
+            "no thread of {who} waits for the listener; {} {event_loop}, and the listener is not \
+             among them: the accepting thread is gone, or the program pauses on purpose",
+            event_loop.thread
+        ),
+        (InEpoll::No, None) => format!(
+            "no thread of {who} waits for the listener by any means: the accepting thread is gone"
+        ),
+    }
+}
+
+fn facts(nobody: &NobodyWaits) -> Vec<Fact> {
+    let threads = u64::try_from(nobody.threads).unwrap_or(u64::MAX);
+    let none = format!(
+        "none of {} waits for the listener (accept, poll, select, epoll, io_uring)",
+        count(threads, "thread")
+    );
+    let mut facts = vec![Fact::number("threads", threads, none)];
+    facts.extend(nobody.busy.iter().map(|suspect| {
+        let words = format!("{} {}", suspect.doing.thread, doing(suspect));
+        Fact::words("busy-thread", words)
+    }));
+    facts
+}
+
+fn refuted_by(nobody: &NobodyWaits) -> &'static str {
+    if nobody.epoll == InEpoll::Disarmed || nobody.event_loop.is_some() {
+        "an accept in the next window, or a limit of connections that the program has reached"
+    } else if nobody.busy.is_empty() {
+        "a thread in accept, poll or epoll on this listener, or an accept in the next window"
+    } else {
+        "one of the busy threads coming back to accept"
+    }
+}
+
+fn remedies(nobody: &NobodyWaits) -> Vec<String> {
+    if nobody.stray {
+        let pids: Vec<String> =
+            nobody.processes.iter().map(|process| process.pid.to_string()).collect();
+        return vec![
+            format!("end {} and start the server again", pids.join(", ")),
+            "let the server open its listener with SOCK_CLOEXEC, so that children do not get it"
+                .to_owned(),
+        ];
+    }
+    let mut remedies = Vec::new();
+    if nobody.epoll == InEpoll::Disarmed || nobody.event_loop.is_some() {
+        remedies.push(
+            "compare its open connections with its own limit: it may have paused on purpose"
+                .to_owned(),
+        );
+    }
+    remedies.push(format!(
+        "search the log of {} for the error that ended the accepting thread",
+        names(nobody)
+    ));
+    remedies.push("restart it, after a dump of its threads if you need the reason".to_owned());
+    remedies
+}
+
+fn names(nobody: &NobodyWaits) -> String {
+    let mut names: Vec<String> = nobody
+        .processes
+        .iter()
+        .take(3)
+        .map(|process| format!("{}[{}]", harmless(&process.comm), process.pid))
+        .collect();
+    if nobody.processes.len() > 3 {
+        names.push(format!("{} more", nobody.processes.len() - 3));
+    }
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use halfopen_evidence::{CallTarget, Missing, Process, Reading, Thread, Tid, Via};
+
+    use super::*;
+    use crate::Confidence;
+    use crate::fixture::Scene;
+    use crate::fixture::{
+        blocked, endpoint, held, in_epoll, in_futex, inode, listener, process, registered, thread,
+        waiting_for,
+    };
+
+    fn scene(process: Process) -> Scene {
+        let pid = process.pid.0;
+        Scene::window()
+            .endpoint(endpoint("0.0.0.0:8080", [held(listener(1, 6, 128), &[pid])]))
+            .process(process)
+    }
+
+    fn health() -> Thread {
+        let accepts = blocked("accept4", CallTarget::Descriptor { fd: 5, what: "x".to_owned() });
+        waiting_for(thread(813, "health", accepts), inode(2), Via::Accept)
+    }
+
+    fn joins() -> Thread {
+        thread(812, "app", blocked("futex", CallTarget::ThreadExit { tid: Tid(813) }))
+    }
+
+    #[test]
+    fn a_dead_acceptor_is_missed_while_the_health_port_is_served() {
+        let app = process(812, [joins(), health(), thread(814, "worker", in_futex())]);
+        let finding = scene(app).finding(FindingId::AcceptThreadMissing);
+        assert_eq!(finding.confidence, Confidence::Probable);
+        assert!(finding.cause.contains("app[812]"), "{}", finding.cause);
+    }
+
+    #[test]
+    fn a_thread_that_waits_or_one_that_explains_it_keeps_it_silent() {
+        let waits = waiting_for(thread(815, "acceptor", in_epoll()), inode(1), Via::EpollEdge);
+        let app = process(812, [joins(), health(), waits]);
+        assert!(scene(app).is_silent_about(FindingId::AcceptThreadMissing));
+        let fsync = thread(815, "worker", blocked("fsync", CallTarget::Unknown));
+        let app = process(812, [joins(), health(), fsync]);
+        assert!(scene(app).is_silent_about(FindingId::AcceptThreadMissing));
+    }
+
+    #[test]
+    fn a_listener_that_is_switched_off_may_be_a_deliberate_pause() {
+        let mut app = process(812, [thread(812, "app", in_epoll()), health()]);
+        app.epoll = Reading::Known(vec![registered(inode(1), 0x4000_0000)]);
+        let finding = scene(app).finding(FindingId::AcceptThreadMissing);
+        assert_eq!(finding.confidence, Confidence::Possible);
+        assert!(finding.cause.contains("on purpose"), "{}", finding.cause);
+    }
+
+    #[test]
+    fn an_inherited_listener_names_the_child() {
+        let naps = thread(900, "sleep", blocked("clock_nanosleep", CallTarget::Time));
+        let child = Process { comm: "sleep".to_owned(), ..process(900, [naps]) };
+        let finding = scene(child).finding(FindingId::AcceptThreadMissing);
+        assert!(finding.cause.contains("sleep[900], which is no server"), "{}", finding.cause);
+    }
+
+    #[test]
+    fn unreadable_threads_leave_it_open() {
+        let mut app = process(812, []);
+        app.threads = Missing::needs("CAP_SYS_PTRACE").into();
+        assert!(scene(app).is_silent_about(FindingId::AcceptThreadMissing));
+    }
+}

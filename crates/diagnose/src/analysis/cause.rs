@@ -1,0 +1,426 @@
+//! Why nothing is accepted, as far as the processes that hold the listener tell.
+//!
+//! In this order: may they run at all, can they open one more descriptor, does a thread wait for the
+//! listener, and if none does, what does the one do that should. A shared listener is served if any of
+//! its holders serves it, so all are judged together.
+
+use halfopen_evidence::{
+    Activity, CallTarget, FdUse, Holder, HolderSearch, Holders, Missing, Pid, Process, Reading,
+    Via, Want,
+};
+
+use super::serving::{Doing, Serving, Suspect};
+use crate::{Confidence, Context, ListenerView, ProcessName};
+
+/// Processes of one listener that are looked at; a server with more of them runs the same code in
+/// each.
+const PROCESSES: usize = 16;
+
+/// Threads that a finding lists.
+const LISTED: usize = 5;
+
+/// Programs that listen on nothing: holding a listener, they have inherited it.
+const NO_SERVERS: [&str; 14] = [
+    "sleep", "sh", "bash", "dash", "ash", "zsh", "tail", "cat", "tee", "timeout", "sudo", "su",
+    "xargs", "logger",
+];
+
+/// Why nothing is accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StallCause {
+    /// The processes are kept from running.
+    Stopped(Vec<(ProcessName, Stop)>),
+    /// They have no descriptors left.
+    OutOfFds(Vec<(ProcessName, FdUse)>),
+    /// The thread that serves the listener does something else.
+    Blocked(Blocked),
+    /// No thread waits for the listener, and none is seen that should.
+    NobodyWaits(NobodyWaits),
+    /// Not established.
+    Unknown(Unknown),
+}
+
+/// What keeps a process from running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU.
+    Signal,
+    /// It is traced, and its tracer holds it.
+    Traced {
+        /// The tracer, where that was read.
+        by: Option<Pid>,
+    },
+    /// Its control group is frozen.
+    Frozen {
+        /// The group's path. Untrusted.
+        cgroup: String,
+    },
+}
+
+/// The thread that serves the listener does something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// It, or those that it may be, the likeliest first; at most five.
+    pub suspects: Vec<Suspect>,
+    /// Suspects left out.
+    pub more: usize,
+    /// How it was told.
+    pub basis: Basis,
+    /// How sure that is.
+    pub confidence: Confidence,
+}
+
+/// How the thread that serves a listener was told from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// The process has no other.
+    OnlyThread,
+    /// It was seen waiting for the listener before.
+    SeenWaiting,
+    /// Its name says so.
+    Name,
+    /// No other thread sits in a call that idle threads do not sit in.
+    OnlySuspect,
+    /// All suspects wait for the same thread in the end.
+    SameRoot,
+    /// It was not told: any of them may be it.
+    Several,
+}
+
+/// No thread waits for the listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NobodyWaits {
+    /// The processes that hold it.
+    pub processes: Vec<ProcessName>,
+    /// Threads that were looked at.
+    pub threads: usize,
+    /// What the program does with the listener in its epoll sets.
+    pub epoll: InEpoll,
+    /// A thread that waits for descriptors, the listener not among them.
+    pub event_loop: Option<Doing>,
+    /// Threads that are busy, most likely with their own tasks; at most five.
+    pub busy: Vec<Suspect>,
+    /// Whether the only holder is a program that listens on nothing, so that it has inherited the
+    /// listener of a program that is gone.
+    pub stray: bool,
+    /// How sure that is.
+    pub confidence: Confidence,
+}
+
+/// A listener in the epoll sets of its holders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InEpoll {
+    /// It is in none.
+    No,
+    /// It is in one, and wakes whoever waits on it.
+    Armed,
+    /// It is in one that wakes nobody: EPOLLONESHOT that was not armed again, or a pause.
+    Disarmed,
+}
+
+/// Why the cause is not established.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// No process is known to hold the listener.
+    NoHolder {
+        /// Why.
+        why: String,
+    },
+    /// What the holders do could not be read.
+    Unseen {
+        /// What could not be, and why.
+        why: String,
+    },
+    /// A thread waits for the listener, edge triggered: it was told of the connections when they came
+    /// and is not told again.
+    EdgeTriggered(Doing),
+    /// A thread waits for the listener and should have been woken: it is about to run.
+    AboutToWake(Doing),
+}
+
+/// Finds the cause for one listener, and asks for what would tell more.
+pub(super) fn find(
+    context: &Context<'_>,
+    view: &ListenerView<'_>,
+    wants: &mut Vec<Want>,
+) -> StallCause {
+    let holders = match holders(context, view, wants) {
+        Ok(holders) => holders,
+        Err(unknown) => return StallCause::Unknown(unknown),
+    };
+    let (processes, unseen) = processes(context, holders, wants);
+    if let Some(stopped) = all_stopped(context, &processes, unseen.is_some()) {
+        return StallCause::Stopped(stopped);
+    }
+    let awake: Vec<&Process> =
+        processes.iter().copied().filter(|process| stop(context, process).is_none()).collect();
+    let serving = Serving::of(context, view, &awake);
+    if let Some(exhausted) = out_of_fds(&awake) {
+        return StallCause::OutOfFds(exhausted);
+    }
+    if let Some(waiting) = waiting(&serving) {
+        return StallCause::Unknown(waiting);
+    }
+    if let Some(blocked) = seen_elsewhere(&serving) {
+        return StallCause::Blocked(blocked);
+    }
+    if let Some(why) = unseen.or_else(|| unreadable(&serving)) {
+        return StallCause::Unknown(Unknown::Unseen { why });
+    }
+    if is_stray(&awake) {
+        return StallCause::NobodyWaits(nobody_waits(view, &awake, serving, true));
+    }
+    match suspects(&serving) {
+        Some(blocked) => StallCause::Blocked(blocked),
+        None => StallCause::NobodyWaits(nobody_waits(view, &awake, serving, false)),
+    }
+}
+
+fn holders<'a>(
+    context: &Context<'_>,
+    view: &ListenerView<'a>,
+    wants: &mut Vec<Want>,
+) -> Result<&'a [Holder], Unknown> {
+    let no_holder = |why: String| Unknown::NoHolder { why };
+    let want = Want::Holders { netns: view.netns.id, inodes: vec![view.listener.inode] };
+    match &view.listener.holders {
+        Reading::Missing(why) => {
+            if *why == Missing::NotCollected {
+                wants.push(want);
+            }
+            Err(no_holder(format!("its holders are {why}")))
+        }
+        Reading::Known(Holders { search: HolderSearch::FirstDescriptors, .. }) => {
+            wants.push(want);
+            Err(no_holder("its holders were not looked for everywhere".to_owned()))
+        }
+        Reading::Known(Holders { found, search }) if found.is_empty() => {
+            Err(no_holder(match search {
+                HolderSearch::Permitted { unreadable } => {
+                    format!("the descriptors of {unreadable} processes may not be read")
+                }
+                _ if context.latest().host.sees_all_processes.value() != Some(true) => {
+                    "no process of this pid namespace holds it".to_owned()
+                }
+                _ => "no process holds it; the kernel itself may".to_owned(),
+            }))
+        }
+        Reading::Known(Holders { found, .. }) => Ok(found),
+    }
+}
+
+/// The processes of these holders, and why some could not be looked at.
+fn processes<'a>(
+    context: &Context<'a>,
+    holders: &[Holder],
+    wants: &mut Vec<Want>,
+) -> (Vec<&'a Process>, Option<String>) {
+    let mut asked: Vec<Pid> = Vec::new();
+    let mut seen = Vec::new();
+    let mut unseen = None;
+    for holder in holders {
+        if asked.contains(&holder.pid) {
+            continue;
+        }
+        if asked.len() == PROCESSES {
+            break;
+        }
+        asked.push(holder.pid);
+        match context.latest().processes.get(&holder.pid) {
+            Some(process) if process.start_ticks == holder.start_ticks => {
+                if process.threads.missing() == Some(&Missing::NotCollected) {
+                    wants.push(Want::Process { pid: holder.pid });
+                }
+                seen.push(process);
+            }
+            Some(_) => unseen = Some(format!("process {} is another one by now", holder.pid)),
+            None => {
+                wants.push(Want::Process { pid: holder.pid });
+                unseen = Some(format!("process {} was not looked at, or has ended", holder.pid));
+            }
+        }
+    }
+    (seen, unseen)
+}
+
+/// What stops every one of these processes.
+fn all_stopped(
+    context: &Context<'_>,
+    processes: &[&Process],
+    some_unseen: bool,
+) -> Option<Vec<(ProcessName, Stop)>> {
+    let stops: Vec<(ProcessName, Stop)> = processes
+        .iter()
+        .filter_map(|process| Some((name(process), stop(context, process)?)))
+        .collect();
+    let all = !stops.is_empty() && stops.len() == processes.len() && !some_unseen;
+    all.then_some(stops)
+}
+
+fn stop(context: &Context<'_>, process: &Process) -> Option<Stop> {
+    if let Some(cgroup) = process.cgroup.get()
+        && cgroup.frozen.value() == Some(true)
+    {
+        return Some(Stop::Frozen { cgroup: cgroup.path.clone() });
+    }
+    let threads = process.threads.get().map(Vec::as_slice).unwrap_or_default();
+    // The leader may have exited while other threads live on.
+    let state = match (process.state, threads.iter().find(|thread| thread.state != 'Z')) {
+        ('Z', Some(thread)) => thread.state,
+        (state, _) => state,
+    };
+    match state {
+        'T' => Some(Stop::Signal),
+        // strace stops a thread for a moment at each system call; held is one that does not run.
+        't' if !ran(context, process) => {
+            Some(Stop::Traced { by: process.tracer.value().flatten() })
+        }
+        _ => None,
+    }
+}
+
+fn ran(context: &Context<'_>, process: &Process) -> bool {
+    let threads = process.threads.get().map(Vec::as_slice).unwrap_or_default();
+    context.interval().is_some_and(|interval| {
+        threads.iter().any(|thread| interval.ran(process, thread) == Reading::Known(true))
+    })
+}
+
+/// The processes that have no descriptors left, if no other is there to accept.
+fn out_of_fds(processes: &[&Process]) -> Option<Vec<(ProcessName, FdUse)>> {
+    let exhausted: Vec<(ProcessName, FdUse)> = processes
+        .iter()
+        .filter_map(|process| {
+            let fds = process.fds.get()?;
+            (fds.is_exhausted() || is_system_exhausted(fds)).then(|| (name(process), fds.clone()))
+        })
+        .collect();
+    let others_may = processes.iter().any(|process| {
+        let in_need = exhausted.iter().any(|(name, _)| name.pid == process.pid);
+        !in_need && !NO_SERVERS.contains(&process.comm.as_str())
+    });
+    (!exhausted.is_empty() && !others_may).then_some(exhausted)
+}
+
+/// Whether the whole system has no files left (`fs.file-max`).
+pub(crate) fn is_system_exhausted(fds: &FdUse) -> bool {
+    let system = fds.system_open.clone().zip(fds.system_limit.clone());
+    system.known().is_some_and(|(open, limit)| open >= limit)
+}
+
+fn waiting(serving: &Serving) -> Option<Unknown> {
+    let edge = |via: &Via| *via == Via::EpollEdge;
+    let level = serving.waiting.iter().find(|(_, via)| !edge(via));
+    let (doing, via) = level.or_else(|| serving.waiting.first())?;
+    Some(if edge(via) {
+        Unknown::EdgeTriggered(doing.clone())
+    } else {
+        Unknown::AboutToWake(doing.clone())
+    })
+}
+
+/// Threads that waited for the listener before and sit elsewhere now.
+fn seen_elsewhere(serving: &Serving) -> Option<Blocked> {
+    // With an edge-triggered set any thread of a pool may have waited for all.
+    let by_edge = serving.waited.iter().all(|(_, via)| *via == Via::EpollEdge);
+    let suspects: Vec<&Suspect> = serving.waited.iter().map(|(suspect, _)| suspect).collect();
+    let confidence = match suspects.as_slice() {
+        [] => return None,
+        [suspect] if (!by_edge || serving.only_one) && !is_ownerless(suspect) => {
+            Confidence::Certain
+        }
+        _ => Confidence::Probable,
+    };
+    Some(blocked(&suspects, Basis::SeenWaiting, confidence))
+}
+
+/// A thread parked on a condition may be an idle worker that takes its turn at the listener.
+fn is_ownerless(suspect: &Suspect) -> bool {
+    matches!(
+        suspect.doing.activity.get(),
+        Some(Activity::Blocked(call)) if matches!(call.target, CallTarget::Futex { .. })
+    )
+}
+
+fn unreadable(serving: &Serving) -> Option<String> {
+    let why = serving.unreadable.first()?;
+    Some(format!("what its threads wait for is {why}"))
+}
+
+fn is_stray(processes: &[&Process]) -> bool {
+    !processes.is_empty()
+        && processes.iter().all(|process| NO_SERVERS.contains(&process.comm.as_str()))
+}
+
+/// The threads that may be the one which should accept.
+fn suspects(serving: &Serving) -> Option<Blocked> {
+    let all: Vec<&Suspect> = serving.strong.iter().collect();
+    let first = *all.first()?;
+    if serving.only_one {
+        let runs = first.doing.activity == Reading::Known(Activity::Running);
+        let confidence = if runs { Confidence::Probable } else { Confidence::Certain };
+        return Some(blocked(&all, Basis::OnlyThread, confidence));
+    }
+    let mut named = all.iter().filter(|suspect| suspect.is_named_acceptor());
+    if let (Some(acceptor), None) = (named.next(), named.next()) {
+        return Some(blocked(&[acceptor], Basis::Name, Confidence::Probable));
+    }
+    Some(if all.len() == 1 {
+        blocked(&all, Basis::OnlySuspect, Confidence::Probable)
+    } else if all.iter().all(|suspect| suspect.root() == first.root()) {
+        blocked(&all, Basis::SameRoot, Confidence::Probable)
+    } else {
+        blocked(&all, Basis::Several, Confidence::Possible)
+    })
+}
+
+fn blocked(suspects: &[&Suspect], basis: Basis, confidence: Confidence) -> Blocked {
+    Blocked {
+        suspects: suspects.iter().take(LISTED).map(|&suspect| suspect.clone()).collect(),
+        more: suspects.len().saturating_sub(LISTED),
+        basis,
+        confidence,
+    }
+}
+
+fn nobody_waits(
+    view: &ListenerView<'_>,
+    processes: &[&Process],
+    serving: Serving,
+    stray: bool,
+) -> NobodyWaits {
+    let epoll = in_epoll(view, processes);
+    let event_loop = serving.event_loops.into_iter().next();
+    let busy: Vec<Suspect> = serving.weak.into_iter().take(LISTED).collect();
+    let may_be_meant = epoll == InEpoll::Disarmed || event_loop.is_some();
+    let confidence = if !stray && (may_be_meant || !busy.is_empty()) {
+        Confidence::Possible
+    } else {
+        Confidence::Probable
+    };
+    NobodyWaits {
+        processes: processes.iter().map(|process| name(process)).collect(),
+        threads: serving.threads,
+        epoll,
+        event_loop,
+        busy,
+        stray,
+        confidence,
+    }
+}
+
+fn in_epoll(view: &ListenerView<'_>, processes: &[&Process]) -> InEpoll {
+    let mut found = InEpoll::No;
+    let sets = processes.iter().filter_map(|process| process.epoll.get()).flatten();
+    for registration in sets.filter(|set| set.inode == view.listener.inode) {
+        if registration.is_armed() {
+            return InEpoll::Armed;
+        }
+        found = InEpoll::Disarmed;
+    }
+    found
+}
+
+fn name(process: &Process) -> ProcessName {
+    ProcessName { pid: process.pid, comm: process.comm.clone() }
+}

@@ -1,0 +1,363 @@
+//! What the threads that could serve a listener do instead.
+//!
+//! A thread that is idle in a way that programs are idle in (it waits for other sockets, for work, for
+//! another thread's end) is accounted for. One that sits in a call which cannot end by a connection's
+//! coming, and is no connection's own handler, may well be the one that should accept.
+
+use std::fmt;
+
+use halfopen_evidence::{
+    Activity, Call, CallTarget, Inode, Missing, Pid, Process, Reading, Thread, ThreadTrack, Tid,
+    Via,
+};
+
+use super::lock_chain::LockChain;
+use crate::words::harmless;
+use crate::{Context, ListenerView};
+
+/// A thread by the names that people know it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThreadName {
+    /// Its process.
+    pub pid: Pid,
+    /// The process's name. Untrusted.
+    pub comm: String,
+    /// The thread.
+    pub tid: Tid,
+    /// Its name. Untrusted.
+    pub name: String,
+}
+
+/// A thread and what it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doing {
+    /// Which.
+    pub thread: ThreadName,
+    /// What it does at the latest look.
+    pub activity: Reading<Activity>,
+}
+
+/// A thread that may be the one which should accept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suspect {
+    /// The thread and what it does.
+    pub doing: Doing,
+    /// Who holds the lock that it waits for.
+    pub chain: Option<LockChain>,
+    /// Whether it has not run at all between the two looks.
+    pub motionless: bool,
+}
+
+/// The threads of a listener's holders, sorted by what they have to do with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Serving {
+    /// Wait for the listener now.
+    pub(super) waiting: Vec<(Doing, Via)>,
+    /// Waited for it before, and do something else now.
+    pub(super) waited: Vec<(Suspect, Via)>,
+    /// Sit in a call that an idle thread does not sit in.
+    pub(super) strong: Vec<Suspect>,
+    /// Busy with something that is likely their own task: a connection, a computation, a pause.
+    pub(super) weak: Vec<Suspect>,
+    /// Wait for descriptors, the listener not among them.
+    pub(super) event_loops: Vec<Doing>,
+    /// What they do could not be read.
+    pub(super) unreadable: Vec<Missing>,
+    /// All of them.
+    pub(super) threads: usize,
+    /// Whether there is but one, in but one process.
+    pub(super) only_one: bool,
+}
+
+/// What a thread has to do with a listener that it does not wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Strong,
+    Weak,
+    EventLoop,
+    AccountedFor,
+}
+
+impl Serving {
+    /// Sorts the threads of these processes.
+    pub(super) fn of(
+        context: &Context<'_>,
+        view: &ListenerView<'_>,
+        processes: &[&Process],
+    ) -> Self {
+        let mut serving = Self::default();
+        let only_process = processes.len() == 1;
+        for process in processes {
+            let threads: Vec<&Thread> = match &process.threads {
+                Reading::Known(threads) => {
+                    threads.iter().filter(|thread| !is_gone(thread)).collect()
+                }
+                Reading::Missing(why) => {
+                    serving.unreadable.push(why.clone());
+                    continue;
+                }
+            };
+            if process.threads_omitted > 0 {
+                serving.unreadable.push(Missing::unreadable(format_args!(
+                    "{} of the threads of {}",
+                    process.threads_omitted, process.pid
+                )));
+            }
+            serving.threads += threads.len();
+            serving.only_one = only_process && threads.len() == 1;
+            for thread in &threads {
+                serving.sort_in(context, view, process, thread);
+            }
+        }
+        serving
+    }
+
+    fn sort_in(
+        &mut self,
+        context: &Context<'_>,
+        view: &ListenerView<'_>,
+        process: &Process,
+        thread: &Thread,
+    ) {
+        let inode = view.listener.inode;
+        let doing = || Doing::of(process, thread);
+        let waits = thread.waits.get().map(Vec::as_slice);
+        if let Some(wait) = waits.unwrap_or_default().iter().find(|wait| wait.inode == inode) {
+            self.waiting.push((doing(), wait.via));
+            return;
+        }
+        let activity = match &thread.activity {
+            Reading::Known(activity) => activity,
+            Reading::Missing(why) => {
+                self.unreadable.push(why.clone());
+                return;
+            }
+        };
+        let waits_for_others = waits.is_some_and(|waits| !waits.is_empty());
+        let role = if waits_for_others {
+            Role::AccountedFor
+        } else {
+            role(activity, self.only_one, view.endpoint.key.local.port())
+        };
+        if let (Role::EventLoop, Reading::Missing(why)) = (role, &thread.waits) {
+            self.unreadable.push(why.clone());
+            return;
+        }
+        let suspect = || Suspect::of(context, process, thread);
+        let before = waited_before(context, process, thread.tid, inode);
+        match (role, before) {
+            (Role::Strong | Role::Weak, Some(via)) => self.waited.push((suspect(), via)),
+            (Role::AccountedFor, Some(via)) if !waits_for_others => {
+                self.waited.push((suspect(), via));
+            }
+            (Role::Strong, None) => self.strong.push(suspect()),
+            (Role::Weak, None) => self.weak.push(suspect()),
+            (Role::EventLoop, _) => self.event_loops.push(doing()),
+            (Role::AccountedFor, _) => {}
+        }
+    }
+}
+
+/// A thread that ended while it was read.
+fn is_gone(thread: &Thread) -> bool {
+    thread.activity.missing() == Some(&Missing::Vanished) || matches!(thread.state, 'Z' | 'X')
+}
+
+fn role(activity: &Activity, only_one: bool, port: u16) -> Role {
+    let Activity::Blocked(call) = activity else {
+        return if only_one { Role::Strong } else { Role::Weak };
+    };
+    match &call.target {
+        // An epoll set may be a whole program's; poll on one descriptor is a call that waits for
+        // somebody else's answer.
+        CallTarget::Descriptors { count: 1 } if call.name.contains("poll") && only_one => {
+            if call.name.starts_with("epoll") { Role::EventLoop } else { Role::Strong }
+        }
+        CallTarget::Descriptors { .. } => Role::EventLoop,
+        _ if only_one => Role::Strong,
+        CallTarget::Lock { .. } | CallTarget::Child => Role::Strong,
+        CallTarget::Descriptor { what, .. } if is_notification(what) => Role::AccountedFor,
+        CallTarget::Descriptor { what, .. } if is_connection_at(what, port) => Role::Weak,
+        CallTarget::Descriptor { .. } => Role::Strong,
+        CallTarget::Time => Role::Weak,
+        CallTarget::Futex { .. } | CallTarget::ThreadExit { .. } => Role::AccountedFor,
+        CallTarget::Unknown if is_idle_call(&call.name) => Role::AccountedFor,
+        CallTarget::Unknown => Role::Strong,
+    }
+}
+
+/// Descriptors that helper threads read for ever.
+fn is_notification(what: &str) -> bool {
+    ["eventfd", "timerfd", "signalfd", "inotify", "fanotify"].iter().any(|kind| what.contains(kind))
+}
+
+/// Whether a descriptor, as described by [`CallTarget::Descriptor`], is a connection that came in
+/// through this port: `socket LOCAL -> PEER`.
+fn is_connection_at(what: &str, port: u16) -> bool {
+    let local = what.strip_prefix("socket ").and_then(|ends| ends.split_once(" -> "));
+    let local_port = local.and_then(|(local, _)| local.rsplit_once(':'));
+    local_port.is_some_and(|(_, number)| number.parse() == Ok(port))
+}
+
+/// Calls in which threads wait for signals or finished work.
+fn is_idle_call(name: &str) -> bool {
+    const IDLE: [&str; 9] = [
+        "pause",
+        "rt_sigsuspend",
+        "rt_sigtimedwait",
+        "sigsuspend",
+        "restart_syscall",
+        "io_getevents",
+        "io_pgetevents",
+        "io_uring_enter",
+        "sched_yield",
+    ];
+    IDLE.contains(&name)
+}
+
+/// How the thread was seen to wait for the listener at the first look or at a sample.
+fn waited_before(context: &Context<'_>, process: &Process, tid: Tid, inode: Inode) -> Option<Via> {
+    let interval = context.interval()?;
+    let earlier = interval
+        .first
+        .processes
+        .get(&process.pid)
+        .filter(|earlier| earlier.start_ticks == process.start_ticks);
+    let at_first_look = earlier.and_then(|earlier| {
+        earlier.waiters(inode).find(|(thread, _)| thread.tid == tid).map(|(_, via)| via)
+    });
+    let in_samples = || interval.thread_track(process.pid, tid).and_then(|t| sampled(t, inode));
+    at_first_look.or_else(in_samples)
+}
+
+fn sampled(track: &ThreadTrack, inode: Inode) -> Option<Via> {
+    let waits = track.seen.iter().flat_map(|sighting| &sighting.waits);
+    waits.filter(|wait| wait.inode == inode).map(|wait| wait.via).next()
+}
+
+impl Suspect {
+    fn of(context: &Context<'_>, process: &Process, thread: &Thread) -> Self {
+        let ran = context.interval().and_then(|interval| interval.ran(process, thread).known());
+        Self {
+            doing: Doing::of(process, thread),
+            chain: LockChain::of(process, thread),
+            motionless: ran == Some(false),
+        }
+    }
+
+    /// The thread that stands at the end of its lock chain: itself, if it waits for no lock.
+    pub(super) fn root(&self) -> (Pid, Tid) {
+        let thread = &self.doing.thread;
+        let root = self.chain.as_ref().map_or(thread.tid, |chain| chain.root(thread));
+        (thread.pid, root)
+    }
+
+    /// Whether its name says that it accepts connections.
+    pub(super) fn is_named_acceptor(&self) -> bool {
+        let name = self.doing.thread.name.to_ascii_lowercase();
+        name.contains("accept") || name.contains("listen")
+    }
+}
+
+impl Doing {
+    /// What a thread does.
+    #[must_use]
+    pub fn of(process: &Process, thread: &Thread) -> Self {
+        Self { thread: ThreadName::of(process, thread), activity: thread.activity.clone() }
+    }
+}
+
+impl ThreadName {
+    /// The names of a thread.
+    #[must_use]
+    pub fn of(process: &Process, thread: &Thread) -> Self {
+        Self {
+            pid: process.pid,
+            comm: process.comm.clone(),
+            tid: thread.tid,
+            name: thread.name.clone(),
+        }
+    }
+}
+
+/// `thread "acceptor" (tid 830) of java[812]`, made harmless for a terminal.
+impl fmt::Display for ThreadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let comm = harmless(&self.comm);
+        write!(f, "thread \"{}\" (tid {}) of {comm}[{}]", harmless(&self.name), self.tid, self.pid)
+    }
+}
+
+/// `waits in futex for a lock held by tid 841`.
+impl fmt::Display for Doing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let call = match &self.activity {
+            Reading::Missing(why) => return write!(f, "does something that is {why}"),
+            Reading::Known(Activity::Running) => return f.write_str("runs on a CPU"),
+            Reading::Known(Activity::Blocked(call)) => call,
+        };
+        let Call { name, target } = call;
+        match target {
+            CallTarget::Unknown => write!(f, "sits in {}", harmless(name)),
+            CallTarget::Lock { owner, .. } => {
+                write!(f, "waits in {name} for a lock held by tid {owner}")
+            }
+            CallTarget::Futex { address } => write!(
+                f,
+                "waits in {name} at {address:#x}, a lock or a condition whose owner cannot be read"
+            ),
+            CallTarget::ThreadExit { tid } => write!(f, "waits for tid {tid} to end"),
+            CallTarget::Descriptor { fd, what } => {
+                write!(f, "sits in {name} on descriptor {fd} ({})", harmless(what))
+            }
+            CallTarget::Descriptors { count: 0 } => write!(f, "sits in {name}"),
+            CallTarget::Descriptors { count: 1 } => write!(f, "sits in {name} on one descriptor"),
+            CallTarget::Descriptors { count } => write!(f, "sits in {name} on {count} descriptors"),
+            CallTarget::Child => write!(f, "sits in {name} until a child process ends"),
+            CallTarget::Time => write!(f, "sleeps in {name}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{blocked, in_epoll, in_futex, in_lock, on_descriptor};
+
+    #[test]
+    fn idle_ways_to_wait_are_accounted_for_and_others_are_suspect() {
+        let connection = "socket 10.0.0.1:8080 -> 10.0.0.9:40000";
+        for (activity, among_many, alone) in [
+            (in_lock(7), Role::Strong, Role::Strong),
+            (in_futex(), Role::AccountedFor, Role::Strong),
+            (in_epoll(), Role::EventLoop, Role::EventLoop),
+            (Activity::Running, Role::Weak, Role::Strong),
+            (on_descriptor("read", 7, connection), Role::Weak, Role::Strong),
+            (
+                on_descriptor("connect", 7, "socket 10.0.0.1:4 -> 10.0.0.7:8080"),
+                Role::Strong,
+                Role::Strong,
+            ),
+            (on_descriptor("read", 7, "anon_inode:[signalfd]"), Role::AccountedFor, Role::Strong),
+            (blocked("wait4", CallTarget::Child), Role::Strong, Role::Strong),
+            (blocked("clock_nanosleep", CallTarget::Time), Role::Weak, Role::Strong),
+            (blocked("poll", CallTarget::Descriptors { count: 1 }), Role::EventLoop, Role::Strong),
+            (blocked("fsync", CallTarget::Unknown), Role::Strong, Role::Strong),
+            (blocked("rt_sigtimedwait", CallTarget::Unknown), Role::AccountedFor, Role::Strong),
+        ] {
+            assert_eq!(role(&activity, false, 8080), among_many, "{activity:?}");
+            assert_eq!(role(&activity, true, 8080), alone, "{activity:?} alone");
+        }
+    }
+
+    #[test]
+    fn names_from_outside_are_made_harmless() {
+        let thread = ThreadName {
+            pid: Pid(812),
+            comm: "ja\u{1b}va".to_owned(),
+            tid: Tid(830),
+            name: "acceptor".to_owned(),
+        };
+        assert_eq!(thread.to_string(), "thread \"acceptor\" (tid 830) of ja\\u{1b}va[812]");
+    }
+}

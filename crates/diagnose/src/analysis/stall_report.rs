@@ -1,0 +1,202 @@
+//! A stall in words: what all `accept-*` findings say alike.
+
+use halfopen_evidence::Reading;
+use halfopen_model::Counter;
+
+use super::accepting::{StallProof, Stalled};
+use super::cause::StallCause;
+use super::lock_chain::{ChainEnd, LockChain};
+use super::queue::oldest;
+use super::serving::Suspect;
+use crate::words::{count, duration};
+use crate::{Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity};
+
+/// What an `accept-*` rule says beyond what all of them say.
+pub(crate) struct Told {
+    /// The cause, in one sentence.
+    pub(crate) cause: String,
+    /// How sure that is, given that nothing is accepted.
+    pub(crate) confidence: Confidence,
+    /// What it rests on, besides the queue.
+    pub(crate) evidence: Vec<Fact>,
+    /// What would prove it wrong.
+    pub(crate) refuted_by: String,
+    /// What to do.
+    pub(crate) remedies: Vec<String>,
+    /// What would not help, besides a larger backlog.
+    pub(crate) useless: Vec<String>,
+}
+
+/// Every listener that accepts nothing.
+pub(crate) fn stalls<'c, 'a>(
+    context: &'c Context<'a>,
+) -> impl Iterator<Item = (&'c ListenerView<'a>, &'c Stalled)> {
+    context.listeners().iter().filter_map(|view| Some((view, context.accepting(view).stalled()?)))
+}
+
+/// A finding of the `accept-*` family.
+pub(crate) fn finding(
+    id: FindingId,
+    context: &Context<'_>,
+    view: &ListenerView<'_>,
+    stalled: &Stalled,
+    told: Told,
+) -> Finding {
+    let mut evidence = queue_facts(context, view, stalled);
+    evidence.extend(told.evidence);
+    evidence.extend(throttling(context, view));
+    let mut useless = vec![
+        "a larger backlog or net.core.somaxconn: nothing is accepted, so a queue of any size fills"
+            .to_owned(),
+    ];
+    useless.extend(told.useless);
+    Finding {
+        id,
+        severity: Severity::Failure,
+        subject: view.subject(),
+        headline: headline(view, stalled),
+        cause: told.cause,
+        evidence,
+        confidence: confidence(told.confidence, stalled),
+        refuted_by: told.refuted_by,
+        remedies: told.remedies,
+        useless,
+    }
+}
+
+fn headline(view: &ListenerView<'_>, stalled: &Stalled) -> String {
+    let queue = view.listener.accept_queue();
+    let wait = if queue.depth == 1 { "waits" } else { "wait" };
+    let waiting = count(queue.depth, "connection");
+    match stalled.proof {
+        StallProof::Window { .. } => {
+            format!("accepts nothing; {waiting} {wait}, room for {}", queue.room())
+        }
+        StallProof::Waited { oldest_ms } => format!(
+            "seems to accept nothing; {waiting} {wait}, the oldest for {}, room for {}",
+            duration(oldest_ms),
+            queue.room()
+        ),
+    }
+}
+
+/// One look cannot tell a server that stands from one that is slow; only that its process cannot run
+/// is certain either way.
+fn confidence(told: Confidence, stalled: &Stalled) -> Confidence {
+    match (stalled.proof, &stalled.cause, told) {
+        (StallProof::Window { .. }, _, told) | (_, StallCause::Stopped(_), told) => told,
+        (StallProof::Waited { .. }, _, Confidence::Certain) => Confidence::Probable,
+        (StallProof::Waited { .. }, _, _) => Confidence::Possible,
+    }
+}
+
+fn queue_facts(context: &Context<'_>, view: &ListenerView<'_>, stalled: &Stalled) -> Vec<Fact> {
+    let queue = view.listener.accept_queue();
+    let (depth, limit) = (queue.depth, queue.limit);
+    let mut facts = Vec::new();
+    let span = match (stalled.proof, view.earlier) {
+        (StallProof::Window { ms, .. }, Some(earlier)) if earlier.depth == depth => {
+            format!("accept queue {depth}/{limit} twice, {} apart", duration(ms))
+        }
+        (StallProof::Window { ms, .. }, Some(earlier)) => format!(
+            "accept queue {}/{limit}, then {depth}/{limit}, {} apart",
+            earlier.depth,
+            duration(ms)
+        ),
+        _ => format!("accept queue {depth}/{limit} at one look"),
+    };
+    facts.push(Fact::number("accept-queue-depth", depth, span));
+    if let StallProof::Window { followed, .. } = stalled.proof
+        && followed > 0
+    {
+        let text =
+            format!("none of {} that waited before was taken", count(followed, "connection"));
+        facts.push(Fact::number("accepted-of-those-waiting", 0_u32, text));
+    }
+    if let Some(oldest) = oldest(&view.endpoint.never_accepted.waiting) {
+        let text = format!("the oldest has waited for {}", duration(oldest));
+        facts.push(Fact::number("oldest-wait-ms", oldest, text));
+    }
+    if let Some(interval) = context.interval()
+        && let Reading::Known(accepted) = interval.accepted(view.netns.id)
+    {
+        let whose = if view.is_alone() { "" } else { " in the whole namespace" };
+        facts.push(Fact::number("accepted", accepted, format!("{accepted} accepted{whose}")));
+    }
+    facts.extend(refusals(context, view));
+    facts
+}
+
+/// What was refused over the window, at this listener and in its namespace.
+pub(crate) fn refusals(context: &Context<'_>, view: &ListenerView<'_>) -> Vec<Fact> {
+    let mut facts = Vec::new();
+    if let Reading::Known(drops) = view.drops(context) {
+        let text = format!("{} dropped at this listener", count(drops, "segment"));
+        facts.push(Fact::number("listener-drops", drops, text));
+    }
+    if let Reading::Known(rise) = context.rise(view.netns.id, Counter::ListenOverflows) {
+        let whose = if view.is_alone() { "" } else { " in the whole namespace" };
+        let text = format!("ListenOverflows +{rise}{whose}");
+        facts.push(Fact::number("ListenOverflows", rise, text));
+    }
+    facts
+}
+
+/// A processor quota that ran out keeps a healthy program from accepting too.
+fn throttling(context: &Context<'_>, view: &ListenerView<'_>) -> Option<Fact> {
+    let interval = context.interval()?;
+    let pid = view.listener.holders.get()?.found.first()?.pid;
+    let throttled = |look: &halfopen_evidence::Snapshot| {
+        let cgroup = look.processes.get(&pid)?.cgroup.get()?;
+        Some(cgroup.throttling.get()?.throttled_periods)
+    };
+    let rise = throttled(&interval.second)?.checked_sub(throttled(&interval.first)?)?;
+    (rise > 0).then(|| {
+        let text =
+            format!("its control group ran out of its CPU quota in {}", count(rise, "period"));
+        Fact::number("throttled-periods", rise, text)
+    })
+}
+
+/// What a suspect thread does, and whom it waits for in the end, as a clause after its name.
+pub(crate) fn doing(suspect: &Suspect) -> String {
+    let mut text = suspect.doing.to_string();
+    if let Some(chain) = &suspect.chain {
+        text.push_str(&chain_words(chain));
+    }
+    text
+}
+
+fn chain_words(chain: &LockChain) -> String {
+    let mut text = String::new();
+    for owner in &chain.owners {
+        text.push_str(&format!(", which {owner}"));
+    }
+    match chain.end {
+        ChainEnd::Owner | ChainEnd::Cut => {}
+        ChainEnd::Cycle(_) => {
+            text.push_str(": the owners form a cycle, which looks like a deadlock")
+        }
+        ChainEnd::Stranger(tid) => {
+            text.push_str(&format!(" (no thread of the process has tid {tid}: it ended with the lock, or lives elsewhere)"));
+        }
+    }
+    text
+}
+
+/// Whether the lock owners of one of these suspects form a cycle.
+pub(crate) fn has_cycle(suspects: &[Suspect]) -> bool {
+    let mut chains = suspects.iter().filter_map(|suspect| suspect.chain.as_ref());
+    chains.any(|chain| matches!(chain.end, ChainEnd::Cycle(_)))
+}
+
+/// One fact per suspect.
+pub(crate) fn suspect_facts(suspects: &[Suspect]) -> Vec<Fact> {
+    suspects
+        .iter()
+        .map(|suspect| {
+            let still = if suspect.motionless { " and has not run in between" } else { "" };
+            Fact::words("thread", format!("{} {}{still}", suspect.doing.thread, doing(suspect)))
+        })
+        .collect()
+}
