@@ -78,6 +78,7 @@ pub fn find_holders(
         (Extent::Everywhere, 0) => HolderSearch::Everywhere,
         (Extent::Everywhere, unreadable) => HolderSearch::Permitted { unreadable },
     };
+    walk.found.values_mut().for_each(|holders| holders.sort_unstable());
     Reading::Known(HolderFindings { found: walk.found, search })
 }
 

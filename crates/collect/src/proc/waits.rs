@@ -73,14 +73,17 @@ impl Subject {
         }
     }
 
-    /// Which call restart_syscall(2) goes on with; the kernel function it sleeps in tells.
+    /// Which call restart_syscall(2) goes on with: of those that can be restarted so, poll and futex
+    /// sleep in functions of these names, and what else there is are sleeps.
     fn restarted(&self, tid: Tid) -> Option<&'static Known> {
         let wchan = self.tasks.read(&format!("{tid}/wchan")).ok()?;
         let wchan = String::from_utf8_lossy(&wchan);
-        let name = [("nanosleep", "clock_nanosleep"), ("poll", "ppoll"), ("futex", "futex")]
-            .into_iter()
-            .find_map(|(part, name)| wchan.contains(part).then_some(name))?;
-        calls::named(name)
+        calls::named(match &*wchan {
+            "" | "0" => return None,
+            function if function.contains("poll") => "ppoll",
+            function if function.contains("futex") => "futex",
+            _ => "clock_nanosleep",
+        })
     }
 
     fn futex(&mut self, address: u64, op: u32, value: u32) -> CallTarget {
