@@ -41,13 +41,13 @@ pub(crate) fn namespaces(closed: usize, found: usize, needs: &str) -> Gap {
 
 /// Processes whose network namespace may not be read: there may be more namespaces than were found.
 pub(crate) fn namespaces_of_processes(processes: u32) -> Gap {
-    let what = format!("network namespaces of {processes} processes of other users");
+    let what = format!("network namespaces of {}", of_other_users(processes));
     gap(what, "root (CAP_SYS_PTRACE)", OF_A_NAMESPACE)
 }
 
 /// Processes whose descriptors may not be read.
 pub(crate) fn descriptors(processes: u32) -> Gap {
-    let what = format!("descriptors of {processes} processes of other users");
+    let what = format!("descriptors of {}", of_other_users(processes));
     gap(what, "root (CAP_SYS_PTRACE)", OF_A_PROCESS)
 }
 
@@ -67,6 +67,13 @@ pub(crate) fn processes(host: &Host) -> Option<Gap> {
 pub(crate) fn disturbed(netns: &str) -> Gap {
     let what = format!("some sockets of {netns}, which changed while they were listed");
     gap(what, "another look", &["never-accepted", "close-wait-leak", "ports-low"])
+}
+
+fn of_other_users(processes: u32) -> String {
+    match processes {
+        1 => "one process that may not be read".to_owned(),
+        many => format!("{many} processes that may not be read"),
+    }
 }
 
 fn gap(what: String, needs: &str, costs: &[&str]) -> Gap {

@@ -8,6 +8,8 @@
 //!    So the kernel is asked to send only those of the ports in question, and not asked at all while
 //!    the namespace has too few sockets for any destination to run short of ports.
 
+use std::collections::BTreeSet;
+
 use halfopen_evidence::{
     FoldLimits, Missing, Netns, PortSpace, Reading, SocketFold, SocketRow, Sysctls, TcpUse,
 };
@@ -161,16 +163,8 @@ impl Plan<'_> {
         fold: &mut SocketFold,
         buffer: &mut DumpBuffer,
     ) -> Result<Consistency, DiagError> {
-        let mut telltale = DumpRequest::new(TELLTALE);
-        if let Some(ports) = self.ports {
-            telltale = telltale.only_ports(ports.clone());
-        }
-        let PortRange { low, high } = self.range();
-        let range = self.ports_may_matter().then_some((low, high));
-        let common =
-            DumpRequest::new(COMMON).only_ports(PortFilter::new(range, fold.ports_with_waiting()));
         let mut whole = Consistency::Whole;
-        for request in [telltale, common] {
+        for request in self.requests(fold.ports_with_waiting()) {
             let consistency = socket.dump(&request, buffer, |view| {
                 fold.push(&socket_row(view)?);
                 Ok(())
@@ -180,6 +174,27 @@ impl Plan<'_> {
             }
         }
         Ok(whole)
+    }
+
+    /// The requests for connections, given the ports with somebody in an accept queue.
+    ///
+    /// Each is a walk over all sockets of the host for the kernel, whatever it sends. So where the
+    /// scope names ports, and few sockets are to come anyway, one walk does for both.
+    fn requests(&self, waiting: BTreeSet<u16>) -> Vec<DumpRequest> {
+        match self.ports {
+            Some(ports) if waiting.is_empty() => {
+                vec![DumpRequest::new(TELLTALE).only_ports(ports.clone())]
+            }
+            Some(ports) => {
+                vec![DumpRequest::new(&[TELLTALE, COMMON].concat()).only_ports(ports.clone())]
+            }
+            None => {
+                let PortRange { low, high } = self.range();
+                let range = self.ports_may_matter().then_some((low, high));
+                let common = DumpRequest::new(COMMON).only_ports(PortFilter::new(range, waiting));
+                vec![DumpRequest::new(TELLTALE), common]
+            }
+        }
     }
 
     /// The ports as the evidence has them: where the third dump left them out, what the fold counted

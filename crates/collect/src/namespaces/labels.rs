@@ -11,6 +11,10 @@ use crate::proc::ProcRoot;
 /// Characters of a pod's uid or container's id that name it.
 const SHORT_ID: usize = 6;
 
+/// The number of the first network namespace since 6.18 (include/uapi/linux/nsfs.h
+/// `NET_NS_INIT_INO`); older kernels give no namespace this number.
+const FIRST_NAMESPACE: NetnsId = NetnsId(0xEFFF_FFF9);
+
 /// The names of a namespace, best first.
 ///
 /// The host's own gets no unit or process name: whichever process were taken would be one of many.
@@ -21,7 +25,7 @@ pub(super) fn of(
     proc: &Path,
 ) -> Vec<NetnsLabel> {
     let mut labels = Vec::new();
-    let is_host = host == Some(found.id);
+    let is_host = host.unwrap_or(FIRST_NAMESPACE) == found.id;
     if is_host {
         labels.push(NetnsLabel::Host);
     }
