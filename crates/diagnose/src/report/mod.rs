@@ -1,17 +1,80 @@
-//! What `check` prints: one value, made from the evidence and the diagnosis alone, and its forms.
+//! What `check` prints: one value, made from evidence, diagnosis and filter alone, and its forms.
+//!
+//! Nothing is looked up while printing, so a replayed recording prints what the live host printed.
+//! [`Report`] is at the same time the JSON form; `build` makes it, `verdict` sums it up, `text`,
+//! `markdown` and `json` print it. Whatever came from outside is kept as it came, and escaped where
+//! it is printed.
+
+mod build;
+mod entries;
+mod json;
+mod layout;
+mod markdown;
+mod table;
+mod text;
+mod time;
+mod verdict;
 
 use halfopen_evidence::Evidence;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::{Diagnosis, Filter};
 
-/// Everything that is printed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+pub use entries::{
+    AcceptQueueEntry, ConfidenceName, FactEntry, FindingEntry, GapEntry, HostEntry, ListenerEntry,
+    NetnsEntry, ProcessEntry, SearchEntry, SeenNetnsEntry, SeverityName, SubjectEntry, SubjectName,
+    UndecidedEntry, UndeterminedEntry, Verdict,
+};
+pub use json::json_schema;
+pub use text::TextOptions;
+
+/// Name and version of the JSON form. The number changes when a field changes its meaning or goes.
+pub const SCHEMA: &str = "halfopen.check/1";
+
+/// The result of `halfopen check`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Report {
-    status: Status,
+    /// Name and version of this form. Fields may be added to it; none changes its meaning or goes.
+    #[schemars(extend("const" = SCHEMA))]
+    pub schema: String,
+    /// Version of the halfopen that wrote it.
+    pub tool_version: String,
+    /// The verdict over everything.
+    pub status: Status,
+    /// The exit status of `halfopen check`: 0 healthy, 1 warning, 2 failure, 3 unknown.
+    pub exit_code: u8,
+    /// The verdict in a sentence.
+    pub summary: String,
+    /// Why the status is `unknown`; empty for any other.
+    pub unknown_because: Vec<String>,
+    /// The host that was looked at.
+    pub host: HostEntry,
+    /// When the latest look was taken: milliseconds since 1970, UTC.
+    pub taken_unix_ms: u64,
+    /// The same as text (ISO 8601).
+    pub taken: String,
+    /// Milliseconds between the two looks; null for a single look (`--now`).
+    pub window_ms: Option<u64>,
+    /// The filter that the report is narrowed to; null for everything.
+    pub filter: Option<String>,
+    /// What the filter could not decide.
+    pub undecided: UndecidedEntry,
+    /// The network namespaces in scope.
+    pub namespaces: Vec<SeenNetnsEntry>,
+    /// What was found, the worst first.
+    pub findings: Vec<FindingEntry>,
+    /// The listening sockets in scope, those with findings first.
+    pub listeners: Vec<ListenerEntry>,
+    /// What could be neither found nor excluded.
+    pub undetermined: Vec<UndeterminedEntry>,
+    /// What could not be seen.
+    pub gaps: Vec<GapEntry>,
 }
 
 /// The verdict over everything in a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// Nothing was found.
     Healthy,
@@ -21,17 +84,6 @@ pub enum Status {
     Failure,
     /// Nothing was found, and what was needed to say so could not be seen.
     Unknown,
-}
-
-/// How a report is laid out as text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TextOptions {
-    /// Columns to fill.
-    pub width: usize,
-    /// Whether to write ANSI colours.
-    pub colour: bool,
-    /// Whether to list everything.
-    pub verbose: bool,
 }
 
 impl Status {
@@ -51,12 +103,12 @@ impl Report {
     /// Makes a report of what the filter matches.
     #[must_use]
     pub fn new(
-        _evidence: &Evidence,
-        _diagnosis: &Diagnosis,
-        _filter: &Filter,
-        _tool_version: &str,
+        evidence: &Evidence,
+        diagnosis: &Diagnosis,
+        filter: &Filter,
+        tool_version: &str,
     ) -> Self {
-        Self { status: Status::Unknown }
+        build::report(evidence, diagnosis, filter, tool_version)
     }
 
     /// The verdict.
@@ -67,25 +119,22 @@ impl Report {
 
     /// The report for people at a terminal.
     #[must_use]
-    pub fn to_text(&self, _options: &TextOptions) -> String {
-        String::new()
+    pub fn to_text(&self, options: &TextOptions) -> String {
+        text::text(self, options)
     }
 
     /// The report to paste into a ticket or a chat.
     #[must_use]
     pub fn to_markdown(&self) -> String {
-        String::new()
+        markdown::markdown(self)
     }
 
     /// The report for machines: one JSON object and a newline.
     #[must_use]
     pub fn to_json(&self) -> String {
-        String::new()
+        json::json(self)
     }
 }
 
-/// The JSON schema of [`Report::to_json`].
-#[must_use]
-pub fn json_schema() -> String {
-    String::new()
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+pub(super) fn markdown(report: &super::Report) -> String { report.summary.clone() }

@@ -1,0 +1,118 @@
+//! The verdict over a whole report.
+//!
+//! The worst finding decides. Without a finding the host is healthy, unless what was asked about was
+//! not there or could not be seen. A gap alone does not take the verdict away: it holds for what was
+//! seen, and the report says what was not.
+
+use super::{Report, SeverityName, Status};
+use crate::Filter;
+use crate::words::{count, duration};
+
+/// Ports named one by one in a summary.
+const PORTS_NAMED: usize = 4;
+
+/// Fills in status, exit status and summary. `sees_destination` says whether outgoing connections
+/// that the filter matches were seen.
+pub(super) fn sum_up(report: &mut Report, filter: &Filter, sees_destination: bool) {
+    let worst = report.findings.iter().map(|finding| finding.severity).max();
+    report.status = match worst {
+        Some(SeverityName::Failure) => Status::Failure,
+        Some(SeverityName::Warning) => Status::Warning,
+        None => {
+            report.unknown_because = unknown_because(report, filter, sees_destination);
+            if report.unknown_because.is_empty() { Status::Healthy } else { Status::Unknown }
+        }
+    };
+    report.exit_code = report.status.exit_code();
+    report.summary = match report.status {
+        Status::Healthy => healthy(report),
+        Status::Warning | Status::Failure => found(report),
+        Status::Unknown => format!("Cannot say: {}.", report.unknown_because.join("; ")),
+    };
+}
+
+fn unknown_because(report: &Report, filter: &Filter, sees_destination: bool) -> Vec<String> {
+    if report.namespaces.is_empty() {
+        return vec![match filter.netns_names() {
+            Some(names) => {
+                let names: Vec<String> = names.into_iter().collect();
+                format!("no network namespace called {} was seen", names.join(" or "))
+            }
+            None => "no network namespace was seen".to_owned(),
+        }];
+    }
+    let mut because = Vec::new();
+    if let Some(why) = all_unreadable(report) {
+        because.push(format!("no listening socket could be read: {why}"));
+    } else if !filter.is_everything()
+        && filter.concerns_listeners()
+        && report.listeners.is_empty()
+        && !sees_destination
+    {
+        because.push(nothing_there(report, filter));
+    }
+    if !report.undetermined.is_empty() {
+        let mut ids: Vec<&str> = report.undetermined.iter().map(|u| u.id.as_str()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        because.push(format!("{} could not be excluded", ids.join(", ")));
+    }
+    because
+}
+
+/// Why no namespace's listeners could be read, if so.
+fn all_unreadable(report: &Report) -> Option<&str> {
+    let reasons: Option<Vec<&str>> =
+        report.namespaces.iter().map(|netns| netns.missing.as_deref()).collect();
+    reasons?.first().copied()
+}
+
+fn nothing_there(report: &Report, filter: &Filter) -> String {
+    let undecided = u64::from(report.undecided.listeners);
+    if undecided > 0 {
+        return format!(
+            "whether {} match {filter} is not known, since not all their processes are",
+            count(undecided, "listener")
+        );
+    }
+    let namespaces = count(report.namespaces.len() as u64, "network namespace");
+    match filter.ports() {
+        Some(ports) if !ports.is_empty() && ports.len() <= PORTS_NAMED => {
+            let ports: Vec<String> = ports.iter().map(|port| format!(":{port}")).collect();
+            let narrowed = filter.to_string() != format!("port = {}", ports.join(""))
+                && filter.to_string() != format!("sport = {}", ports.join(""));
+            let matching = if narrowed { format!(" that matches {filter}") } else { String::new() };
+            format!("nothing listens on {}{matching}, in {namespaces}", ports.join(" or "))
+        }
+        _ => format!("nothing matches {filter}, in {namespaces}"),
+    }
+}
+
+fn healthy(report: &Report) -> String {
+    let partly = !report.gaps.is_empty()
+        || report.namespaces.iter().any(|netns| netns.missing.is_some())
+        || report.undecided.listeners > 0;
+    let well = if partly { "All is well with what was seen" } else { "All is well" };
+    let readable = report.namespaces.iter().filter(|netns| netns.missing.is_none()).count();
+    let listeners = match report.listeners.len() {
+        0 => "no listener".to_owned(),
+        n => count(n as u64, "listener"),
+    };
+    let when = match report.window_ms {
+        Some(ms) => format!("over {}", duration(ms)),
+        None => "at one look".to_owned(),
+    };
+    let namespaces = count(readable as u64, "network namespace");
+    format!("{well}: {listeners} in {namespaces}, nothing wrong {when}.")
+}
+
+fn found(report: &Report) -> String {
+    let of = |severity| report.findings.iter().filter(|f| f.severity == severity).count() as u64;
+    let kinds = [(SeverityName::Failure, "failure"), (SeverityName::Warning, "warning")];
+    let counts: Vec<String> = kinds
+        .into_iter()
+        .filter(|&(severity, _)| of(severity) > 0)
+        .map(|(severity, noun)| count(of(severity), noun))
+        .collect();
+    format!("{}.", counts.join(" and "))
+}
