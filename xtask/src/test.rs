@@ -110,6 +110,7 @@ fn run_tests(workspace: &Workspace, output: &mut TestOutput) -> Result<()> {
             println!("{line}");
         }
     }
+    output.finish();
     let status = child.wait()?;
     if status.success() { Ok(()) } else { bail!("{status}") }
 }

@@ -1,7 +1,8 @@
 //! Reads what `cargo test -- --show-output` prints: totals, and tests that could not run.
 //!
 //! A test that cannot run here prints a line `SKIPPED name: why` and returns. The harness counts it
-//! as passed; we do not. One test may print several such lines, one per case of a table.
+//! as passed; we do not. One test may print several such lines, one per case of a table. A test
+//! program with a `main` of its own prints `test name ... ok`, `FAILED` or `SKIPPED: why`.
 
 /// What the lines read so far said.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub(crate) struct TestOutput {
     pub(crate) skipped: Vec<String>,
     /// Tests of the present program that skipped something and that its total counts as passed.
     counted_as_passed: usize,
+    /// Outcomes of a program that has printed no total yet: passed and failed.
+    without_total: (usize, usize),
     within: Within,
 }
 
@@ -41,17 +44,19 @@ impl TestOutput {
             "failures:" => self.within = Within::Failures,
             _ if line.starts_with("test result: ") => {
                 self.within = Within::Outcomes;
+                self.without_total = (0, 0);
                 let counted = std::mem::take(&mut self.counted_as_passed);
                 self.passed += count_before(line, " passed").saturating_sub(counted);
                 self.failed += count_before(line, " failed");
                 return true;
             }
+            _ if line.starts_with("running ") && self.within == Within::Outcomes => self.finish(),
             _ => {}
         }
         if let Some(why) = line.strip_prefix("SKIPPED ") {
             self.on_skipped(why);
-        } else if let Some(test) = ignored_test(line) {
-            self.skipped.push(test);
+        } else if self.within == Within::Outcomes {
+            self.on_outcome(line);
         } else if let Within::Successes { skipped } = &mut self.within {
             if line.starts_with("---- ") {
                 *skipped = false;
@@ -59,6 +64,32 @@ impl TestOutput {
             return false;
         }
         true
+    }
+
+    /// Counts the outcomes of a last program that printed no total.
+    pub(crate) fn finish(&mut self) {
+        let (passed, failed) = std::mem::take(&mut self.without_total);
+        self.passed += passed;
+        self.failed += failed;
+    }
+
+    /// A line `test name ... outcome`, perhaps.
+    fn on_outcome(&mut self, line: &str) {
+        let Some((name, outcome)) =
+            line.strip_prefix("test ").and_then(|test| test.split_once(" ... "))
+        else {
+            return;
+        };
+        if let Some(why) = outcome.strip_prefix("ignored") {
+            let why = why.strip_prefix(", ").unwrap_or("marked #[ignore]");
+            self.skipped.push(format!("{name}: {why}"));
+        } else if let Some(why) = outcome.strip_prefix("SKIPPED: ") {
+            self.skipped.push(format!("{name}: {why}"));
+        } else if outcome.starts_with("ok") {
+            self.without_total.0 += 1;
+        } else if outcome.starts_with("FAILED") {
+            self.without_total.1 += 1;
+        }
     }
 
     fn on_skipped(&mut self, why: &str) {
@@ -78,13 +109,6 @@ fn count_before(line: &str, word: &str) -> usize {
     before.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
-/// `name: why` of `test name ... ignored, why`.
-fn ignored_test(line: &str) -> Option<String> {
-    let (name, why) = line.strip_prefix("test ")?.split_once(" ... ignored")?;
-    let why = why.strip_prefix(", ").unwrap_or("marked #[ignore]");
-    Some(format!("{name}: {why}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +116,7 @@ mod tests {
     fn check(text: &str, passed: usize, failed: usize, skipped: &[&str], shown: &str) {
         let mut output = TestOutput::default();
         let seen: Vec<_> = text.lines().filter(|line| output.line(line)).collect();
+        output.finish();
         assert_eq!((output.passed, output.failed), (passed, failed));
         assert_eq!(output.skipped, skipped);
         assert_eq!(seen.join("\n"), shown);
@@ -131,5 +156,13 @@ mod tests {
         let text =
             "failures:\n---- a stdout ----\nbecause\ntest result: FAILED. 0 passed; 1 failed";
         check(text, 0, 1, &[], text);
+    }
+
+    #[test]
+    fn programs_with_a_main_of_their_own_are_counted_line_by_line() {
+        let text = "test flood ... ok (1.2s)\ntest loss ... SKIPPED: no nftables\n\
+                    test skew ... FAILED (3s): exit status 3\nrunning 1 test\ntest a ... ok\n\
+                    test result: ok. 1 passed; 0 failed\ntest last ... ok (1s)";
+        check(text, 3, 1, &["loss: no nftables"], text);
     }
 }
