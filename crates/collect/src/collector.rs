@@ -11,7 +11,7 @@ use crate::namespaces::{Discovery, Found, discover, visit};
 use crate::netlink::filter::PortFilter;
 use crate::netlink::{Consistency, DiagError, DumpBuffer};
 use crate::proc::{Extent, ProcRoot, find_holders};
-use crate::{CollectError, Scope, fetch, gaps, host, watch};
+use crate::{CollectError, NetnsScope, Scope, fetch, gaps, host, watch};
 
 /// Reads this host. See the crate's text.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Collector {
     scope: Scope,
     /// The namespaces of the latest look, and how to get there.
     pub(crate) places: Vec<Found>,
+    /// Whether these are all there are.
+    pub(crate) sees_all_netns: bool,
     /// What sockets that threads wait for are called, by inode.
     pub(crate) socket_names: HashMap<u64, String>,
 }
@@ -39,6 +41,7 @@ impl Collector {
             proc,
             scope,
             places: Vec::new(),
+            sees_all_netns: false,
             socket_names: HashMap::new(),
         })
     }
@@ -70,6 +73,9 @@ impl Collector {
             snapshot.gaps.push(gaps::namespaces_of_processes(unreadable));
         }
         snapshot.gaps.extend(gaps::processes(&snapshot.host));
+        self.sees_all_netns = self.scope.netns == NetnsScope::All
+            && unreadable == 0
+            && looks.iter().all(Result::is_ok);
         let error = add_looks(&mut snapshot, looks);
         self.places = found;
         let is_blind = !snapshot.netns.iter().any(|netns| netns.endpoints.get().is_some());

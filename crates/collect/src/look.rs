@@ -176,12 +176,20 @@ impl Plan<'_> {
         Ok(whole)
     }
 
+    /// Whether the namespace has no TCP socket at all. (Requests in a SYN queue are not counted, but
+    /// the listener that they need is.)
+    fn is_empty(&self) -> bool {
+        self.tcp_use.get().is_some_and(|tcp| tcp.in_use == 0 && tcp.time_wait == 0)
+    }
+
     /// The requests for connections, given the ports with somebody in an accept queue.
     ///
-    /// Each is a walk over all sockets of the host for the kernel, whatever it sends. So where the
-    /// scope names ports, and few sockets are to come anyway, one walk does for both.
+    /// Each is a walk over all sockets of the host for the kernel, whatever it sends: namespaces
+    /// share one hash table. So an empty namespace is not asked; and where the scope names ports, and
+    /// few sockets are to come anyway, one walk does for both.
     fn requests(&self, waiting: BTreeSet<u16>) -> Vec<DumpRequest> {
         match self.ports {
+            _ if self.is_empty() => Vec::new(),
             Some(ports) if waiting.is_empty() => {
                 vec![DumpRequest::new(TELLTALE).only_ports(ports.clone())]
             }
@@ -240,6 +248,24 @@ mod tests {
         assert!(matter(tcp_use(100, 100), None));
         assert!(matter(Missing::NotOnThisKernel.into(), None));
         assert!(!matter(tcp_use(100, 100), Some(&PortFilter::new([], [80]))));
+    }
+
+    #[test]
+    fn as_few_walks_are_asked_for_as_will_do() {
+        let sysctls = sysctls();
+        let walks = |in_use, ports: Option<&PortFilter>, waiting: &[u16]| {
+            let tcp_use = tcp_use(in_use, 0);
+            let plan = Plan { sysctls: &sysctls, tcp_use: &tcp_use, ports };
+            let requests = plan.requests(waiting.iter().copied().collect());
+            requests.iter().filter(|request| !request.asks_for_nothing()).count()
+        };
+        let scope = PortFilter::new([], [80]);
+        assert_eq!(walks(0, None, &[]), 0, "an empty namespace");
+        assert_eq!(walks(100, None, &[]), 1, "few sockets and empty accept queues");
+        assert_eq!(walks(100, None, &[80]), 2, "somebody waits");
+        assert_eq!(walks(200, None, &[]), 2, "ports may run short");
+        assert_eq!(walks(200, Some(&scope), &[]), 1);
+        assert_eq!(walks(200, Some(&scope), &[80]), 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,8 @@ use halfopen_evidence::{
     Activity, Call, CallTarget, CloseWaitSide, Endpoint, Inode, Missing, NetnsId, Pid, Reading,
     Snapshot, Want,
 };
+use halfopen_model::TcpState;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 /// A listener with a small accept queue, and clients that nobody accepts.
 struct Scene {
@@ -125,6 +127,50 @@ fn connections_through_an_ipv6_wildcard_are_ipv4_and_belong_to_it() {
         panic!("one connection, not {endpoint:?}");
     };
     assert_eq!(waiting.local, scene.address);
+}
+
+/// Connects with the third ACK delayed, so that several SYNs are answered before the first ACK comes.
+fn connect_late(address: SocketAddr) -> OwnedFd {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)
+        .expect("a socket");
+    rustix::net::sockopt::set_tcp_quickack(&socket, false).expect("no quick ACK");
+    let _ = rustix::net::connect(&socket, &address);
+    socket
+}
+
+/// Six of nine places are taken, and the third ACKs of six more come together. `None` if this
+/// machine was too slow, so that each came before the next SYN.
+fn overlapping_handshakes() -> Option<(Scene, Vec<OwnedFd>, Snapshot)> {
+    let scene = Scene::new("127.0.0.1:0", 8, 6);
+    let late = (0..6).map(|_| connect_late(scene.address)).collect();
+    let mut collector = scene.collector();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(1) {
+        let snapshot = collector.look().expect("a look");
+        let (_, endpoint) = scene.endpoint(&snapshot);
+        if endpoint.depth() == 9 && endpoint.syn_recv.count > 0 {
+            return Some((scene, late, snapshot));
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    None
+}
+
+#[test]
+fn the_client_of_a_dropped_third_ack_is_found_established() {
+    let (scene, _late, mut snapshot) = until("a full queue and requests", overlapping_handshakes);
+    let mut collector = scene.collector();
+    collector.look().expect("a look");
+    let (netns, endpoint) = scene.endpoint(&snapshot);
+    let want = Want::ClientEnds { netns, endpoint: endpoint.key };
+    collector.fetch(&mut snapshot, &[want]);
+    let requests = &scene.endpoint(&snapshot).1.syn_recv.sample;
+    assert!(!requests.is_empty());
+    for request in requests {
+        assert_eq!(request.local, scene.address);
+        assert_eq!(request.client, Reading::Known(TcpState::Established), "{request:?}");
+    }
 }
 
 #[test]

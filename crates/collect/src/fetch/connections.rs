@@ -120,7 +120,7 @@ impl Lookups {
                 why.extend(snapshot.netns.iter().map(|netns| (netns.id, missing.clone())));
             }
         }
-        self.settle(snapshot, &why);
+        self.settle(snapshot, &why, collector.sees_all_netns);
     }
 
     /// Asks the kernel about one namespace, which the calling thread is in.
@@ -178,14 +178,18 @@ impl Lookups {
     }
 
     /// Whatever was asked for and is not there yet says why.
-    fn settle(&self, snapshot: &mut Snapshot, why: &BTreeMap<NetnsId, Missing>) {
+    fn settle(
+        &self,
+        snapshot: &mut Snapshot,
+        why: &BTreeMap<NetnsId, Missing>,
+        sees_all_netns: bool,
+    ) {
         let reason = |netns: NetnsId| why.get(&netns).cloned().unwrap_or(Missing::Vanished);
-        let sees_all = !snapshot.gaps.iter().any(|gap| gap.what.contains("network namespaces"));
-        let elsewhere = if sees_all {
-            Missing::unreadable("no socket of this host is the client's end")
+        let elsewhere = Missing::unreadable(if sees_all_netns {
+            "no socket of this host is the client's end"
         } else {
-            Missing::needs("root (CAP_SYS_ADMIN), or halfopen on the client's host")
-        };
+            "the client's end is in none of the network namespaces that were looked at"
+        });
         for &(netns, key) in &self.asked.ages {
             for endpoint in endpoints_mut(snapshot, netns).filter(|e| e.key == key) {
                 for (index, waiting) in endpoint.never_accepted.waiting.iter_mut().enumerate() {

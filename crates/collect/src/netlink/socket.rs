@@ -223,3 +223,69 @@ impl std::fmt::Debug for DumpBuffer {
         write!(f, "DumpBuffer({} bytes)", self.0.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::net::{SocketAddr, TcpListener};
+
+    use halfopen_model::TcpState;
+
+    use super::*;
+    use crate::netlink::decode::socket_row;
+    use crate::netlink::filter::PortFilter;
+
+    /// Local addresses of the listening sockets among these ports.
+    fn listening(socket: &mut DiagSocket, ports: PortFilter) -> BTreeSet<SocketAddr> {
+        let request = DumpRequest::new(&[TcpState::Listen]).only_ports(ports);
+        let mut found = BTreeSet::new();
+        let ended = socket.dump(&request, &mut DumpBuffer::new(), |view| {
+            found.insert(socket_row(view)?.local);
+            Ok(())
+        });
+        assert_eq!(ended.expect("a dump"), Consistency::Whole);
+        found
+    }
+
+    #[test]
+    fn both_ways_to_ask_find_the_listeners_of_both_families() {
+        let listeners: Vec<TcpListener> = ["127.0.0.1:0", "[::1]:0"]
+            .into_iter()
+            .filter_map(|a| TcpListener::bind(a).ok())
+            .collect();
+        let addresses: BTreeSet<SocketAddr> =
+            listeners.iter().map(|listener| listener.local_addr().expect("bound")).collect();
+        let ports = || PortFilter::new([], addresses.iter().map(SocketAddr::port));
+        let mut socket = DiagSocket::open().expect("a socket");
+        assert_eq!(listening(&mut socket, ports()), addresses);
+        socket.both_families = false;
+        assert_eq!(listening(&mut socket, ports()), addresses);
+    }
+
+    #[test]
+    fn the_kernel_takes_the_longest_filter_and_keeps_to_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let address = listener.local_addr().expect("bound");
+        let mut socket = DiagSocket::open().expect("a socket");
+        let every_other = |parity: u16| {
+            let others =
+                (1..=63_u16).map(|n| n * 1000).filter(|port| port.abs_diff(address.port()) > 1);
+            PortFilter::new([], others.chain([address.port() ^ parity]))
+        };
+        assert_eq!(listening(&mut socket, every_other(0)), BTreeSet::from([address]));
+        assert!(!listening(&mut socket, every_other(1)).contains(&address));
+    }
+
+    #[test]
+    fn a_socket_that_is_not_there_is_none_and_not_an_error() {
+        let request = FindRequest {
+            local: "127.0.0.1:1".parse().expect("an address"),
+            peer: "127.0.0.1:2".parse().expect("an address"),
+            device: 0,
+            cookie: Some(1),
+        };
+        let mut socket = DiagSocket::open().expect("a socket");
+        let found = socket.find(&request, &mut DumpBuffer::new(), |view| Ok(view.state()));
+        assert_eq!(found.expect("an answer"), None);
+    }
+}
