@@ -36,7 +36,7 @@ const ALLOWED: &[Allowed] = &[
         ours: &["evidence", "model"],
         outside: Outside::Only(&[
             "anstyle",
-            "comfy-table",
+            "unicode-width",
             "schemars",
             "serde",
             "serde_json",

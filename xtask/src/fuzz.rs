@@ -92,7 +92,7 @@ pub(crate) fn cannot_run() -> Option<&'static str> {
 pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     let manifest = workspace.root.join("fuzz/Cargo.toml");
     // An explicit target keeps the flags from build scripts and procedural macros.
-    let mut build = workspace.cargo(&["build", "--quiet", "--release", "--bins", "--locked"]);
+    let mut build = workspace.cargo(&["build", "--quiet", "--release", "--bins"]);
     build.arg("--manifest-path").arg(manifest);
     build.arg("--target-dir").arg(scratch(workspace));
     build
