@@ -11,13 +11,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use halfopen_evidence::{
-    Activity, Between, Call, CallTarget, CgroupState, CloseWaitGroup, CloseWaitSide, Cookie,
-    Counters, Endpoint, EndpointKey, EpollRegistration, Evidence, FdUse, Holder, HolderSearch,
-    Holders, Host, Inode, Interval, Listener, Netns, NetnsId, NetnsLabel, NeverAccepted, Pid,
-    PortSpace, Process, QueueTrack, Reading, SchedStat, Sighting, Snapshot, SynRecv, Sysctls,
-    Taken, TcpUse, Thread, ThreadTrack, Throttling, Tid, Via, WaitedSocket, Waiting,
-};
+use halfopen_evidence::{Activity, Between, Call, CallTarget, CgroupState, CloseWaitGroup, CloseWaitSide, Connecting, Cookie, Counters, DestinationPorts, Endpoint, EndpointKey, EpollRegistration, Evidence, FdUse, Holder, HolderSearch, Holders, Host, Inode, Interval, Listener, Netns, NetnsId, NetnsLabel, NeverAccepted, Pid, PortSpace, PortStates, Process, QueueTrack, Reading, RequestSample, SchedStat, Sighting, Snapshot, SynRecv, Sysctls, Taken, TcpUse, Thread, ThreadTrack, Throttling, Tid, Via, WaitedSocket, Waiting};
 use halfopen_model::{Counter, PortRange};
 
 use crate::{Diagnosis, Finding, FindingId, diagnose};
@@ -306,6 +300,56 @@ pub(crate) fn waiting(cookie: u64, age_ms: u64) -> Waiting {
         client_closed: false,
         unread: 0,
         age_ms: Reading::Known(age_ms),
+    }
+}
+
+/// Requests in a SYN queue, by how often their SYN-ACK was sent again, from so many addresses. The
+/// clients' ends were not looked for.
+pub(crate) fn requests(by_retransmits: &[u32], sources: u8) -> SynRecv {
+    let mut requests = SynRecv { sources: u32::from(sources), ..SynRecv::default() };
+    for (times, &count) in by_retransmits.iter().enumerate().rev() {
+        requests.by_retransmits[times] = count;
+        for _ in 0..count {
+            let host = requests.count % u32::from(sources.max(1)) + 1;
+            requests.sample.push(RequestSample {
+                local: address("10.0.0.1:80"),
+                peer: address(&format!("10.0.1.{host}:{}", 20_000 + requests.count)),
+                retransmits: u8::try_from(times).expect("few times"),
+                timer_ms: 500,
+                client: Reading::not_collected(),
+            });
+            requests.count += 1;
+        }
+    }
+    requests.sample.truncate(32);
+    requests
+}
+
+/// Local ports of 10.0.0.1 that are in use for a destination, those of the first parity first, with
+/// the example 555; its holder was not looked for.
+pub(crate) fn ports_to(destination: &str, states: PortStates) -> DestinationPorts {
+    DestinationPorts {
+        source: address("10.0.0.1:1").ip(),
+        destination: address(destination),
+        states,
+        first_parity: states.total(),
+        example: Some(Inode(555)),
+        holder: Reading::not_collected(),
+    }
+}
+
+/// Connections of 10.0.0.1 to a destination that wait for the answer to their SYN, by how often it was
+/// sent again, with the example 556; its holder was not looked for.
+pub(crate) fn connecting(destination: &str, retransmitted: &[u32]) -> Connecting {
+    let mut by_retransmits = [0; 12];
+    by_retransmits[..retransmitted.len()].copy_from_slice(retransmitted);
+    Connecting {
+        source: address("10.0.0.1:1").ip(),
+        destination: address(destination),
+        count: retransmitted.iter().sum(),
+        by_retransmits,
+        example: Inode(556),
+        holder: Reading::not_collected(),
     }
 }
 

@@ -16,3 +16,5 @@ pub(crate) mod rises;
 pub(crate) mod serving;
 pub(crate) mod stall_report;
 pub(crate) mod syn_queues;
+pub(crate) mod port_space;
+pub(crate) mod served_here;

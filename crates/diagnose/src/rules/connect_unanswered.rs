@@ -1,10 +1,341 @@
 //! # What it sees
+//!
+//! Connections of this host are in SYN_SENT, and their SYN has been sent again without an answer: no
+//! SYN-ACK, no reset, no ICMP error. The programs hang in connect() and time out in the end.
+//!
 //! # Why it happens
+//!
+//! The SYN, or every answer to it, is lost: a firewall that drops instead of refusing, a host that is
+//! down or gone from its address, a missing or asymmetric route, a full connection-tracking table, or a
+//! listener that drops SYNs because one of its queues is full. A firewall of this very host can do it
+//! too: the kernel then counts TCPRetransFail. If the destination is a listener of this host, the
+//! finding about that listener has the cause, and this one is left out.
+//!
 //! # How sure
+//!
+//! That nothing answers is certain. One lost SYN is everyday, so it takes a second retransmission, or
+//! three seconds. The kernel's timetable turns the number of retransmissions into since when and until
+//! when: by default SYNs go out again after 1, 3, 7, 15, 31, 63 seconds, from Linux 6.5 on after 1, 2, 3,
+//! 4, 5, 7, 11, 19, 35, 67. A program can change its own timetable (TCP_SYNCNT, TCP_USER_TIMEOUT), and
+//! then the times are off. Three connections, or seven seconds, make it a failure.
+//!
 //! # What to do
+//!
+//! See whether the SYN leaves and whether anything comes back:
+//! `tcpdump -ni any 'host DESTINATION and tcp port PORT'`. No SYN on the wire: this host's firewall or
+//! route. A SYN and nothing else: look at the destination, run `halfopen check` there; its ListenDrops,
+//! or its IpInReceives rising without TcpInSegs, tell a full queue from a firewall. A SYN-ACK that comes
+//! back and changes nothing: a firewall or rp_filter on this host.
+//!
 //! # What not to do
+//!
+//! Longer time-outs or a larger `tcp_syn_retries` only make programs hang for longer. Settings of this
+//! host's own listeners have nothing to do with it.
+//!
 //! # Sources
+//!
+//! net/ipv4/tcp_timer.c `tcp_retransmit_timer` and `tcp_write_timeout`; commit ccce324dabfe (6.5:
+//! tcp_syn_linear_timeouts).
 
-use crate::{Context, Verdicts};
+use halfopen_evidence::{Connecting, Missing, Netns, Reading, Want};
+use halfopen_model::Counter;
+use halfopen_model::retries::SynRetries;
 
-pub(crate) fn rule(_context: &Context<'_>, _verdicts: &mut Verdicts) {}
+use crate::analysis::rises::Rises;
+use crate::analysis::served_here;
+use crate::{Confidence, Context, Fact, Finding, FindingId, Severity, Subject, Verdicts, words};
+
+const ID: FindingId = FindingId::ConnectUnanswered;
+
+/// A SYN that has gone unanswered for so long, in milliseconds, is no everyday loss.
+const LONG_MS: u64 = 3000;
+
+/// For so long, in milliseconds, even a single connection is a failure.
+const VERY_LONG_MS: u64 = 7000;
+
+/// So many connections are a failure.
+const MANY: u32 = 3;
+
+/// Destinations that get a finding of their own; those with the most connections come first.
+const DESTINATIONS: usize = 16;
+
+pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+    for netns in &context.latest().netns {
+        match &netns.connecting {
+            Reading::Known(groups) => look(context, netns, groups, verdicts),
+            Reading::Missing(Missing::NotCollected) => {}
+            Reading::Missing(why) => {
+                let why = format!("the connections in SYN_SENT: {why}");
+                verdicts.undetermined(ID, Subject::netns(netns), why);
+            }
+        }
+    }
+}
+
+fn look(context: &Context<'_>, netns: &Netns, groups: &[Connecting], verdicts: &mut Verdicts) {
+    let timetable = timetable(context, netns);
+    let unanswered: Vec<Unanswered<'_>> = groups
+        .iter()
+        .filter_map(|group| Unanswered::of(group, timetable))
+        .filter(|unanswered| {
+            let listener = served_here::listener_of(context, netns, unanswered.group);
+            let explained =
+                |listener| served_here::is_explained(context, listener, verdicts.so_far());
+            !listener.is_some_and(explained)
+        })
+        .collect();
+    let others = unanswered.len().saturating_sub(DESTINATIONS);
+    for unanswered in unanswered.iter().take(DESTINATIONS) {
+        verdicts.find(finding(context, netns, unanswered, others));
+        if unanswered.group.holder.missing().is_some() {
+            let inodes = vec![unanswered.group.example];
+            verdicts.want(Want::Holders { netns: netns.id, inodes });
+        }
+    }
+}
+
+/// When this namespace's SYNs are sent again.
+fn timetable(context: &Context<'_>, netns: &Netns) -> SynRetries {
+    let default = match context.semantics() {
+        Reading::Known(semantics) => SynRetries::defaults(semantics),
+        Reading::Missing(_) => SynRetries { initial_rto_ms: 1000, retries: 6, linear: 0 },
+    };
+    let set = |sysctl: &Reading<u32>, default: u8| {
+        sysctl.value().map_or(default, |value| u8::try_from(value).unwrap_or(u8::MAX))
+    };
+    SynRetries {
+        initial_rto_ms: default.initial_rto_ms,
+        retries: set(&netns.sysctls.tcp_syn_retries, default.retries),
+        linear: set(&netns.sysctls.tcp_syn_linear_timeouts, default.linear),
+    }
+}
+
+/// Connections to one destination that have gone unanswered for long.
+#[derive(Clone, Copy, Debug)]
+struct Unanswered<'a> {
+    group: &'a Connecting,
+    /// How many.
+    count: u32,
+    /// The oldest has waited for at least so many milliseconds …
+    since_ms: u64,
+    /// … and for less than so many, where the number of retransmissions is known.
+    before_ms: Option<u64>,
+    /// Milliseconds from its first SYN to the end of the attempt.
+    gives_up_ms: u64,
+}
+
+impl<'a> Unanswered<'a> {
+    fn of(group: &'a Connecting, timetable: SynRetries) -> Option<Self> {
+        let is_long = |n: u8| n >= 2 || (n == 1 && timetable.sent_after_ms(n) >= LONG_MS);
+        let from = if is_long(1) { 1 } else { 2 };
+        let count = group.retransmitted(from);
+        let most = group.most_retransmits();
+        let last = u8::try_from(group.by_retransmits.len() - 1).unwrap_or(u8::MAX);
+        (count > 0).then(|| Self {
+            group,
+            count,
+            since_ms: timetable.sent_after_ms(most),
+            before_ms: (most < last).then(|| timetable.sent_after_ms(most + 1)),
+            gives_up_ms: timetable.gives_up_after_ms(),
+        })
+    }
+
+    fn severity(&self) -> Severity {
+        if self.count >= MANY || self.since_ms >= VERY_LONG_MS {
+            Severity::Failure
+        } else {
+            Severity::Warning
+        }
+    }
+
+    fn facts(&self) -> Vec<Fact> {
+        let since = words::duration(self.since_ms);
+        let waited = match self.before_ms {
+            Some(before) => format!("the oldest for {since} to {}", words::duration(before)),
+            None => format!("the oldest for more than {since}"),
+        };
+        let left = self.gives_up_ms.saturating_sub(self.since_ms);
+        let most = self.group.most_retransmits();
+        let all = words::count(self.group.count, "connection");
+        vec![
+            Fact::number(
+                "connections-unanswered",
+                self.count,
+                format!("{} of {all} in SYN_SENT unanswered, {waited}", self.count),
+            ),
+            Fact::number(
+                "syn-retransmits",
+                most,
+                format!("its SYN was sent again {}", words::count(most, "time")),
+            ),
+            Fact::number("unanswered-ms", self.since_ms, format!("unanswered for {since} or more")),
+            Fact::number(
+                "gives-up-in-ms",
+                left,
+                format!("the kernel gives up within {} (ETIMEDOUT)", words::duration(left)),
+            ),
+        ]
+    }
+}
+
+fn finding(
+    context: &Context<'_>,
+    netns: &Netns,
+    unanswered: &Unanswered<'_>,
+    others: usize,
+) -> Finding {
+    let group = unanswered.group;
+    let rises = Rises::new(context, netns.id);
+    let mut evidence = unanswered.facts();
+    evidence.extend(rises.risen(&[
+        Counter::TcpRetransFail,
+        Counter::IpOutNoRoutes,
+        Counter::IpReversePathFilter,
+        Counter::IpOutDiscards,
+    ]));
+    if others > 0 {
+        let text = format!(
+            "{} besides this one and others named here",
+            words::count(others as u64, "more destination")
+        );
+        evidence.push(Fact::number("other-destinations", others as u64, text));
+    }
+    let local = served_here::listener_of(context, netns, group).is_some();
+    let (cause, remedy) = if rises.rose(Counter::TcpRetransFail) {
+        (
+            "No answer comes to the SYNs, and this host's kernel could not send some of them again: a firewall of this host, or its route, stops them.",
+            "look at this host's own way out: nft list ruleset, iptables -nvL OUTPUT, ip route get DESTINATION",
+        )
+    } else if local {
+        (
+            "No answer comes to the SYNs although the listener is on this host and its queues have room: a firewall of this host stops them.",
+            "look at this host's own firewall: nft list ruleset, iptables -nvL",
+        )
+    } else {
+        (
+            "No answer comes to the SYNs: they or their answers are dropped by a firewall, a missing route, a host that is down, or a listener whose queue is full.",
+            "see whether the SYN leaves and whether anything comes back: tcpdump -ni any 'host DESTINATION and tcp port PORT'",
+        )
+    };
+    Finding {
+        id: ID,
+        severity: unanswered.severity(),
+        subject: Subject::destination(netns, group.source, group.destination, &group.holder),
+        headline: format!(
+            "no answer to {}, for {} or more",
+            words::count(unanswered.count, "connection attempt"),
+            words::duration(unanswered.since_ms),
+        ),
+        cause: cause.to_owned(),
+        evidence,
+        confidence: Confidence::Certain,
+        refuted_by: "a connection to this destination that is established, or refused".to_owned(),
+        remedies: vec![
+            remedy.to_owned(),
+            "run halfopen check at the destination: it tells a full queue from a firewall"
+                .to_owned(),
+        ],
+        useless: vec![
+            "longer time-outs or a larger net.ipv4.tcp_syn_retries: the programs hang for longer"
+                .to_owned(),
+            "settings of this host's own listeners (backlog, somaxconn)".to_owned(),
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Scene, address, connecting, endpoint, listener, requests};
+
+    fn scene(groups: &[Connecting]) -> Scene {
+        Scene::now().netns(|netns| netns.connecting = Reading::Known(groups.to_vec()))
+    }
+
+    fn loopback(port: u16, retransmitted: &[u32]) -> Connecting {
+        let mut group = connecting(&format!("127.0.0.1:{port}"), retransmitted);
+        group.source = address("127.0.0.1:1").ip();
+        group
+    }
+
+    #[test]
+    fn the_timetable_tells_since_when_and_until_when() {
+        let finding = scene(&[connecting("10.0.0.9:443", &[1, 0, 0, 0, 0, 0, 1])]).finding(ID);
+        let texts: Vec<&str> = finding.evidence.iter().map(|fact| fact.text.as_str()).collect();
+        assert_eq!(
+            texts[..2],
+            [
+                "1 of 2 connections in SYN_SENT unanswered, the oldest for 7.0 s to 11.0 s",
+                "its SYN was sent again 6 times",
+            ]
+        );
+        assert_eq!(finding.severity, Severity::Failure);
+        assert!(texts[3].contains("2m04s"), "{}", texts[3]);
+    }
+
+    #[test]
+    fn the_timetable_is_that_of_the_namespace() {
+        let mut old = scene(&[connecting("10.0.0.9:443", &[0, 0, 0, 1])]);
+        old.second.netns[0].sysctls.tcp_syn_linear_timeouts = Reading::Known(0);
+        let finding = old.finding(ID);
+        assert!(finding.headline.contains("7.0 s"), "{}", finding.headline);
+    }
+
+    #[test]
+    fn two_retransmissions_are_a_warning_and_three_connections_a_failure() {
+        let few = scene(&[connecting("10.0.0.9:443", &[0, 0, 2])]);
+        assert_eq!(few.finding(ID).severity, Severity::Warning);
+        let many = scene(&[connecting("10.0.0.9:443", &[0, 0, 3])]);
+        assert_eq!(many.finding(ID).severity, Severity::Failure);
+    }
+
+    #[test]
+    fn one_lost_syn_is_no_finding() {
+        assert_eq!(scene(&[connecting("10.0.0.9:443", &[40, 9])]).ids(), []);
+    }
+
+    #[test]
+    fn a_full_queue_of_a_local_listener_is_the_listeners_finding() {
+        let clients = [loopback(80, &[0, 0, 5])];
+        let full = scene(&clients).endpoint(endpoint("0.0.0.0:80", [listener(1, 6, 5)]));
+        assert!(full.is_silent_about(ID));
+        let mut half_open = endpoint("0.0.0.0:80", [listener(1, 0, 5)]);
+        half_open.syn_recv = requests(&[0, 6], 1);
+        let cookies_off = scene(&clients)
+            .netns(|netns| netns.sysctls.tcp_syncookies = Reading::Known(0))
+            .endpoint(half_open);
+        assert_eq!(cookies_off.ids(), [FindingId::SynQueueFull]);
+    }
+
+    #[test]
+    fn a_listener_on_the_same_port_of_another_host_explains_nothing() {
+        let full = scene(&[connecting("10.0.0.9:80", &[0, 0, 5])])
+            .endpoint(endpoint("0.0.0.0:80", [listener(1, 6, 5)]));
+        assert!(!full.is_silent_about(ID));
+    }
+
+    #[test]
+    fn an_idle_listener_on_this_host_leaves_the_firewall() {
+        let finding = scene(&[loopback(80, &[0, 0, 5])])
+            .endpoint(endpoint("0.0.0.0:80", [listener(1, 0, 5)]))
+            .finding(ID);
+        assert!(finding.cause.contains("firewall of this host"), "{}", finding.cause);
+    }
+
+    #[test]
+    fn many_destinations_are_cut_short() {
+        let groups: Vec<Connecting> =
+            (1..40).map(|n| connecting(&format!("10.0.1.{n}:443"), &[0, 0, 5])).collect();
+        let findings = scene(&groups).diagnose().findings;
+        assert_eq!(findings.len(), DESTINATIONS);
+        assert!(findings[0].evidence.iter().any(|fact| fact.name == "other-destinations"));
+    }
+
+    #[test]
+    fn connections_that_could_not_be_listed_are_undetermined() {
+        let diagnosis =
+            Scene::now().netns(|netns| netns.connecting = Missing::needs("root").into()).diagnose();
+        assert_eq!(diagnosis.undetermined[0].id, ID);
+        assert!(diagnosis.findings.is_empty());
+    }
+}

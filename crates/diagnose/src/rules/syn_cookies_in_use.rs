@@ -1,10 +1,289 @@
 //! # What it sees
+//!
+//! The kernel answers SYNs with SYN cookies: a listener's SYN queue was full and
+//! `net.ipv4.tcp_syncookies` is 1, or that setting is 2, which uses cookies for every SYN. The kernel
+//! log says once per listener `possible SYN flooding on port … Sending cookies`.
+//!
 //! # Why it happens
+//!
+//! With a cookie the server keeps no request: all it needs is coded into the sequence number of the
+//! SYN-ACK, and the client's ACK brings it back. So handshakes go on although the queue is full: of a
+//! flood, or of a burst of honest clients at a listener with a small backlog.
+//!
+//! Connections made that way can lack window scaling and SACK (where the client sends no timestamps),
+//! and a lost SYN-ACK is not sent again by the server.
+//!
+//! Cookies replace the SYN queue only. If the accept queue is full too, the ACK that returns the
+//! cookie is dropped like any other, and since the server kept nothing, such a client believes that
+//! it is connected to a connection that exists nowhere on the server: not in SYN_RECV, not in the
+//! accept queue. It gets neither data nor a reset. SyncookiesRecv and ListenOverflows rising together
+//! show it.
+//!
 //! # How sure
+//!
+//! SyncookiesSent counts cookies and nothing else: certain. Cookies raise no listener's drop counter,
+//! so the listener is told by its requests, or by being the only one; else the namespace is named. With
+//! a single look, a full SYN queue with cookies on is probable.
+//!
 //! # What to do
+//!
+//! Nothing urgent: this is the kernel's protection at work. Look at where the requests come from. A
+//! burst of honest clients wants a larger backlog and `net.core.somaxconn`, and a restart of the
+//! program. If the accept queue is full as well, that is the trouble: see the other findings of the
+//! listener.
+//!
 //! # What not to do
+//!
+//! Do not turn cookies off to silence the kernel's message: SYNs would then be dropped. Do not raise
+//! `tcp_max_syn_backlog` for it: while cookies are on it has no effect from Linux 4.4 on. Do not expect
+//! cookies to help an accept queue that is full.
+//!
 //! # Sources
+//!
+//! net/ipv4/tcp_input.c `tcp_conn_request`, net/ipv4/syncookies.c `cookie_v4_check` and
+//! `tcp_get_cookie_sock`, net/ipv4/tcp_ipv4.c `tcp_v4_syn_recv_sock`.
 
-use crate::{Context, Verdicts};
+use halfopen_evidence::{Netns, Reading};
+use halfopen_model::Counter;
 
-pub(crate) fn rule(_context: &Context<'_>, _verdicts: &mut Verdicts) {}
+use crate::analysis::attribution::among_fact;
+use crate::analysis::rises::Rises;
+use crate::analysis::syn_queues::{self, SynQueueView};
+use crate::{Confidence, Context, Fact, Finding, FindingId, Severity, Subject, Verdicts};
+
+const ID: FindingId = FindingId::SynCookiesInUse;
+
+/// The value of tcp_syncookies that uses cookies for every SYN.
+const ALWAYS: u32 = 2;
+
+pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+    for netns in &context.latest().netns {
+        let queues = syn_queues::of_netns(context, netns);
+        let rises = Rises::new(context, netns.id);
+        let nowhere = rises.rose(Counter::SyncookiesRecv) && rises.rose(Counter::ListenOverflows);
+        if rises.rose(Counter::SyncookiesSent) || nowhere {
+            sent(context, netns, &queues, nowhere, verdicts);
+        } else if let Reading::Missing(why) = rises.by(Counter::SyncookiesSent) {
+            for queue in &queues {
+                state(context, queue, &why, verdicts);
+            }
+        }
+    }
+}
+
+/// Cookies were sent, or came back to a full accept queue.
+fn sent<'a>(
+    context: &Context<'a>,
+    netns: &'a Netns,
+    queues: &[SynQueueView<'a>],
+    nowhere: bool,
+    verdicts: &mut Verdicts,
+) {
+    let rises = Rises::new(context, netns.id);
+    let mut evidence = rises.risen(&[
+        Counter::SyncookiesSent,
+        Counter::SyncookiesRecv,
+        Counter::SyncookiesFailed,
+        Counter::TcpReqQFullDoCookies,
+    ]);
+    if nowhere {
+        evidence.extend(rises.fact(Counter::ListenOverflows));
+    }
+    let mut suspects: Vec<&SynQueueView<'a>> = queues
+        .iter()
+        .filter(|queue| queue.may_have_been_full() || (nowhere && queue.accept_queue_was_full()))
+        .collect();
+    if suspects.is_empty() && queues.len() == 1 {
+        suspects.extend(queues);
+    }
+    let severity = if nowhere { Severity::Failure } else { Severity::Warning };
+    if suspects.is_empty() {
+        evidence.push(among_fact(queues));
+        let subject = Subject::netns(netns);
+        verdicts.find(finding(netns, subject, severity, Confidence::Certain, nowhere, evidence));
+        return;
+    }
+    for queue in suspects {
+        let evidence = evidence.iter().cloned().chain(queue.facts()).collect();
+        let subject = queue.subject(context);
+        let mut finding = finding(netns, subject, severity, Confidence::Certain, nowhere, evidence);
+        if queue.now() > 0 {
+            finding.cause.push(' ');
+            finding.cause.push_str(queue.pattern().sentence());
+        }
+        verdicts.find(finding);
+        queue.want_holders(verdicts);
+    }
+}
+
+/// The counters are not known: judges by the state of the queue.
+fn state(
+    context: &Context<'_>,
+    queue: &SynQueueView<'_>,
+    why: &halfopen_evidence::Missing,
+    verdicts: &mut Verdicts,
+) {
+    if queue.now() == 0 || queue.accept_queue_is_full() || queue.is_full().value() != Some(true) {
+        return;
+    }
+    match &queue.netns.sysctls.tcp_syncookies {
+        Reading::Known(0) => {}
+        Reading::Known(_) if context.interval().is_some() => {
+            let why = format!("the SYN queue is full; SyncookiesSent {why}");
+            verdicts.undetermined(ID, queue.subject(context), why);
+        }
+        Reading::Known(_) => {
+            let subject = queue.subject(context);
+            let confidence = Confidence::Probable;
+            let severity = Severity::Warning;
+            verdicts.find(finding(
+                queue.netns,
+                subject,
+                severity,
+                confidence,
+                false,
+                queue.facts(),
+            ));
+            queue.want_holders(verdicts);
+        }
+        Reading::Missing(why) => {
+            let why = format!("the SYN queue is full; net.ipv4.tcp_syncookies {why}");
+            verdicts.undetermined(ID, queue.subject(context), why);
+        }
+    }
+}
+
+fn finding(
+    netns: &Netns,
+    subject: Subject,
+    severity: Severity,
+    confidence: Confidence,
+    nowhere: bool,
+    evidence: Vec<Fact>,
+) -> Finding {
+    let always = netns.sysctls.tcp_syncookies.value() == Some(ALWAYS);
+    let (headline, cause) = match (nowhere, always) {
+        (true, _) => (
+            "SYN cookies return to a full accept queue: clients are connected to nothing",
+            "The SYN queue was full, so handshakes were answered with cookies; the accept queue is full too, so the clients' ACKs are dropped. Such a client believes that it is connected, and the server keeps nothing of it.",
+        ),
+        (false, true) => (
+            "every SYN is answered with a cookie: tcp_syncookies is 2",
+            "net.ipv4.tcp_syncookies is 2, a setting for tests that uses cookies although the SYN queue has room.",
+        ),
+        (false, false) => (
+            "SYN queue is full; SYNs are answered with SYN cookies",
+            "More handshakes are under way than the SYN queue has room for, so the kernel answers without keeping a request. Clients still get through.",
+        ),
+    };
+    let mut remedies = Vec::new();
+    if nowhere {
+        remedies.push(
+            "make the program accept: see the findings about this listener's accept queue"
+                .to_owned(),
+        );
+    }
+    if always {
+        remedies
+            .push("set net.ipv4.tcp_syncookies to 1: cookies only when they are needed".to_owned());
+    } else {
+        remedies.push("look at the addresses in SYN_RECV: ss -nt state syn-recv".to_owned());
+        remedies.push(
+            "if they are real clients, raise the backlog and net.core.somaxconn and restart the program"
+                .to_owned(),
+        );
+    }
+    let mut useless = vec![
+        "turning cookies off: SYNs that do not fit would be dropped".to_owned(),
+        "raising net.ipv4.tcp_max_syn_backlog: it has no effect while cookies are on (Linux 4.4 and later)".to_owned(),
+    ];
+    if nowhere {
+        useless.insert(0, "SYN cookies: they do not help a full accept queue".to_owned());
+    }
+    Finding {
+        id: ID,
+        severity,
+        subject,
+        headline: headline.to_owned(),
+        cause: cause.to_owned(),
+        evidence,
+        confidence,
+        refuted_by: "a window under the same load in which SyncookiesSent stays the same"
+            .to_owned(),
+        remedies,
+        useless,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use halfopen_evidence::{Endpoint, Missing};
+
+    use super::*;
+    use crate::SubjectKind;
+    use crate::fixture::{Scene, endpoint, listener, requests};
+
+    fn half_open(port: u16, count: u32) -> Endpoint {
+        let socket = listener(u64::from(port), 0, 5);
+        let mut endpoint = endpoint(&format!("0.0.0.0:{port}"), [socket]);
+        endpoint.syn_recv = requests(&[0, count], 1);
+        endpoint
+    }
+
+    #[test]
+    fn cookies_are_a_warning_about_the_listener_whose_queue_is_full() {
+        let scene = Scene::window()
+            .endpoint(half_open(80, 6))
+            .endpoint(half_open(81, 0))
+            .rise(Counter::TcpReqQFullDoCookies, 40)
+            .rise(Counter::SyncookiesSent, 40)
+            .rise(Counter::SyncookiesRecv, 3);
+        assert_eq!(scene.clone().ids(), [ID]);
+        let finding = scene.finding(ID);
+        assert_eq!(finding.severity, Severity::Warning);
+        assert_eq!(finding.subject.kind.to_string(), "*:80");
+    }
+
+    #[test]
+    fn cookies_that_return_to_a_full_accept_queue_are_connections_to_nothing() {
+        let mut endpoint = half_open(80, 1);
+        endpoint.listeners[0].depth = 6;
+        let finding = Scene::window()
+            .endpoint(endpoint)
+            .rise(Counter::SyncookiesRecv, 4)
+            .rise(Counter::ListenOverflows, 4)
+            .rise(Counter::ListenDrops, 4)
+            .finding(ID);
+        assert_eq!(finding.severity, Severity::Failure);
+        assert!(finding.useless[0].contains("do not help a full accept queue"));
+    }
+
+    #[test]
+    fn cookies_for_every_syn_are_a_setting() {
+        let finding = Scene::window()
+            .netns(|netns| netns.sysctls.tcp_syncookies = Reading::Known(ALWAYS))
+            .endpoint(half_open(80, 0))
+            .endpoint(half_open(81, 0))
+            .rise(Counter::SyncookiesSent, 4)
+            .finding(ID);
+        assert!(finding.headline.contains("tcp_syncookies is 2"));
+        assert_eq!(finding.subject.kind, SubjectKind::Netns);
+    }
+
+    #[test]
+    fn cookies_that_were_sent_before_the_window_are_silent() {
+        let scene = Scene::window().endpoint(half_open(80, 3)).rise(Counter::SyncookiesRecv, 1);
+        assert!(scene.is_silent_about(ID));
+        assert!(Scene::now().endpoint(half_open(80, 5)).is_silent_about(ID));
+    }
+
+    #[test]
+    fn a_full_queue_without_counters_is_undetermined() {
+        let diagnosis = Scene::window()
+            .netns(|netns| netns.counters = Missing::needs("root").into())
+            .endpoint(half_open(80, 6))
+            .diagnose();
+        assert!(diagnosis.undetermined.iter().any(|undetermined| undetermined.id == ID));
+        assert!(diagnosis.findings.is_empty());
+    }
+}

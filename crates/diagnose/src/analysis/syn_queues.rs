@@ -1,0 +1,270 @@
+//! The SYN queue of each listening endpoint, beside the limits that its kernel puts on it.
+//!
+//! The kernel exports no length of it: the requests in SYN_RECV are counted, all sockets of an
+//! endpoint together, since a request does not say which of them it is for.
+
+use halfopen_evidence::{Endpoint, Netns, Reading, SynRecv, Want};
+use halfopen_model::{Semantics, SynQueue, last_quarter_threshold};
+
+use crate::{Context, Fact, ListenerView, Subject, Verdicts, words};
+
+/// One endpoint's SYN queue.
+#[derive(Clone, Debug)]
+pub(crate) struct SynQueueView<'a> {
+    /// Its namespace.
+    pub(crate) netns: &'a Netns,
+    /// The endpoint.
+    pub(crate) endpoint: &'a Endpoint,
+    /// Its listening sockets.
+    pub(crate) sockets: Vec<ListenerView<'a>>,
+    /// Its requests at the earlier look, if there was one and the endpoint was there.
+    pub(crate) earlier: Option<&'a SynRecv>,
+    /// Requests that fit.
+    pub(crate) capacity: Reading<Capacity>,
+    /// Requests from which on SYNs of unknown peers are dropped; `None` while cookies are on.
+    pub(crate) reserve: Reading<Option<u64>>,
+    /// Segments dropped at its sockets over the window.
+    pub(crate) drops: Reading<u64>,
+}
+
+/// How many requests fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Capacity {
+    /// In all sockets of the endpoint together.
+    pub(crate) all: u64,
+    /// In the smallest of them.
+    pub(crate) least: u64,
+}
+
+/// What the requests of a SYN queue look like together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pattern {
+    /// Most are younger than the first retransmission.
+    Burst,
+    /// Many addresses, none of which answers.
+    Flood,
+    /// A few addresses that do not answer.
+    FewDeafClients,
+    /// None of these.
+    Unclear,
+}
+
+/// The SYN queues of a namespace.
+pub(crate) fn of_netns<'a>(context: &Context<'a>, netns: &'a Netns) -> Vec<SynQueueView<'a>> {
+    netns
+        .endpoints
+        .get()
+        .into_iter()
+        .flatten()
+        .map(|endpoint| SynQueueView::new(context, netns, endpoint))
+        .collect()
+}
+
+/// The SYN queues of every namespace.
+pub(crate) fn all<'a>(context: &Context<'a>) -> impl Iterator<Item = SynQueueView<'a>> {
+    context.endpoints().map(|(netns, endpoint)| SynQueueView::new(context, netns, endpoint))
+}
+
+impl<'a> SynQueueView<'a> {
+    pub(crate) fn new(context: &Context<'a>, netns: &'a Netns, endpoint: &'a Endpoint) -> Self {
+        let sockets: Vec<ListenerView<'a>> = context
+            .listeners()
+            .iter()
+            .filter(|view| view.netns.id == netns.id && view.endpoint.key == endpoint.key)
+            .copied()
+            .collect();
+        let earlier = context
+            .interval()
+            .and_then(|interval| interval.earlier_endpoint(netns.id, endpoint.key))
+            .map(|endpoint| &endpoint.syn_recv);
+        let drops = sockets.iter().fold(Reading::Known(0), |sum: Reading<u64>, view| {
+            sum.zip(view.drops(context)).map(|(sum, drops)| sum + u64::from(drops))
+        });
+        Self {
+            netns,
+            endpoint,
+            earlier,
+            capacity: capacity(context.semantics(), netns, endpoint),
+            reserve: reserve(netns),
+            drops,
+            sockets,
+        }
+    }
+
+    /// Requests at the latest look.
+    pub(crate) fn now(&self) -> u64 {
+        u64::from(self.endpoint.syn_recv.count)
+    }
+
+    /// The most requests at either look.
+    pub(crate) fn most(&self) -> u64 {
+        self.now().max(self.earlier.map_or(0, |earlier| u64::from(earlier.count)))
+    }
+
+    /// Whether it is full at every look. An empty queue never counts as full, although kernels
+    /// before 6.13 have room for no request at all behind a backlog of 0.
+    pub(crate) fn is_full(&self) -> Reading<bool> {
+        let earlier = self.earlier.map(|earlier| u64::from(earlier.count));
+        let least = earlier.unwrap_or(u64::MAX).min(self.now());
+        self.capacity.as_ref().map(|capacity| least >= capacity.all.max(1))
+    }
+
+    /// Whether one of its sockets may have been full at some look.
+    pub(crate) fn may_have_been_full(&self) -> bool {
+        self.capacity.value().is_some_and(|capacity| self.most() >= capacity.least)
+    }
+
+    /// Whether it reached the last quarter of `tcp_max_syn_backlog` while it was not full, with
+    /// cookies off.
+    pub(crate) fn reached_the_reserve(&self) -> bool {
+        let reserve = self.reserve.value().flatten();
+        reserve.is_some_and(|reserve| self.most() >= reserve) && !self.may_have_been_full()
+    }
+
+    /// Whether the accept queue of one of its sockets was full at the latest look.
+    pub(crate) fn accept_queue_is_full(&self) -> bool {
+        self.sockets.iter().any(|view| view.listener.accept_queue().is_full())
+    }
+
+    /// Whether the accept queue of one of its sockets was full at any look or sample.
+    pub(crate) fn accept_queue_was_full(&self) -> bool {
+        self.sockets.iter().any(ListenerView::was_full)
+    }
+
+    /// The socket that the trouble is at, if only one can be meant, else the endpoint.
+    pub(crate) fn subject(&self, context: &Context<'a>) -> Subject {
+        let dropped = |view: &&ListenerView<'a>| view.drops(context).value().unwrap_or(0) > 0;
+        let mut dropping = self.sockets.iter().filter(dropped);
+        match (self.sockets.as_slice(), dropping.next(), dropping.next()) {
+            ([only], _, _) | (_, Some(only), None) => only.subject(),
+            _ => Subject::endpoint(self.netns, self.endpoint),
+        }
+    }
+
+    /// Asks for the processes behind its sockets, so that the finding can name them.
+    pub(crate) fn want_holders(&self, verdicts: &mut Verdicts) {
+        let unknown = self.sockets.iter().filter(|view| view.listener.holders.get().is_none());
+        let inodes: Vec<_> = unknown.map(|view| view.listener.inode).collect();
+        if !inodes.is_empty() {
+            verdicts.want(Want::Holders { netns: self.netns.id, inodes });
+        }
+    }
+
+    /// What its requests look like together.
+    pub(crate) fn pattern(&self) -> Pattern {
+        let requests = &self.endpoint.syn_recv;
+        let many = requests.sources_capped
+            || (requests.count >= 64 && requests.sources >= requests.count / 4 * 3);
+        if requests.retransmitted(1) < requests.count.div_ceil(2) {
+            Pattern::Burst
+        } else if many {
+            Pattern::Flood
+        } else if requests.sources <= 16 {
+            Pattern::FewDeafClients
+        } else {
+            Pattern::Unclear
+        }
+    }
+
+    /// Its length, its limit and where its requests come from, as figures.
+    pub(crate) fn facts(&self) -> Vec<Fact> {
+        let requests = &self.endpoint.syn_recv;
+        let room = self
+            .capacity
+            .value()
+            .map_or_else(String::new, |capacity| format!(", room for {}", capacity.all));
+        let text = format!("{} in SYN_RECV{room}", words::count(requests.count, "request"));
+        let mut facts = vec![Fact::number("syn-queue-length", requests.count, text)];
+        if let Some(capacity) = self.capacity.value() {
+            let text = format!("SYN queue holds {}", words::count(capacity.all, "request"));
+            facts.push(Fact::number("syn-queue-capacity", capacity.all, text));
+        }
+        if requests.count > 0 {
+            let sources = requests.sources;
+            let more = if requests.sources_capped { "more than " } else { "" };
+            let addresses = if sources == 1 { "address" } else { "addresses" };
+            facts.push(Fact::number(
+                "syn-queue-sources",
+                sources,
+                format!("requests from {more}{sources} {addresses}"),
+            ));
+            facts.push(retransmit_fact(requests));
+        }
+        facts
+    }
+}
+
+impl Pattern {
+    /// What the pattern speaks for, as a sentence.
+    pub(crate) const fn sentence(self) -> &'static str {
+        match self {
+            Self::Burst => {
+                "Most requests are less than a second old, which speaks for a burst of real clients."
+            }
+            Self::Flood => {
+                "The requests come from many addresses and none of them answers, which speaks for a SYN flood with forged addresses."
+            }
+            Self::FewDeafClients => {
+                "The requests come from a few addresses that do not answer: their way back is broken or filtered, or they scan."
+            }
+            Self::Unclear => {
+                "Whether the requests are a flood or clients that cannot answer does not show."
+            }
+        }
+    }
+}
+
+/// How often the SYN-ACKs were sent again.
+pub(crate) fn retransmit_fact(requests: &SynRecv) -> Fact {
+    let repeated = requests.retransmitted(1);
+    let parts: Vec<String> = requests
+        .by_retransmits
+        .iter()
+        .enumerate()
+        .skip(1)
+        .filter(|&(_, &count)| count > 0)
+        .map(|(times, count)| {
+            let or_more = if times + 1 == requests.by_retransmits.len() { " or more" } else { "" };
+            format!("{count} × {times}{or_more}")
+        })
+        .collect();
+    let text = if parts.is_empty() {
+        "no SYN-ACK was sent again".to_owned()
+    } else {
+        format!(
+            "SYN-ACK sent again for {repeated} of {} (requests × times: {})",
+            requests.count,
+            parts.join(", ")
+        )
+    };
+    Fact::number("syn-ack-retransmitted", repeated, text)
+}
+
+fn capacity(
+    semantics: &Reading<Semantics>,
+    netns: &Netns,
+    endpoint: &Endpoint,
+) -> Reading<Capacity> {
+    let sysctl = netns.sysctls.tcp_max_syn_backlog.clone();
+    let needs_sysctl = semantics
+        .get()
+        .is_some_and(|s| s.syn_queue_full == halfopen_model::SynQueueFull::PowerOfTwoTable);
+    let max_syn_backlog = if needs_sysctl { sysctl } else { Reading::Known(0) };
+    semantics.as_ref().zip(max_syn_backlog).map(|(semantics, max_syn_backlog)| {
+        let of = |limit| SynQueue::of_listener(limit, max_syn_backlog, semantics).capacity;
+        let each = || endpoint.listeners.iter().map(|listener| of(listener.limit));
+        Capacity { all: each().sum(), least: each().min().unwrap_or(0) }
+    })
+}
+
+fn reserve(netns: &Netns) -> Reading<Option<u64>> {
+    let sysctls = &netns.sysctls;
+    match sysctls.tcp_syncookies.clone() {
+        Reading::Known(0) => sysctls
+            .tcp_max_syn_backlog
+            .clone()
+            .map(|max| Some(u64::from(last_quarter_threshold(max)))),
+        Reading::Known(_) => Reading::Known(None),
+        Reading::Missing(why) => why.into(),
+    }
+}
