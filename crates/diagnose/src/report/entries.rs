@@ -257,3 +257,15 @@ pub struct UndecidedEntry {
     /// Findings left out for the same reason.
     pub findings: u32,
 }
+
+impl ConfidenceName {
+    /// `possible`, `probable` or `certain`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Possible => "possible",
+            Self::Probable => "probable",
+            Self::Certain => "certain",
+        }
+    }
+}

@@ -1,1 +1,153 @@
+//! Words into lines: colours, widths, wrapping.
 
+use anstyle::{AnsiColor, Style};
+use unicode_width::UnicodeWidthStr;
+
+/// What text means, which decides its colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ink {
+    /// Nothing in particular.
+    Plain,
+    /// What a finding is about.
+    Subject,
+    /// Labels, headings and notes.
+    Dim,
+    /// Nothing wrong.
+    Good,
+    /// A warning.
+    Warning,
+    /// A failure.
+    Failure,
+    /// Something that could not be told.
+    Unknown,
+}
+
+/// Text of one meaning.
+#[derive(Clone, Debug)]
+pub(super) struct Span {
+    pub(super) text: String,
+    pub(super) ink: Ink,
+}
+
+/// Lines that are being written.
+#[derive(Debug)]
+pub(super) struct Page {
+    text: String,
+    width: usize,
+    colour: bool,
+}
+
+impl Ink {
+    const fn style(self) -> Style {
+        let plain = Style::new();
+        match self {
+            Self::Plain => plain,
+            Self::Subject => plain.bold(),
+            Self::Dim => plain.dimmed(),
+            Self::Good => AnsiColor::Green.on_default(),
+            Self::Warning => AnsiColor::Yellow.on_default().bold(),
+            Self::Failure => AnsiColor::Red.on_default().bold(),
+            Self::Unknown => AnsiColor::Magenta.on_default(),
+        }
+    }
+}
+
+impl Span {
+    pub(super) fn new(ink: Ink, text: impl Into<String>) -> Self {
+        Self { text: text.into(), ink }
+    }
+}
+
+impl Page {
+    pub(super) const fn new(width: usize, colour: bool) -> Self {
+        Self { text: String::new(), width, colour }
+    }
+
+    pub(super) const fn width(&self) -> usize {
+        self.width
+    }
+
+    pub(super) fn finish(self) -> String {
+        self.text
+    }
+
+    pub(super) fn blank(&mut self) {
+        self.text.push('\n');
+    }
+
+    /// Text as it is, in the colour of its meaning.
+    pub(super) fn put(&mut self, ink: Ink, text: &str) {
+        if self.colour && ink != Ink::Plain && !text.is_empty() {
+            let style = ink.style();
+            self.text.push_str(&format!("{style}{text}{style:#}"));
+        } else {
+            self.text.push_str(text);
+        }
+    }
+
+    /// A paragraph with a label before it. Lines after the first begin below the paragraph's text.
+    pub(super) fn labelled(&mut self, label: &str, column: usize, spans: &[Span]) {
+        let indent = 2;
+        self.text.push_str(&" ".repeat(indent));
+        self.put(Ink::Dim, label);
+        let at = indent + columns(label);
+        // A label too long for its column is still parted from the text.
+        let gap = column.saturating_sub(at).max(1);
+        self.text.push_str(&" ".repeat(gap));
+        self.wrapped(at + gap, column, spans);
+    }
+
+    /// A paragraph from the first column on.
+    pub(super) fn paragraph(&mut self, hang: usize, spans: &[Span]) {
+        self.wrapped(0, hang, spans);
+    }
+
+    /// Words, parted by one space within a span and by two between spans, wrapped to the width. A
+    /// word that is longer than a line stands alone on one.
+    fn wrapped(&mut self, mut column: usize, hang: usize, spans: &[Span]) {
+        let mut line_begins = true;
+        for span in spans {
+            for (index, word) in span.text.split(' ').filter(|word| !word.is_empty()).enumerate() {
+                let space = match (line_begins, index) {
+                    (true, _) => 0,
+                    (false, 0) => 2,
+                    (false, _) => 1,
+                };
+                if !line_begins && column + space + columns(word) > self.width {
+                    self.blank();
+                    self.text.push_str(&" ".repeat(hang));
+                    column = hang;
+                } else {
+                    self.text.push_str(&" ".repeat(space));
+                    column += space;
+                }
+                self.put(span.ink, word);
+                column += columns(word);
+                line_begins = false;
+            }
+        }
+        self.blank();
+    }
+}
+
+/// Columns that a text takes on a terminal.
+pub(super) fn columns(text: &str) -> usize {
+    text.width()
+}
+
+/// The text in at most so many columns, with an ellipsis where it was cut.
+pub(super) fn shortened(text: &str, most: usize) -> String {
+    if columns(text) <= most {
+        return text.to_owned();
+    }
+    let mut shown = String::new();
+    for c in text.chars() {
+        shown.push(c);
+        if columns(&shown) + 1 > most {
+            shown.pop();
+            break;
+        }
+    }
+    shown.push('…');
+    shown
+}
