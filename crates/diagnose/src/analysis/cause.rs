@@ -5,8 +5,7 @@
 //! its holders serves it, so all are judged together.
 
 use halfopen_evidence::{
-    Activity, CallTarget, FdUse, Holder, HolderSearch, Holders, Missing, Pid, Process, Reading,
-    Via, Want,
+    Activity, FdUse, Holder, HolderSearch, Holders, Missing, Pid, Process, Reading, Via, Want,
 };
 
 use super::serving::{Doing, Serving, Suspect};
@@ -103,6 +102,8 @@ pub struct NobodyWaits {
     /// Whether the only holder is a program that listens on nothing, so that it has inherited the
     /// listener of a program that is gone.
     pub stray: bool,
+    /// Threads that wait for a futex without a readable owner: for work, or for a lock.
+    pub ownerless: usize,
     /// How sure that is.
     pub confidence: Confidence,
 }
@@ -326,20 +327,13 @@ fn seen_elsewhere(serving: &Serving) -> Option<Blocked> {
     let suspects: Vec<&Suspect> = serving.waited.iter().map(|(suspect, _)| suspect).collect();
     let confidence = match suspects.as_slice() {
         [] => return None,
-        [suspect] if (!by_edge || serving.only_one) && !is_ownerless(suspect) => {
+        // One that waits for work may be an idle worker that took its turn at the listener.
+        [suspect] if serving.only_one || !(by_edge || suspect.is_ownerless()) => {
             Confidence::Certain
         }
         _ => Confidence::Probable,
     };
     Some(blocked(&suspects, Basis::SeenWaiting, confidence))
-}
-
-/// A thread parked on a condition may be an idle worker that takes its turn at the listener.
-fn is_ownerless(suspect: &Suspect) -> bool {
-    matches!(
-        suspect.doing.activity.get(),
-        Some(Activity::Blocked(call)) if matches!(call.target, CallTarget::Futex { .. })
-    )
 }
 
 fn unreadable(serving: &Serving) -> Option<String> {
@@ -392,8 +386,10 @@ fn nobody_waits(
     let epoll = in_epoll(view, processes);
     let event_loop = serving.event_loops.into_iter().next();
     let busy: Vec<Suspect> = serving.weak.into_iter().take(LISTED).collect();
+    let ownerless = serving.ownerless;
     let may_be_meant = epoll == InEpoll::Disarmed || event_loop.is_some();
-    let confidence = if !stray && (may_be_meant || !busy.is_empty()) {
+    let may_be_there = !busy.is_empty() || ownerless > 0;
+    let confidence = if !stray && (may_be_meant || may_be_there) {
         Confidence::Possible
     } else {
         Confidence::Probable
@@ -405,6 +401,7 @@ fn nobody_waits(
         event_loop,
         busy,
         stray,
+        ownerless,
         confidence,
     }
 }

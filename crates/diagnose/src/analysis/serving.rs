@@ -65,6 +65,8 @@ pub(super) struct Serving {
     pub(super) unreadable: Vec<Missing>,
     /// All of them.
     pub(super) threads: usize,
+    /// Those that wait for a futex without an owner: idle, most likely.
+    pub(super) ownerless: usize,
     /// Whether there is but one, in but one process.
     pub(super) only_one: bool,
 }
@@ -137,8 +139,12 @@ impl Serving {
         let role = if waits_for_others {
             Role::AccountedFor
         } else {
-            role(activity, self.only_one, view.endpoint.key.local.port())
+            match role(activity, self.only_one, view.endpoint.key.local.port()) {
+                Role::Weak | Role::AccountedFor if is_named_acceptor(&thread.name) => Role::Strong,
+                role => role,
+            }
         };
+        self.ownerless += usize::from(role == Role::AccountedFor && is_ownerless(activity));
         if let (Role::EventLoop, Reading::Missing(why)) = (role, &thread.waits) {
             self.unreadable.push(why.clone());
             return;
@@ -215,6 +221,16 @@ fn is_idle_call(name: &str) -> bool {
     IDLE.contains(&name)
 }
 
+/// Whether a thread's name says that it accepts connections.
+fn is_named_acceptor(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.contains("accept") || name.contains("listen")
+}
+
+fn is_ownerless(activity: &Activity) -> bool {
+    matches!(activity, Activity::Blocked(Call { target: CallTarget::Futex { .. }, .. }))
+}
+
 /// How the thread was seen to wait for the listener at the first look or at a sample.
 fn waited_before(context: &Context<'_>, process: &Process, tid: Tid, inode: Inode) -> Option<Via> {
     let interval = context.interval()?;
@@ -254,8 +270,12 @@ impl Suspect {
 
     /// Whether its name says that it accepts connections.
     pub(super) fn is_named_acceptor(&self) -> bool {
-        let name = self.doing.thread.name.to_ascii_lowercase();
-        name.contains("accept") || name.contains("listen")
+        is_named_acceptor(&self.doing.thread.name)
+    }
+
+    /// Whether it waits for something whose owner cannot be read: a lock, or work.
+    pub(super) fn is_ownerless(&self) -> bool {
+        self.doing.activity.get().is_some_and(is_ownerless)
     }
 }
 

@@ -195,6 +195,18 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_is_called_acceptor_is_it_whatever_it_waits_for() {
+        let idle = thread(813, "worker", in_futex());
+        let sleeps = blocked("clock_nanosleep", CallTarget::Time);
+        let named = thread(814, "acceptor", in_futex());
+        check(
+            vec![idle, thread(815, "housekeeper", sleeps), named],
+            Confidence::Probable,
+            "thread \"acceptor\" (tid 814) of app[812] waits in futex",
+        );
+    }
+
+    #[test]
     fn several_suspects_are_listed_and_none_is_accused() {
         let fsync = || blocked("fsync", CallTarget::Unknown);
         let threads = (820..828).map(|tid| thread(tid, "w", fsync())).collect();

@@ -12,8 +12,9 @@
 //! deliberately because it has reached a limit of connections.
 //!
 //! # How sure
-//! Probable when every thread is accounted for. Possible when some are busy, since one of them may yet
-//! come back and accept, and when an event loop runs without the listener, since that may be a
+//! Probable when every thread is accounted for. Possible when some are busy or wait for a lock or for
+//! work that cannot be told apart (Java, Python, Go and Rust locks show no owner), since one of them may
+//! be the accepting one after all, and when an event loop runs without the listener, since that may be a
 //! deliberate pause: compare the number of open connections with the program's own limit.
 //!
 //! # What to do
@@ -94,6 +95,14 @@ fn facts(nobody: &NobodyWaits) -> Vec<Fact> {
         count(threads, "thread")
     );
     let mut facts = vec![Fact::number("threads", threads, none)];
+    if nobody.ownerless > 0 {
+        let futex = u64::try_from(nobody.ownerless).unwrap_or(u64::MAX);
+        let text = format!(
+            "{} in futex for work or for a lock whose owner cannot be read",
+            count(futex, "thread")
+        );
+        facts.push(Fact::number("futex-threads", futex, text));
+    }
     facts.extend(nobody.busy.iter().map(|suspect| {
         let words = format!("{} {}", suspect.doing.thread, doing(suspect));
         Fact::words("busy-thread", words)
@@ -104,6 +113,8 @@ fn facts(nobody: &NobodyWaits) -> Vec<Fact> {
 fn refuted_by(nobody: &NobodyWaits) -> &'static str {
     if nobody.epoll == InEpoll::Disarmed || nobody.event_loop.is_some() {
         "an accept in the next window, or a limit of connections that the program has reached"
+    } else if nobody.busy.is_empty() && nobody.ownerless > 0 {
+        "a dump of the threads that shows one on its way to accept, waiting for a lock"
     } else if nobody.busy.is_empty() {
         "a thread in accept, poll or epoll on this listener, or an accept in the next window"
     } else {
@@ -179,10 +190,13 @@ mod tests {
 
     #[test]
     fn a_dead_acceptor_is_missed_while_the_health_port_is_served() {
-        let app = process(812, [joins(), health(), thread(814, "worker", in_futex())]);
-        let finding = scene(app).finding(FindingId::AcceptThreadMissing);
+        let finding =
+            scene(process(812, [joins(), health()])).finding(FindingId::AcceptThreadMissing);
         assert_eq!(finding.confidence, Confidence::Probable);
         assert!(finding.cause.contains("app[812]"), "{}", finding.cause);
+        let with_worker = process(812, [joins(), health(), thread(814, "worker", in_futex())]);
+        let finding = scene(with_worker).finding(FindingId::AcceptThreadMissing);
+        assert_eq!(finding.confidence, Confidence::Possible);
     }
 
     #[test]
