@@ -107,7 +107,7 @@ pub(crate) struct What {
 }
 
 /// How to print a report.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub(crate) struct Print {
     /// Text for people, Markdown for a ticket, JSON for programs
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -121,9 +121,10 @@ pub(crate) struct Print {
 }
 
 /// How a report is printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// For people.
+    #[default]
     Text,
     /// For a ticket or a chat.
     Markdown,
@@ -189,8 +190,7 @@ fn parse_window(text: &str) -> Result<Duration, String> {
         "m" | "min" => 60_000.0,
         unit => return Err(format!("{unit:?} is no unit of time; use ms, s or m")),
     };
-    let number: f64 =
-        digits.parse().map_err(|_| "not a time; write 500ms, 2s or 1m".to_owned())?;
+    let number: f64 = digits.parse().map_err(|_| "not a time; write 500ms, 2s or 1m".to_owned())?;
     let window = Duration::try_from_secs_f64(number * unit_ms / 1000.0)
         .map_err(|_| "not a time; write 500ms, 2s or 1m".to_owned())?;
     if window < Duration::from_millis(100) || window > WINDOW_MAX {

@@ -55,8 +55,11 @@ fn look(collector: &mut Collector, filter: &Filter) -> anyhow::Result<Snapshot> 
 fn answer(collector: &mut Collector, evidence: &mut Evidence) {
     let mut asked = BTreeSet::new();
     for _ in 0..ROUNDS {
-        let wants: Vec<Want> =
-            diagnose(evidence).wants.into_iter().filter(|want| asked.insert(want.clone())).collect();
+        let wants: Vec<Want> = diagnose(evidence)
+            .wants
+            .into_iter()
+            .filter(|want| asked.insert(want.clone()))
+            .collect();
         if wants.is_empty() {
             return;
         }
@@ -68,8 +71,7 @@ fn answer(collector: &mut Collector, evidence: &mut Evidence) {
 /// are watched now, for a moment.
 fn watch_late_suspects(collector: &mut Collector, evidence: &mut Evidence) {
     let Evidence::Window(interval) = evidence else { return };
-    let sampled: BTreeSet<Pid> =
-        interval.between.threads.iter().map(|track| track.pid).collect();
+    let sampled: BTreeSet<Pid> = interval.between.threads.iter().map(|track| track.pid).collect();
     let late = interval.second.processes.keys().any(|pid| !sampled.contains(pid));
     if !late || interrupt::pressed() {
         return;

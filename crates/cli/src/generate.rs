@@ -59,7 +59,8 @@ pub(crate) fn everything(out: &Path) -> anyhow::Result<Exit> {
 
 fn write(out: &Path, name: &str, text: &str) -> anyhow::Result<()> {
     let path = out.join(name);
-    let written = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, text));
+    let written =
+        path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&path, text));
     written.with_context(|| format!("cannot write {}", path.display()))
 }
 

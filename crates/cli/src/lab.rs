@@ -1,12 +1,262 @@
-//! `halfopen lab`.
+//! `halfopen lab`: scenarios on the running kernel, and whether the check calls them by their names.
 
-use std::ffi::OsString;
-use std::process::ExitCode;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 
-use crate::args::LabArgs;
+use anyhow::{Context as _, bail};
+use halfopen_diagnose::{Diagnosis, Filter, diagnose};
+use halfopen_evidence::{Evidence, Recording};
+use halfopen_lab::{HoldEnd, Lab, Scenario, can_run, scenarios};
+use serde::Serialize;
+
+use crate::args::{LabArgs, LabCommand, Print};
+use crate::check;
 use crate::exit::Exit;
+use crate::output;
 
-/// x
-pub(crate) fn run_inner(_arguments: &[OsString]) -> Option<ExitCode> { None }
-/// x
-pub(crate) fn lab(_arguments: &LabArgs) -> anyhow::Result<Exit> { Ok(Exit::Healthy) }
+/// How long `--hold` leaves a scenario standing.
+const HOLD: Duration = Duration::from_secs(600);
+
+/// Scenarios at a time for `run all`. They mostly wait for the kernel's timers.
+const AT_A_TIME: usize = 4;
+
+/// A line of `lab list --json`.
+#[derive(Serialize)]
+struct Entry<'a> {
+    name: &'a str,
+    about: &'a str,
+    incident: Option<u32>,
+    expect: &'a [String],
+    needs: Vec<&'static str>,
+}
+
+/// What came of a scenario and its check.
+enum Outcome {
+    AsExpected,
+    Otherwise { expected: BTreeSet<String>, found: BTreeSet<String> },
+    Skipped(String),
+}
+
+/// What a check found in a lab.
+struct Checked {
+    evidence: Evidence,
+    filter: Filter,
+    found: BTreeSet<String>,
+}
+
+/// Lists or runs scenarios.
+///
+/// # Errors
+/// If there is no such scenario, or it did not come about.
+pub(crate) fn lab(arguments: &LabArgs) -> anyhow::Result<Exit> {
+    let all = scenarios().context("a scenario file of this program is broken")?;
+    match &arguments.command {
+        LabCommand::List { json: true } => list_json(&all),
+        LabCommand::List { json: false } => list(&all),
+        LabCommand::Run { name, hold, check } if name == "all" => match (hold, check) {
+            (false, true) => check_all(&all),
+            _ => usage("`lab run all` goes with --check and without --hold"),
+        },
+        LabCommand::Run { name, hold, check } => {
+            let Some(scenario) = all.iter().find(|scenario| scenario.name == *name) else {
+                return usage(&format!("no scenario {name:?}; `halfopen lab list` shows them all"));
+            };
+            run(scenario, *hold, *check)
+        }
+    }
+}
+
+fn usage(what: &str) -> anyhow::Result<Exit> {
+    eprintln!("halfopen: {what}");
+    Ok(Exit::Usage)
+}
+
+fn list_json(all: &[Scenario]) -> anyhow::Result<Exit> {
+    let entries: Vec<Entry<'_>> = all
+        .iter()
+        .map(|scenario| Entry {
+            name: &scenario.name,
+            about: &scenario.about,
+            incident: scenario.incident,
+            expect: &scenario.expect,
+            needs: scenario.needs.iter().map(|need| need.as_str()).collect(),
+        })
+        .collect();
+    output::write(&format!("{}\n", serde_json::to_string_pretty(&entries)?))?;
+    Ok(Exit::Healthy)
+}
+
+fn list(all: &[Scenario]) -> anyhow::Result<Exit> {
+    let mut text = String::new();
+    for scenario in all {
+        let expected = match scenario.expect.as_slice() {
+            [] => "nothing: it is healthy".to_owned(),
+            ids => ids.join(", "),
+        };
+        text.push_str(&format!(
+            "{}\n    {}\n    finds {expected}\n",
+            scenario.name, scenario.about
+        ));
+    }
+    output::write(&text)?;
+    Ok(Exit::Healthy)
+}
+
+fn run(scenario: &Scenario, hold: bool, check: bool) -> anyhow::Result<Exit> {
+    if let Err(reason) = can_run(scenario) {
+        eprintln!("SKIPPED {}: {reason}", scenario.name);
+        return Ok(Exit::CannotTell);
+    }
+    let mut lab = Lab::start(scenario, |step| eprintln!("  {step}"))?;
+    let exit = if check {
+        let Checked { evidence, filter, found } = check_inside(&mut lab, scenario)?;
+        check::report(&evidence, &filter, &Print::default())?;
+        verdict(scenario, &compare(scenario, found))
+    } else {
+        Exit::Healthy
+    };
+    if hold {
+        hold_up(&mut lab)?;
+    }
+    lab.stop();
+    Ok(exit)
+}
+
+fn hold_up(lab: &mut Lab) -> anyhow::Result<()> {
+    let binary = std::env::current_exe().context("where this program is")?;
+    let shell = lab.shell_command();
+    eprintln!("It stands for ten minutes; press Enter to end it. To look at it:");
+    eprintln!("  {shell} ss -ltn");
+    eprintln!("  {shell} {} check", binary.display());
+    match lab.hold(HOLD)? {
+        HoldEnd::Asked | HoldEnd::TimeOver => Ok(()),
+        HoldEnd::Ended => bail!("the lab ended by itself"),
+    }
+}
+
+/// Runs every scenario, some at a time, and says of each whether it was called by its name.
+fn check_all(all: &[Scenario]) -> anyhow::Result<Exit> {
+    let next = AtomicUsize::new(0);
+    let (results, finished) = mpsc::channel();
+    let mut totals = (0, 0, 0);
+    std::thread::scope(|scope| {
+        for _ in 0..AT_A_TIME {
+            let (next, results) = (&next, results.clone());
+            scope.spawn(move || {
+                while let Some(scenario) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    // The receiver lives until all senders are gone.
+                    let _ = results.send((scenario, check_one(scenario)));
+                }
+            });
+        }
+        drop(results);
+        for (scenario, outcome) in finished {
+            match outcome {
+                Ok(Outcome::Skipped(_)) => totals.2 += 1,
+                Ok(Outcome::AsExpected) => totals.0 += 1,
+                Ok(Outcome::Otherwise { .. }) | Err(_) => totals.1 += 1,
+            }
+            match outcome {
+                Ok(outcome) => {
+                    verdict(scenario, &outcome);
+                }
+                Err(error) => eprintln!("FAILED {}: {error:#}", scenario.name),
+            }
+        }
+    });
+    let (passed, failed, skipped) = totals;
+    eprintln!("{passed} passed, {failed} failed, {skipped} skipped");
+    Ok(if failed == 0 { Exit::Healthy } else { Exit::Warning })
+}
+
+fn check_one(scenario: &Scenario) -> anyhow::Result<Outcome> {
+    if let Err(reason) = can_run(scenario) {
+        return Ok(Outcome::Skipped(reason.to_string()));
+    }
+    let mut lab = Lab::start(scenario, |_| {})?;
+    let checked = check_inside(&mut lab, scenario)?;
+    lab.stop();
+    Ok(compare(scenario, checked.found))
+}
+
+/// Takes the evidence inside the lab's namespaces and judges it out here: the rules cannot tell.
+fn check_inside(lab: &mut Lab, scenario: &Scenario) -> anyhow::Result<Checked> {
+    let netns = netns_of(lab.host_pid())?;
+    let file = TemporaryFile::new(&scenario.name);
+    let filter = format!("netns {netns}");
+    let path = file.0.to_str().context("the temporary folder's name is not UTF-8")?;
+    let argv = ["/proc/self/exe", "record", "--output", path, &filter].map(str::to_owned);
+    let ran = lab.run_inside(&argv)?;
+    if !ran.status.success() {
+        bail!("the check inside the lab failed: {}", String::from_utf8_lossy(&ran.stderr).trim());
+    }
+    let Recording { evidence, .. } = Recording::read(File::open(&file.0)?)?;
+    let filter = Filter::parse(&filter).context("the filter for the lab")?;
+    let found = ids(&diagnose(&evidence), &filter);
+    Ok(Checked { evidence, filter, found })
+}
+
+fn ids(diagnosis: &Diagnosis, filter: &Filter) -> BTreeSet<String> {
+    diagnosis
+        .findings
+        .iter()
+        .filter(|finding| filter.matches(&finding.subject))
+        .map(|finding| finding.id.to_string())
+        .collect()
+}
+
+fn compare(scenario: &Scenario, found: BTreeSet<String>) -> Outcome {
+    let expected: BTreeSet<String> = scenario.expect.iter().cloned().collect();
+    if found == expected { Outcome::AsExpected } else { Outcome::Otherwise { expected, found } }
+}
+
+/// Says what came of a scenario, on standard error: the report is on standard output.
+fn verdict(scenario: &Scenario, outcome: &Outcome) -> Exit {
+    let words = |ids: &BTreeSet<String>| match ids.len() {
+        0 => "nothing".to_owned(),
+        _ => ids.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
+    };
+    let name = &scenario.name;
+    match outcome {
+        Outcome::AsExpected => {
+            eprintln!("ok {name}: {}", words(&scenario.expect.iter().cloned().collect()));
+            Exit::Healthy
+        }
+        Outcome::Otherwise { expected, found } => {
+            eprintln!("FAILED {name}: expected {}, found {}", words(expected), words(found));
+            Exit::Warning
+        }
+        Outcome::Skipped(reason) => {
+            eprintln!("SKIPPED {name}: {reason}");
+            Exit::CannotTell
+        }
+    }
+}
+
+fn netns_of(pid: u32) -> anyhow::Result<u64> {
+    let link = std::fs::read_link(format!("/proc/{pid}/ns/net")).context("the lab's namespace")?;
+    link.to_str()
+        .and_then(|text| text.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok())
+        .context("the lab's namespace has no number")
+}
+
+/// A file name that is free, removed at the end.
+struct TemporaryFile(PathBuf);
+
+impl TemporaryFile {
+    fn new(name: &str) -> Self {
+        let file = format!("halfopen-lab-{}-{name}.halfopen", std::process::id());
+        Self(std::env::temp_dir().join(file))
+    }
+}
+
+impl Drop for TemporaryFile {
+    fn drop(&mut self) {
+        // It may never have been made.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

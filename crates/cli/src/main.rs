@@ -14,7 +14,6 @@ mod lab;
 mod output;
 mod record;
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -23,12 +22,11 @@ use crate::args::{Cli, Command};
 use crate::exit::Exit;
 
 fn main() -> ExitCode {
-    let arguments: Vec<OsString> = std::env::args_os().collect();
     // The lab's own processes make namespaces, which the kernel permits only before threads exist.
-    if let Some(status) = lab::run_inner(&arguments) {
+    if let Some(status) = halfopen_lab::intercept() {
         return status;
     }
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return exit::usage(&error),
     };

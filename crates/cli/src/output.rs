@@ -51,9 +51,7 @@ pub(crate) fn complain(error: &anyhow::Error) {
 
 /// Whether an error only says that nobody reads our output any more (`halfopen check | head -1`).
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// NO_COLOR, CLICOLOR and TERM have their usual say.

@@ -44,7 +44,8 @@ pub(crate) fn replay(arguments: &ReplayArgs) -> anyhow::Result<Exit> {
 /// If the file exists or could not be written.
 pub(crate) fn write_file(evidence: Evidence, path: &Path) -> anyhow::Result<()> {
     let is_device = path.metadata().is_ok_and(|metadata| !metadata.is_file());
-    let file = if is_device { File::options().write(true).open(path) } else { File::create_new(path) }?;
+    let file =
+        if is_device { File::options().write(true).open(path) } else { File::create_new(path) }?;
     let recording = Recording::new(evidence, concat!("halfopen ", env!("CARGO_PKG_VERSION")));
     recording.write(BufWriter::new(file))?;
     Ok(())

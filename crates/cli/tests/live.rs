@@ -1,0 +1,115 @@
+//! The binary against real sockets of this kernel, without privilege.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Unaccepted, halfopen, ids, ran, repository_file, run};
+
+#[test]
+fn connections_that_nobody_accepts_are_found_with_their_process() {
+    let server = Unaccepted::new(3);
+    let ran = run(&["check", "--json", "--window", "1s", &server.filter()]);
+    assert_eq!(ran.status, 2, "{}{}", ran.stdout, ran.stderr);
+    let ids = ids(&ran.stdout);
+    assert!(ids.contains(&"never-accepted".to_owned()), "{ids:?}");
+    assert!(ids.iter().any(|id| id.starts_with("accept-")), "{ids:?}");
+    let pid = format!("\"pid\": {}", std::process::id());
+    assert!(ran.stdout.contains(&pid), "{}", ran.stdout);
+}
+
+#[test]
+fn an_idle_listener_is_healthy() {
+    let server = Unaccepted::new(0);
+    for arguments in [&["--now"][..], &["--window", "300ms"]] {
+        let filter = server.filter();
+        let ran = run(&[&["check", &filter], arguments].concat());
+        assert_eq!(ran.status, 0, "{}{}", ran.stdout, ran.stderr);
+    }
+}
+
+#[test]
+fn a_port_that_nobody_listens_on_cannot_be_judged() {
+    let port = Unaccepted::new(0).filter();
+    let ran = run(&["check", "--now", &port]);
+    assert_eq!(ran.status, 3, "{}", ran.stdout);
+    assert!(ran.stdout.contains("listens"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_replay_prints_what_the_live_check_printed() {
+    let server = Unaccepted::new(2);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("incident.halfopen");
+    let file = file.to_str().expect("a UTF-8 path");
+    let filter = server.filter();
+    let live = run(&["check", "--window", "500ms", "--record", file, &filter]);
+    let replayed = run(&["replay", file, &filter]);
+    assert_eq!(replayed.stdout, live.stdout);
+    assert_eq!(replayed.status, live.status);
+    assert!(live.stdout.contains("never-accepted"), "{}", live.stdout);
+    for format in ["json", "markdown"] {
+        let once = run(&["replay", "--format", format, file]);
+        let twice = run(&["replay", "--format", format, file]);
+        assert_eq!(once.stdout, twice.stdout);
+    }
+}
+
+#[test]
+fn json_follows_the_published_schema() {
+    let schema = serde_json::from_str(&repository_file("docs/schema/check.json")).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    let failing = Unaccepted::new(2);
+    let idle = Unaccepted::new(0);
+    for filter in [failing.filter(), idle.filter(), ":1".to_owned(), String::new()] {
+        let ran = run(&["check", "--json", "--window", "200ms", &filter]);
+        let report = serde_json::from_str(&ran.stdout).expect("JSON");
+        let errors: Vec<String> =
+            validator.iter_errors(&report).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{filter:?}: {errors:#?}");
+    }
+}
+
+#[test]
+fn colours_are_for_terminals_only() {
+    let server = Unaccepted::new(1);
+    let filter = server.filter();
+    let piped = run(&["check", "--window", "200ms", &filter]);
+    assert!(!piped.stdout.contains('\u{1b}'));
+    let mut forced = halfopen(&["check", "--window", "200ms", &filter]);
+    let forced = ran(forced.env("CLICOLOR_FORCE", "1").output().expect("the binary starts"));
+    assert!(forced.stdout.contains('\u{1b}'));
+    let mut no_colour = halfopen(&["check", "--window", "200ms", &filter]);
+    no_colour.env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1");
+    let no_colour = ran(no_colour.output().expect("the binary starts"));
+    assert!(!no_colour.stdout.contains('\u{1b}'));
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let mut child = halfopen(&["check", "--now"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn an_interrupt_ends_the_window_and_the_report_is_made() {
+    let server = Unaccepted::new(1);
+    let started = Instant::now();
+    let child = halfopen(&["check", "--window", "60s", &server.filter()])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    std::thread::sleep(Duration::from_millis(1500));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("our own child");
+    let ran = ran(child.wait_with_output().expect("it ends"));
+    assert_eq!(ran.status, 2, "{}{}", ran.stdout, ran.stderr);
+    assert!(started.elapsed() < Duration::from_secs(30));
+}
