@@ -33,6 +33,7 @@ pub(crate) const EXEC: &str = "exec";
 /// The main function of an actor; the arguments are those after [`crate::ACTOR`].
 #[must_use]
 pub fn actor_main(args: &[OsString]) -> ExitCode {
+    sys::close_inherited();
     match act(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

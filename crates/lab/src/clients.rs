@@ -15,7 +15,7 @@ use rustix::net::{
     sockopt,
 };
 
-use crate::look;
+use crate::turns::Turns;
 use crate::wire::FAR;
 
 /// How long a client that comes in turn waits for what does not come over a path with losses.
@@ -23,6 +23,9 @@ const TURN: Duration = Duration::from_millis(250);
 
 /// How often arriving clients are looked after between two arrivals.
 const ATTENTION: Duration = Duration::from_millis(10);
+
+/// How often clients notice that the server has closed.
+const TENDING: Duration = Duration::from_millis(25);
 
 /// A group of clients, shared by the steps that speak of it.
 #[derive(Clone, Default)]
@@ -50,13 +53,29 @@ enum Change {
 }
 
 impl Group {
+    /// A group without clients yet. A thread sees to it that they close when the server does: a
+    /// client that does not would be a leak of its own.
+    pub(crate) fn start() -> Result<Self> {
+        let group = Self::default();
+        let tended = group.clone();
+        thread::Builder::new().name("tending".to_owned()).spawn(move || {
+            loop {
+                thread::sleep(TENDING);
+                tended.members().update();
+            }
+        })?;
+        Ok(group)
+    }
+
     /// Lets `clients.count` clients connect, and waits for each where they come in turn.
     pub(crate) fn connect(&self, clients: &Clients) -> Result<()> {
+        if clients.way == Way::Loopback {
+            return self.members().start_all(clients, clients.count);
+        }
         for _ in 0..clients.count {
-            let drops_before = drops()?;
             self.members().start(clients);
             if clients.handshakes == Handshakes::InTurn {
-                self.await_turn(drops_before)?;
+                self.await_turn();
             }
         }
         Ok(())
@@ -102,17 +121,17 @@ impl Group {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last client has its turn until it is connected, has failed, or the namespace has dropped
-    /// a SYN more than before.
-    fn await_turn(&self, drops_before: u64) -> Result<()> {
+    /// Over the wire, the last client has its turn until it is connected or has failed; what is
+    /// lost there gives no sign, so its turn ends with the time.
+    fn await_turn(&self) {
         let deadline = Instant::now() + TURN;
         loop {
             let mut members = self.members();
             members.update();
             let connecting = members.clients.last().is_some_and(|client| !client.connected);
             drop(members);
-            if !connecting || drops()? > drops_before || Instant::now() > deadline {
-                return Ok(());
+            if !connecting || Instant::now() > deadline {
+                return;
             }
             thread::sleep(Duration::from_micros(200));
         }
@@ -126,10 +145,10 @@ impl Group {
             let mut members = self.members();
             if now >= next && left > 0 {
                 next = now + arrivals.every;
-                for _ in 0..arrivals.clients.count.min(left) {
-                    members.start(&arrivals.clients);
-                    left -= 1;
-                }
+                let arriving = arrivals.clients.count.min(left);
+                left -= arriving;
+                // Only the namespace's end can keep them from coming.
+                let _ = members.start_all(&arrivals.clients, arriving);
             }
             members.update();
             members.clients.retain(|client| {
@@ -147,6 +166,19 @@ impl Group {
 }
 
 impl Members {
+    /// Starts clients at once, or, over loopback, in turn if that is how they come.
+    fn start_all(&mut self, clients: &Clients, count: u32) -> Result<()> {
+        let in_turn = clients.handshakes == Handshakes::InTurn && clients.way == Way::Loopback;
+        let turns = in_turn.then(Turns::begin).transpose()?;
+        for _ in 0..count {
+            self.start(clients);
+            if let Some(turns) = &turns {
+                turns.pass()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Starts a client. Its failure is part of some scenarios, so it is counted, not reported.
     fn start(&mut self, clients: &Clients) {
         match start(clients) {
@@ -227,9 +259,4 @@ fn start(clients: &Clients) -> Result<Client> {
     }
     let sends = usize::try_from(clients.sends)?;
     Ok(Client { socket, since: Instant::now(), connected: false, sends })
-}
-
-/// SYNs that listeners have dropped.
-fn drops() -> Result<u64> {
-    Ok(look::counter("ListenDrops")?.unwrap_or(0))
 }

@@ -23,7 +23,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::clients::Group;
 use crate::protocol::{Event, Ran, Request, receive, send};
 use crate::wire::Wire;
-use crate::{ACTOR, actor, look, namespace};
+use crate::{ACTOR, actor, look, namespace, sys};
 
 /// A lab ends after that long even if its parent forgets it.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
@@ -40,6 +40,7 @@ pub(crate) const PROBE: &str = "probe";
 /// The main function of the lab host; the arguments are those after [`crate::HOST`].
 #[must_use]
 pub fn host_main(args: &[OsString]) -> ExitCode {
+    sys::close_inherited();
     let outcome = if args.iter().any(|arg| arg == PROBE) { probe() } else { run() };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -130,10 +131,10 @@ impl Host {
             Step::Await { condition, within } => self.await_condition(condition, *within),
             Step::Stop { process } => self.stop_process(process),
             Step::Close { clients } => {
-                self.group(clients).close();
+                self.group(clients)?.close();
                 Ok(())
             }
-            Step::Reset { clients } => self.group(clients).reset(),
+            Step::Reset { clients } => self.group(clients)?.reset(),
             Step::Path(loss) => {
                 self.wire()?.lose(*loss);
                 Ok(())
@@ -162,7 +163,7 @@ impl Host {
 
     fn connect(&mut self, clients: &Clients) -> Result<()> {
         let Handshakes::HalfOpen { unroutable } = clients.handshakes else {
-            return self.group(&clients.name).connect(clients);
+            return self.group(&clients.name)?.connect(clients);
         };
         let peers = self.wire()?.silent_peers();
         (0..clients.count).try_for_each(|_| peers.send_syn(clients.port, unroutable))?;
@@ -171,7 +172,7 @@ impl Host {
 
     fn arrive(&mut self, arrivals: &Arrivals) -> Result<()> {
         let Handshakes::HalfOpen { unroutable } = arrivals.clients.handshakes else {
-            return self.group(&arrivals.clients.name).arrive(arrivals.clone());
+            return self.group(&arrivals.clients.name)?.arrive(arrivals.clone());
         };
         let peers = self.wire()?.silent_peers();
         let arrivals = arrivals.clone();
@@ -242,7 +243,7 @@ impl Host {
                 (value.with_context(|| format!("the kernel has no counter {name}"))?, *count)
             }
             Condition::Clients(ClientCondition { of, state, count }) => {
-                (self.group(of).count(*state), *count)
+                (self.group(of)?.count(*state), *count)
             }
             Condition::Thread(thread) => return self.observe_thread(thread),
         };
@@ -264,8 +265,13 @@ impl Host {
         self.actors.iter().filter(move |actor| actor.process == process)
     }
 
-    fn group(&mut self, name: &str) -> Group {
-        self.groups.entry(name.to_owned()).or_default().clone()
+    fn group(&mut self, name: &str) -> Result<Group> {
+        if let Some(group) = self.groups.get(name) {
+            return Ok(group.clone());
+        }
+        let group = Group::start()?;
+        self.groups.insert(name.to_owned(), group.clone());
+        Ok(group)
     }
 
     fn wire(&self) -> Result<&Wire> {

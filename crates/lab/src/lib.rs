@@ -23,6 +23,7 @@ mod namespace;
 mod protocol;
 mod serving;
 mod sys;
+mod turns;
 mod waiting;
 mod wire;
 

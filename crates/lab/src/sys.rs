@@ -16,6 +16,14 @@ pub(crate) fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
     unsafe { unshare_unsafe(flags & (UnshareFlags::NEWNET | UnshareFlags::NEWUSER)) }
 }
 
+/// Closes every descriptor but the standard ones: a program may have been started with others open,
+/// and they would count against a scenario's limit. To be called before anything else is opened.
+pub(crate) fn close_inherited() {
+    // SAFETY: nothing in this process owns a descriptor above 2 yet. By number, since the function
+    // is missing from older C libraries; older kernels answer ENOSYS, and the descriptors stay.
+    unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
+}
+
 /// A TUN device of that name in this network namespace; it lasts as long as the descriptor.
 pub(crate) fn open_tun(name: &str) -> io::Result<OwnedFd> {
     let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;

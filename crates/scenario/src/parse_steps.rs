@@ -207,7 +207,7 @@ fn arrivals(fields: &Fields<'_>) -> Result<Arrivals, Problem> {
     Ok(Arrivals {
         clients,
         every,
-        at_most: fields.required("at_most", fields.number("at_most", 1..=50_000)?)?,
+        at_most: fields.required("at_most", fields.number("at_most", 1..=100_000)?)?,
         patience: fields.duration("patience")?,
         stays: fields.duration("stays")?,
     })
