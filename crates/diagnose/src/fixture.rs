@@ -11,7 +11,14 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use halfopen_evidence::{Activity, Between, Call, CallTarget, CgroupState, CloseWaitGroup, CloseWaitSide, Connecting, Cookie, Counters, DestinationPorts, Endpoint, EndpointKey, EpollRegistration, Evidence, FdUse, Holder, HolderSearch, Holders, Host, Inode, Interval, Listener, Netns, NetnsId, NetnsLabel, NeverAccepted, Pid, PortSpace, PortStates, Process, QueueTrack, Reading, RequestSample, SchedStat, Sighting, Snapshot, SynRecv, Sysctls, Taken, TcpUse, Thread, ThreadTrack, Throttling, Tid, Via, WaitedSocket, Waiting};
+use halfopen_evidence::{
+    Activity, Between, Call, CallTarget, CgroupState, CloseWaitGroup, CloseWaitSide, Connecting,
+    Cookie, Counters, DestinationPorts, Endpoint, EndpointKey, EpollRegistration, Evidence, FdUse,
+    Holder, HolderSearch, Holders, Host, Inode, Interval, Listener, Netns, NetnsId, NetnsLabel,
+    NeverAccepted, Pid, PortSpace, PortStates, Process, QueueTrack, Reading, RequestSample,
+    SchedStat, Sighting, Snapshot, SynRecv, Sysctls, Taken, TcpUse, Thread, ThreadTrack,
+    Throttling, Tid, Via, WaitedSocket, Waiting,
+};
 use halfopen_model::{Counter, PortRange};
 
 use crate::{Diagnosis, Finding, FindingId, diagnose};

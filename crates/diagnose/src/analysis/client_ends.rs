@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use halfopen_evidence::{RequestSample, Want};
+use halfopen_evidence::{Missing, RequestSample, Want};
 use halfopen_model::TcpState;
 
 use crate::analysis::syn_queues::SynQueueView;
@@ -63,7 +63,7 @@ pub(crate) fn of(queue: &SynQueueView<'_>) -> ClientEnds {
 /// Asks for the clients' ends of an endpoint's requests, unless it was done.
 pub(crate) fn want(queue: &SynQueueView<'_>, verdicts: &mut Verdicts) {
     let sample = &queue.endpoint.syn_recv.sample;
-    if sample.iter().any(|request| request.client.missing().is_some()) {
+    if sample.iter().any(|request| request.client.missing() == Some(&Missing::NotCollected)) {
         verdicts.want(Want::ClientEnds { netns: queue.netns.id, endpoint: queue.endpoint.key });
     }
 }

@@ -4,6 +4,11 @@
 //! are, and [`cause`] why not; [`serving`] looks through the threads that should take them and
 //! [`lock_chain`] follows their locks. [`stall_report`] puts the answer into words for the
 //! `accept-*` rules. [`overflow`] says whether a listener refused connections.
+//!
+//! [`syn_queues`] holds each SYN queue against its limits, [`rises`] says what a namespace's counters
+//! did over the window and [`attribution`] whose doing it was; [`client_ends`] tells what clients on
+//! this host believe. [`port_space`] counts local ports, and [`served_here`] joins clients with a
+//! listener of the same host.
 
 pub(crate) mod accepting;
 pub(crate) mod attribution;
@@ -11,10 +16,10 @@ pub(crate) mod cause;
 pub(crate) mod client_ends;
 pub(crate) mod lock_chain;
 pub(crate) mod overflow;
+pub(crate) mod port_space;
 pub(crate) mod queue;
 pub(crate) mod rises;
+pub(crate) mod served_here;
 pub(crate) mod serving;
 pub(crate) mod stall_report;
 pub(crate) mod syn_queues;
-pub(crate) mod port_space;
-pub(crate) mod served_here;

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use halfopen_evidence::{DestinationPorts, Netns, Reading, Want};
+use halfopen_evidence::{DestinationPorts, Missing, Netns, Reading, Want};
 use halfopen_model::{PortSearch, TimeWaitReuse};
 
 use crate::{Context, Fact, Verdicts, words};
@@ -54,7 +54,8 @@ impl PortUse {
     /// come and go may hide.
     pub(crate) fn is_exhausted(self) -> bool {
         let slack = self.usable / 100;
-        let used = self.used.saturating_sub(self.reusable) + self.undercount.min(slack);
+        let used =
+            self.used.saturating_sub(self.reusable).saturating_add(self.undercount.min(slack));
         self.usable > 0 && used.saturating_add(slack) >= self.usable
     }
 
@@ -133,8 +134,9 @@ pub(crate) fn facts(netns: &Netns, ports: &DestinationPorts, usage: PortUse) -> 
 /// What helps, by the state that holds the ports.
 pub(crate) fn remedies(ports: &DestinationPorts, usage: PortUse) -> Vec<String> {
     let states = &ports.states;
+    let holds_half = |count| words::percent(count, usage.used) >= 50;
     let mut remedies = Vec::new();
-    if states.time_wait * 2 >= usage.used {
+    if holds_half(states.time_wait) {
         remedies.push(
             "keep connections open and use them again (keep-alive, a pool): each short connection holds its port for a minute after its end".to_owned(),
         );
@@ -143,7 +145,7 @@ pub(crate) fn remedies(ports: &DestinationPorts, usage: PortUse) -> Vec<String> 
                 "sysctl -w net.ipv4.tcp_tw_reuse=1 (with tcp_timestamps on): connect() may then take ports out of TIME_WAIT after a second".to_owned(),
             );
         }
-    } else if states.close_wait * 2 >= usage.used {
+    } else if holds_half(states.close_wait) {
         remedies.push(
             "make the program close what its peer has closed: the ports are held by connections in CLOSE_WAIT".to_owned(),
         );
@@ -163,7 +165,7 @@ pub(crate) fn remedies(ports: &DestinationPorts, usage: PortUse) -> Vec<String> 
 
 /// Asks for the process behind a destination, unless that was done.
 pub(crate) fn want_holder(netns: &Netns, ports: &DestinationPorts, verdicts: &mut Verdicts) {
-    if let (Some(example), Some(_)) = (ports.example, ports.holder.missing()) {
+    if let (Some(example), Some(Missing::NotCollected)) = (ports.example, ports.holder.missing()) {
         verdicts.want(Want::Holders { netns: netns.id, inodes: vec![example] });
     }
 }

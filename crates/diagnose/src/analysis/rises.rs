@@ -49,7 +49,7 @@ impl<'c, 'a> Rises<'c, 'a> {
         let syn_queue = self.known(Counter::TcpReqQFullDrop);
         self.by(Counter::ListenDrops).zip(self.by(Counter::ListenOverflows)).map(
             |(drops, overflows)| {
-                let accounted = overflows + syn_queue + cookies;
+                let accounted = overflows.saturating_add(syn_queue).saturating_add(cookies);
                 let noise = if accounted == 0 { 0 } else { 2 + accounted / 100 };
                 let others = drops.saturating_sub(accounted);
                 if others > noise { others } else { 0 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use halfopen_evidence::{Connecting, Endpoint, Netns};
 
-use crate::{Context, Diagnosis, SubjectKind};
+use crate::{Context, Diagnosis, ListenerView, SubjectKind};
 
 /// The listener of a destination, if it is known to be on this host.
 ///
@@ -42,7 +42,7 @@ pub(crate) fn is_explained(
         .listeners()
         .iter()
         .filter(|view| view.netns.id == netns.id && view.endpoint.key == endpoint.key)
-        .any(|view| view.was_full());
+        .any(ListenerView::was_full);
     full || so_far.findings.iter().any(|finding| {
         finding.subject.netns == netns.id
             && match finding.subject.kind {

@@ -3,8 +3,8 @@
 //! The kernel exports no length of it: the requests in SYN_RECV are counted, all sockets of an
 //! endpoint together, since a request does not say which of them it is for.
 
-use halfopen_evidence::{Endpoint, Netns, Reading, SynRecv, Want};
-use halfopen_model::{Semantics, SynQueue, last_quarter_threshold};
+use halfopen_evidence::{Endpoint, Missing, Netns, Reading, SynRecv, Want};
+use halfopen_model::{Semantics, SynQueue, SynQueueFull, last_quarter_threshold};
 
 use crate::{Context, Fact, ListenerView, Subject, Verdicts, words};
 
@@ -118,7 +118,10 @@ impl<'a> SynQueueView<'a> {
     /// cookies off.
     pub(crate) fn reached_the_reserve(&self) -> bool {
         let reserve = self.reserve.value().flatten();
-        reserve.is_some_and(|reserve| self.most() >= reserve) && !self.may_have_been_full()
+        // The rule looks at one socket's requests; those of a group are spread over its sockets.
+        let sockets = self.sockets.len().max(1) as u64;
+        reserve.is_some_and(|reserve| self.most() >= reserve.saturating_mul(sockets))
+            && !self.may_have_been_full()
     }
 
     /// Whether the accept queue of one of its sockets was full at the latest look.
@@ -143,7 +146,10 @@ impl<'a> SynQueueView<'a> {
 
     /// Asks for the processes behind its sockets, so that the finding can name them.
     pub(crate) fn want_holders(&self, verdicts: &mut Verdicts) {
-        let unknown = self.sockets.iter().filter(|view| view.listener.holders.get().is_none());
+        let unknown = self
+            .sockets
+            .iter()
+            .filter(|view| view.listener.holders.missing() == Some(&Missing::NotCollected));
         let inodes: Vec<_> = unknown.map(|view| view.listener.inode).collect();
         if !inodes.is_empty() {
             verdicts.want(Want::Holders { netns: self.netns.id, inodes });
@@ -246,9 +252,8 @@ fn capacity(
     endpoint: &Endpoint,
 ) -> Reading<Capacity> {
     let sysctl = netns.sysctls.tcp_max_syn_backlog.clone();
-    let needs_sysctl = semantics
-        .get()
-        .is_some_and(|s| s.syn_queue_full == halfopen_model::SynQueueFull::PowerOfTwoTable);
+    let needs_sysctl =
+        semantics.get().is_some_and(|s| s.syn_queue_full == SynQueueFull::PowerOfTwoTable);
     let max_syn_backlog = if needs_sysctl { sysctl } else { Reading::Known(0) };
     semantics.as_ref().zip(max_syn_backlog).map(|(semantics, max_syn_backlog)| {
         let of = |limit| SynQueue::of_listener(limit, max_syn_backlog, semantics).capacity;

@@ -64,6 +64,8 @@ pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
         match &netns.connecting {
             Reading::Known(groups) => look(context, netns, groups, verdicts),
             Reading::Missing(Missing::NotCollected) => {}
+            // A namespace of which nothing could be read is a gap of the whole look.
+            Reading::Missing(_) if netns.endpoints.get().is_none() => {}
             Reading::Missing(why) => {
                 let why = format!("the connections in SYN_SENT: {why}");
                 verdicts.undetermined(ID, Subject::netns(netns), why);
@@ -87,7 +89,7 @@ fn look(context: &Context<'_>, netns: &Netns, groups: &[Connecting], verdicts: &
     let others = unanswered.len().saturating_sub(DESTINATIONS);
     for unanswered in unanswered.iter().take(DESTINATIONS) {
         verdicts.find(finding(context, netns, unanswered, others));
-        if unanswered.group.holder.missing().is_some() {
+        if unanswered.group.holder.missing() == Some(&Missing::NotCollected) {
             let inodes = vec![unanswered.group.example];
             verdicts.want(Want::Holders { netns: netns.id, inodes });
         }
@@ -195,7 +197,7 @@ fn finding(
     ]));
     if others > 0 {
         let text = format!(
-            "{} besides this one and others named here",
+            "{} without an answer are not shown",
             words::count(others as u64, "more destination")
         );
         evidence.push(Fact::number("other-destinations", others as u64, text));

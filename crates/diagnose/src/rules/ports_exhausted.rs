@@ -72,7 +72,7 @@ fn subject(netns: &Netns, ports: &DestinationPorts) -> Subject {
 }
 
 fn finding(netns: &Netns, ports: &DestinationPorts, usage: PortUse) -> Finding {
-    let exact = usage.used - usage.reusable >= usage.usable - usage.usable / 100;
+    let exact = usage.used.saturating_sub(usage.reusable) >= usage.usable - usage.usable / 100;
     let time_wait = words::percent(ports.states.time_wait, usage.used);
     let held = if time_wait >= 50 {
         format!("{time_wait} % of them in TIME_WAIT, by connections that have ended")

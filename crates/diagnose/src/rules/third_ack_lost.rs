@@ -163,7 +163,7 @@ fn by_numbers(
             Verdict::Lost(Lost::Either, Severity::Warning, Confidence::Possible)
         }
         (false, 50..) => Verdict::Lost(Lost::Either, Severity::Failure, Confidence::Probable),
-        (true, _) | (false, _) => Verdict::Not,
+        (true | false, _) => Verdict::Not,
     }
 }
 
