@@ -12,7 +12,7 @@ use super::dir::{Dir, LINK_MAX, for_each_number};
 use super::parse;
 
 /// Links read at most; the rest is counted by the kernel, and holds no epoll set or listener that
-/// was opened early. Some 80 ms.
+/// was opened early. Some 200 ms.
 const LINKS_MAX: u64 = 65_536;
 
 /// The longest description of a descriptor, in bytes.

@@ -55,7 +55,8 @@ impl Dir {
 
     /// The whole of a small file.
     pub(super) fn read(&self, name: &str) -> Result<Vec<u8>, Missing> {
-        let mut text = Vec::new();
+        // Nearly all files fit, so that two reads are enough.
+        let mut text = Vec::with_capacity(1024);
         let failed = |error| missing_io(&self.path.join(name), &error);
         self.file(name)?.take(FILE_MAX).read_to_end(&mut text).map_err(failed)?;
         Ok(text)

@@ -22,6 +22,12 @@ const DEPTH_MAX: u32 = 5;
 /// Sets looked at to answer for one.
 const SETS_MAX: usize = 64;
 
+/// Sets of a process that are looked at unasked, lowest descriptors first.
+const REGISTRATIONS_MAX: usize = 1024;
+
+/// Different entries of a kind that are remembered of one set.
+const ENTRIES_MAX: usize = 1024;
+
 const EPOLLIN: u32 = 1;
 const EPOLLRDNORM: u32 = 0x40;
 const EPOLLET: u32 = 1 << 31;
@@ -32,9 +38,9 @@ pub(super) struct EpollSet {
     /// How many descriptors.
     pub(super) count: u32,
     /// The listening sockets among them, with their event masks.
-    pub(super) listeners: Vec<(Inode, u32)>,
+    pub(super) listeners: BTreeSet<(Inode, u32)>,
     /// The epoll sets among them, with their event masks.
-    nested: Vec<(u32, u32)>,
+    nested: BTreeSet<(u32, u32)>,
 }
 
 /// The sets of one process, each read at most once per [`EpollSets::forget`].
@@ -108,7 +114,7 @@ impl EpollSets {
         listeners: &BTreeSet<Inode>,
     ) -> Vec<EpollRegistration> {
         let mut registrations = Vec::new();
-        for &epfd in &known.epoll_sets {
+        for &epfd in known.epoll_sets.iter().take(REGISTRATIONS_MAX) {
             // A set that was closed meanwhile has no registrations.
             let Ok(set) = self.set(epfd, task, known, listeners) else { continue };
             registrations.extend(set.listeners.iter().map(|&(inode, events)| EpollRegistration {
@@ -135,10 +141,16 @@ impl EpollSet {
         let by_number = || known.listeners.get(&entry.fd).copied();
         let inode = entry.inode.map_or_else(by_number, |inode| Some(Inode(inode)));
         if let Some(inode) = inode.filter(|inode| listeners.contains(inode)) {
-            self.listeners.push((inode, entry.events));
+            note(&mut self.listeners, (inode, entry.events));
         } else if entry.fd != epfd && known.epoll_sets.contains(&entry.fd) {
-            self.nested.push((entry.fd, entry.events));
+            note(&mut self.nested, (entry.fd, entry.events));
         }
+    }
+}
+
+fn note<T: Ord>(entries: &mut BTreeSet<T>, entry: T) {
+    if entries.len() < ENTRIES_MAX {
+        entries.insert(entry);
     }
 }
 

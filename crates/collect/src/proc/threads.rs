@@ -14,7 +14,7 @@ use super::waits::{InCall, Ring};
 /// Threads read at most, the lowest tids: some 100 ms.
 const THREADS_MAX: usize = 4096;
 
-/// Looks again and again at what the threads of one process do: about 7 µs per thread and sample.
+/// Looks again and again at what the threads of one process do: about 10 µs per thread and sample.
 ///
 /// Descriptors are listed once, epoll sets are read at each sample unless they are large. The
 /// process is held by its open directory: once it is gone, every sample is [`Missing::Vanished`],
