@@ -35,5 +35,6 @@ pub use holders::{Extent, HolderFindings, find_holders};
 pub use process::read_process;
 pub use root::ProcRoot;
 pub use threads::{ThreadSample, ThreadSampler};
+
 #[cfg(test)]
 mod tests;
