@@ -97,9 +97,8 @@ pub(crate) fn facts(netns: &Netns, ports: &DestinationPorts, usage: PortUse) -> 
         .sysctls
         .ip_local_port_range
         .value()
-        .map_or_else(String::new, |range| format!(" of the range {range}"));
-    let percent = words::percent(used, usable);
-    let shares: Vec<String> = [
+        .map_or_else(String::new, |range| format!(" in the range {range}"));
+    let held: Vec<String> = [
         ("ESTABLISHED", states.established),
         ("TIME_WAIT", states.time_wait),
         ("SYN_SENT", states.syn_sent),
@@ -108,21 +107,14 @@ pub(crate) fn facts(netns: &Netns, ports: &DestinationPorts, usage: PortUse) -> 
     ]
     .iter()
     .filter(|&&(_, count)| count > 0)
-    .map(|&(state, count)| format!("{state} {count} ({} %)", words::percent(count, used)))
+    .map(|&(state, count)| format!("{count} in {state}"))
     .collect();
+    let time_wait = words::percent(states.time_wait, used);
     let mut facts = vec![
-        Fact::number(
-            "local-ports-used",
-            used,
-            format!("{used} of {usable} usable local ports in use{range} ({percent} %)"),
-        ),
-        Fact::number("local-ports-usable", usable, format!("{usable} local ports are usable")),
-        Fact::words("local-port-states", shares.join(", ")),
-        Fact::number(
-            "time-wait-percent",
-            words::percent(states.time_wait, used),
-            format!("TIME_WAIT holds {} % of them", words::percent(states.time_wait, used)),
-        ),
+        Fact::number("local-ports-used", used, words::count(used, "local port") + " in use"),
+        Fact::number("local-ports-usable", usable, format!("{usable} usable{range}")),
+        Fact::words("local-port-states", held.join(", ")),
+        Fact::number("time-wait-percent", time_wait, format!("TIME_WAIT share {time_wait} %")),
     ];
     if usage.undercount > 0 {
         let text = format!("the count may be {} too low", words::count(usage.undercount, "port"));

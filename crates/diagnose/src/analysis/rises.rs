@@ -4,7 +4,7 @@
 //! now. A single look has none: every reading is then missing.
 
 use halfopen_evidence::{NetnsId, Reading};
-use halfopen_model::{Counter, ListenDropsPerCookie};
+use halfopen_model::{Counter, CounterTable, ListenDropsPerCookie};
 
 use crate::{Context, Fact, words};
 
@@ -68,7 +68,10 @@ impl<'c, 'a> Rises<'c, 'a> {
     /// The rise of a counter as a figure; `None` where it is not known.
     pub(crate) fn fact(&self, counter: Counter) -> Option<Fact> {
         let rise = self.by(counter).value()?;
-        Some(Fact::number(counter.name(), rise, format!("{counter} +{rise}{}", self.span())))
+        // As nstat writes them: OutNoRoutes alone says too little.
+        let table = if counter.table() == CounterTable::Ip { "Ip" } else { "" };
+        let name = format!("{table}{counter}");
+        Some(Fact::number(&name, rise, format!("{name} +{rise}{}", self.span())))
     }
 
     /// Figures for those of the counters that rose.

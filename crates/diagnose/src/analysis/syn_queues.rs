@@ -165,24 +165,29 @@ impl<'a> SynQueueView<'a> {
             Pattern::Burst
         } else if many {
             Pattern::Flood
-        } else if requests.sources <= 16 {
+        } else if requests.sources <= 16 && requests.sources <= requests.count / 2 {
             Pattern::FewDeafClients
         } else {
             Pattern::Unclear
         }
     }
 
+    /// That the accept queues of its sockets have room, as figures.
+    pub(crate) fn accept_queue_facts(&self) -> impl Iterator<Item = Fact> {
+        self.sockets.iter().map(|view| {
+            let (longest, limit) = (view.longest(), view.listener.limit);
+            let text = format!("accept queue at most {longest}/{limit}");
+            Fact::number("accept-queue-longest", longest, text)
+        })
+    }
+
     /// Its length, its limit and where its requests come from, as figures.
     pub(crate) fn facts(&self) -> Vec<Fact> {
         let requests = &self.endpoint.syn_recv;
-        let room = self
-            .capacity
-            .value()
-            .map_or_else(String::new, |capacity| format!(", room for {}", capacity.all));
-        let text = format!("{} in SYN_RECV{room}", words::count(requests.count, "request"));
+        let text = format!("{} in SYN_RECV", words::count(requests.count, "request"));
         let mut facts = vec![Fact::number("syn-queue-length", requests.count, text)];
         if let Some(capacity) = self.capacity.value() {
-            let text = format!("SYN queue holds {}", words::count(capacity.all, "request"));
+            let text = format!("the SYN queue holds {}", capacity.all);
             facts.push(Fact::number("syn-queue-capacity", capacity.all, text));
         }
         if requests.count > 0 {

@@ -37,6 +37,8 @@
 //! net/ipv4/tcp_timer.c `tcp_retransmit_timer` and `tcp_write_timeout`; commit ccce324dabfe (6.5:
 //! tcp_syn_linear_timeouts).
 
+use std::net::SocketAddr;
+
 use halfopen_evidence::{Connecting, Missing, Netns, Reading, Want};
 use halfopen_model::Counter;
 use halfopen_model::retries::SynRetries;
@@ -153,8 +155,8 @@ impl<'a> Unanswered<'a> {
     fn facts(&self) -> Vec<Fact> {
         let since = words::duration(self.since_ms);
         let waited = match self.before_ms {
-            Some(before) => format!("the oldest for {since} to {}", words::duration(before)),
-            None => format!("the oldest for more than {since}"),
+            Some(before) => format!("{since} to {}", words::duration(before)),
+            None => format!("more than {since}"),
         };
         let left = self.gives_up_ms.saturating_sub(self.since_ms);
         let most = self.group.most_retransmits();
@@ -163,20 +165,59 @@ impl<'a> Unanswered<'a> {
             Fact::number(
                 "connections-unanswered",
                 self.count,
-                format!("{} of {all} in SYN_SENT unanswered, {waited}", self.count),
+                format!("{} of {all} in SYN_SENT unanswered", self.count),
             ),
+            Fact::number("unanswered-ms", self.since_ms, format!("the oldest for {waited}")),
             Fact::number(
                 "syn-retransmits",
                 most,
                 format!("its SYN was sent again {}", words::count(most, "time")),
             ),
-            Fact::number("unanswered-ms", self.since_ms, format!("unanswered for {since} or more")),
             Fact::number(
                 "gives-up-in-ms",
                 left,
                 format!("the kernel gives up within {} (ETIMEDOUT)", words::duration(left)),
             ),
         ]
+    }
+}
+
+/// Where the SYNs or their answers are lost, as far as it shows.
+#[derive(Clone, Copy)]
+enum Place {
+    WayOut,
+    ThisHost,
+    Unknown,
+}
+
+impl Place {
+    const fn cause(self) -> &'static str {
+        match self {
+            Self::WayOut => {
+                "No answer comes to the SYNs, and this host's kernel could not send some of them again: a firewall of this host, or its route, stops them."
+            }
+            Self::ThisHost => {
+                "No answer comes to the SYNs although the listener is on this host and its queues have room: a firewall of this host stops them."
+            }
+            Self::Unknown => {
+                "No answer comes to the SYNs: they or their answers are dropped by a firewall, a missing route, a host that is down, or a listener whose queue is full."
+            }
+        }
+    }
+
+    fn remedy(self, destination: SocketAddr) -> String {
+        let (ip, port) = (destination.ip().to_canonical(), destination.port());
+        match self {
+            Self::WayOut => format!(
+                "look at this host's own way out: nft list ruleset, iptables -nvL OUTPUT, ip route get {ip}"
+            ),
+            Self::ThisHost => {
+                "look at this host's own firewall: nft list ruleset, iptables -nvL".to_owned()
+            }
+            Self::Unknown => format!(
+                "see whether the SYN leaves and whether anything comes back: tcpdump -ni any 'host {ip} and tcp port {port}'"
+            ),
+        }
     }
 }
 
@@ -203,21 +244,12 @@ fn finding(
         evidence.push(Fact::number("other-destinations", others as u64, text));
     }
     let local = served_here::listener_of(context, netns, group).is_some();
-    let (cause, remedy) = if rises.rose(Counter::TcpRetransFail) {
-        (
-            "No answer comes to the SYNs, and this host's kernel could not send some of them again: a firewall of this host, or its route, stops them.",
-            "look at this host's own way out: nft list ruleset, iptables -nvL OUTPUT, ip route get DESTINATION",
-        )
+    let place = if rises.rose(Counter::TcpRetransFail) {
+        Place::WayOut
     } else if local {
-        (
-            "No answer comes to the SYNs although the listener is on this host and its queues have room: a firewall of this host stops them.",
-            "look at this host's own firewall: nft list ruleset, iptables -nvL",
-        )
+        Place::ThisHost
     } else {
-        (
-            "No answer comes to the SYNs: they or their answers are dropped by a firewall, a missing route, a host that is down, or a listener whose queue is full.",
-            "see whether the SYN leaves and whether anything comes back: tcpdump -ni any 'host DESTINATION and tcp port PORT'",
-        )
+        Place::Unknown
     };
     Finding {
         id: ID,
@@ -228,12 +260,12 @@ fn finding(
             words::count(unanswered.count, "connection attempt"),
             words::duration(unanswered.since_ms),
         ),
-        cause: cause.to_owned(),
+        cause: place.cause().to_owned(),
         evidence,
         confidence: Confidence::Certain,
         refuted_by: "a connection to this destination that is established, or refused".to_owned(),
         remedies: vec![
-            remedy.to_owned(),
+            place.remedy(group.destination),
             "run halfopen check at the destination: it tells a full queue from a firewall"
                 .to_owned(),
         ],
@@ -265,9 +297,10 @@ mod tests {
         let finding = scene(&[connecting("10.0.0.9:443", &[1, 0, 0, 0, 0, 0, 1])]).finding(ID);
         let texts: Vec<&str> = finding.evidence.iter().map(|fact| fact.text.as_str()).collect();
         assert_eq!(
-            texts[..2],
+            texts[..3],
             [
-                "1 of 2 connections in SYN_SENT unanswered, the oldest for 7.0 s to 11.0 s",
+                "1 of 2 connections in SYN_SENT unanswered",
+                "the oldest for 7.0 s to 11.0 s",
                 "its SYN was sent again 6 times",
             ]
         );

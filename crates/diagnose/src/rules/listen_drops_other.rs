@@ -86,6 +86,7 @@ fn look(context: &Context<'_>, netns: &Netns, drops: u64, verdicts: &mut Verdict
             for queue in &queues {
                 let drops = queue.drops.value().unwrap_or(drops).min(drops);
                 let mut finding = finding(context, netns, queue.subject(context), drops, cause);
+                finding.evidence.extend(queue.accept_queue_facts());
                 finding.evidence.extend(queue.facts());
                 verdicts.find(finding);
                 queue.want_holders(verdicts);

@@ -251,11 +251,7 @@ fn evidence(context: &Context<'_>, queue: &SynQueueView<'_>, ends: &ClientEnds) 
     let rises = Rises::new(context, queue.netns.id);
     let mut evidence = ends.facts();
     evidence.extend(queue.facts());
-    evidence.extend(queue.sockets.iter().map(|view| {
-        let (longest, limit) = (view.longest(), view.listener.limit);
-        let text = format!("accept queue has room: {longest}/{limit} at the most");
-        Fact::number("accept-queue-depth", longest, text)
-    }));
+    evidence.extend(queue.accept_queue_facts());
     evidence.extend(rises.fact(Counter::ListenOverflows));
     evidence.extend(rises.fact(Counter::PassiveOpens));
     evidence.extend(rises.risen(&[
