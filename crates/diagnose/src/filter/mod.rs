@@ -167,6 +167,11 @@ impl Filter {
         })
     }
 
+    /// Whether it names a port of listeners and nothing else.
+    pub(crate) const fn is_plain_port(&self) -> bool {
+        matches!(self.expr, Some(Expr::Test(Test::EitherPort(_) | Test::SourcePort(_))))
+    }
+
     fn could(&self, test: &dyn Fn(&Test) -> Truth) -> bool {
         self.expr.as_ref().is_none_or(|expr| expr.truth(test) != Truth::No)
     }

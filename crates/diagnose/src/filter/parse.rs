@@ -109,10 +109,10 @@ impl Parser<'_> {
             "src" => self.end(Test::Source, Test::SourcePort),
             "dst" => self.end(Test::Destination, Test::DestinationPort),
             "host" | "net" => self.either_end(),
-            "pid" => self.number(PID, |pid| Test::Pid(Pid(pid))),
-            "uid" => self.number(UID, Test::Uid),
-            "comm" | "process" => self.name(COMM, Test::Comm),
-            "netns" => self.name(NETNS, Test::Netns),
+            "pid" => self.number(&PID, |pid| Test::Pid(Pid(pid))),
+            "uid" => self.number(&UID, Test::Uid),
+            "comm" | "process" => self.name(&COMM, Test::Comm),
+            "netns" => self.name(&NETNS, Test::Netns),
             _ => Err(self.no_test()),
         }
     }
@@ -178,17 +178,17 @@ impl Parser<'_> {
         Ok((compare, self.value(&ADDRESS, End::read)?))
     }
 
-    fn number(&mut self, wanted: Wanted, test: fn(u32) -> Test) -> Result<Expr, FilterError> {
+    fn number(&mut self, wanted: &Wanted, test: fn(u32) -> Test) -> Result<Expr, FilterError> {
         self.next += 1;
         let compare = self.equality()?;
-        let number = self.value(&wanted, number)?;
+        let number = self.value(wanted, number)?;
         Ok(equal(compare, Expr::Test(test(number))))
     }
 
-    fn name(&mut self, wanted: Wanted, test: fn(String) -> Test) -> Result<Expr, FilterError> {
+    fn name(&mut self, wanted: &Wanted, test: fn(String) -> Test) -> Result<Expr, FilterError> {
         self.next += 1;
         let compare = self.equality()?;
-        let name = self.value(&wanted, |word| (!word.is_empty()).then(|| word.to_owned()))?;
+        let name = self.value(wanted, |word| (!word.is_empty()).then(|| word.to_owned()))?;
         Ok(equal(compare, Expr::Test(test(name))))
     }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use halfopen_evidence::{
-    CloseWaitSide, Cookie, EndpointKey, Evidence, Gap, HolderSearch, Netns, NetnsId,
+    CloseWaitSide, Cookie, EndpointKey, Evidence, Gap, HolderSearch, Holders, Interval, Netns,
+    NetnsId, Reading,
 };
 
 use super::entries::{
@@ -55,7 +56,7 @@ pub(super) fn report(
         },
         taken_unix_ms: latest.taken.unix_ms,
         taken: time::iso_8601(latest.taken.unix_ms),
-        window_ms: evidence.interval().map(halfopen_evidence::Interval::elapsed_ms),
+        window_ms: evidence.interval().map(Interval::elapsed_ms),
         filter: (!filter.is_everything()).then(|| filter.to_string()),
         undecided,
         namespaces: latest
@@ -140,6 +141,8 @@ fn listeners(
     findings: &[&Finding],
     undetermined: &[&Undetermined],
 ) -> Vec<ListenerEntry> {
+    let findings = by_endpoint(findings.iter().copied(), |finding| &finding.subject);
+    let undetermined = by_endpoint(undetermined.iter().copied(), |entry| &entry.subject);
     let mut entries: Vec<ListenerEntry> = context
         .listeners()
         .iter()
@@ -147,9 +150,12 @@ fn listeners(
             scope.listeners.get(&(view.netns.id, view.listener.cookie)) == Some(&Truth::Yes)
         })
         .map(|view| {
+            let place = (view.netns.id, view.endpoint.key);
+            let here = findings.get(&place).into_iter().flatten();
             let about: Vec<&Finding> =
-                findings.iter().copied().filter(|f| is_about(&f.subject, view)).collect();
-            let unsure = undetermined.iter().any(|u| is_about(&u.subject, view));
+                here.copied().filter(|finding| is_about(&finding.subject, view)).collect();
+            let mut unsure = undetermined.get(&place).into_iter().flatten();
+            let unsure = unsure.any(|entry| is_about(&entry.subject, view));
             listener_entry(context, view, &about, unsure)
         })
         .collect();
@@ -157,15 +163,30 @@ fn listeners(
     entries
 }
 
-fn is_about(subject: &Subject, view: &ListenerView<'_>) -> bool {
-    let here = match subject.kind {
-        SubjectKind::Listener { cookie, .. } => cookie == view.listener.cookie,
-        SubjectKind::Endpoint(key) | SubjectKind::CloseWait(CloseWaitSide::AcceptedAt(key)) => {
-            key == view.endpoint.key
+/// Groups what is about listeners by where they listen.
+fn by_endpoint<'a, T>(
+    all: impl Iterator<Item = &'a T>,
+    subject: impl Fn(&T) -> &Subject,
+) -> BTreeMap<(NetnsId, EndpointKey), Vec<&'a T>> {
+    let mut grouped: BTreeMap<_, Vec<&T>> = BTreeMap::new();
+    for one in all {
+        let subject = subject(one);
+        if let SubjectKind::Listener { endpoint: key, .. }
+        | SubjectKind::Endpoint(key)
+        | SubjectKind::CloseWait(CloseWaitSide::AcceptedAt(key)) = subject.kind
+        {
+            grouped.entry((subject.netns, key)).or_default().push(one);
         }
-        SubjectKind::Destination { .. } | SubjectKind::CloseWait(_) | SubjectKind::Netns => false,
-    };
-    here && subject.netns == view.netns.id
+    }
+    grouped
+}
+
+/// Whether something about this endpoint is about this one of its sockets.
+fn is_about(subject: &Subject, view: &ListenerView<'_>) -> bool {
+    match subject.kind {
+        SubjectKind::Listener { cookie, .. } => cookie == view.listener.cookie,
+        _ => true,
+    }
 }
 
 fn listener_entry(
@@ -180,14 +201,6 @@ fn listener_entry(
         Some(Severity::Warning) => Verdict::Warning,
         None if unsure => Verdict::Undetermined,
         None => Verdict::Ok,
-    };
-    let process_search = match listener.holders.as_ref() {
-        halfopen_evidence::Reading::Known(holders) => match holders.search {
-            HolderSearch::Everywhere => SearchEntry::Everywhere,
-            HolderSearch::Permitted { unreadable } => SearchEntry::Permitted { unreadable },
-            HolderSearch::FirstDescriptors => SearchEntry::FirstDescriptors,
-        },
-        halfopen_evidence::Reading::Missing(why) => SearchEntry::None { why: why.to_string() },
     };
     ListenerEntry {
         netns: netns_entry(view.netns),
@@ -207,9 +220,20 @@ fn listener_entry(
         drops: listener.drops.value(),
         drops_in_window: view.drops(context).known(),
         processes: processes(&view.subject()),
-        process_search,
+        process_search: search_entry(&listener.holders),
         verdict,
         findings: findings.iter().map(|finding| finding.id.to_string()).collect(),
+    }
+}
+
+fn search_entry(holders: &Reading<Holders>) -> SearchEntry {
+    match holders {
+        Reading::Known(holders) => match holders.search {
+            HolderSearch::Everywhere => SearchEntry::Everywhere,
+            HolderSearch::Permitted { unreadable } => SearchEntry::Permitted { unreadable },
+            HolderSearch::FirstDescriptors => SearchEntry::FirstDescriptors,
+        },
+        Reading::Missing(why) => SearchEntry::None { why: why.to_string() },
     }
 }
 

@@ -85,8 +85,9 @@ impl Page {
         }
     }
 
-    /// A paragraph with a label before it. Lines after the first begin below the paragraph's text.
-    pub(super) fn labelled(&mut self, label: &str, column: usize, spans: &[Span]) {
+    /// A paragraph with a label before it. Its text begins at a column, and so do its further lines,
+    /// moved in by `hang` more.
+    pub(super) fn labelled(&mut self, label: &str, column: usize, hang: usize, span: Span) {
         let indent = 2;
         self.text.push_str(&" ".repeat(indent));
         self.put(Ink::Dim, label);
@@ -94,7 +95,7 @@ impl Page {
         // A label too long for its column is still parted from the text.
         let gap = column.saturating_sub(at).max(1);
         self.text.push_str(&" ".repeat(gap));
-        self.wrapped(at + gap, column, spans);
+        self.wrapped(at + gap, column + hang, &[span]);
     }
 
     /// A paragraph from the first column on.
@@ -107,7 +108,7 @@ impl Page {
     fn wrapped(&mut self, mut column: usize, hang: usize, spans: &[Span]) {
         let mut line_begins = true;
         for span in spans {
-            for (index, word) in span.text.split(' ').filter(|word| !word.is_empty()).enumerate() {
+            for (index, word) in words(&span.text).enumerate() {
                 let space = match (line_begins, index) {
                     (true, _) => 0,
                     (false, 0) => 2,
@@ -130,6 +131,34 @@ impl Page {
     }
 }
 
+/// Words; a dot between two items stays with the item before it, and a unit of time with its number.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text.trim_matches(' ');
+    std::iter::from_fn(move || {
+        let mut end = end_of_word(rest, 0)?;
+        while let Some(next) = end_of_word(rest, end + 1)
+            && belongs_to(&rest[end + 1..next], &rest[..end])
+        {
+            end = next;
+        }
+        let (word, after) = rest.split_at(end);
+        rest = after.trim_start_matches(' ');
+        Some(word)
+    })
+}
+
+/// Where the word that begins here ends, if one does.
+fn end_of_word(text: &str, begin: usize) -> Option<usize> {
+    let word = text.get(begin..)?;
+    let length = word.find(' ').unwrap_or(word.len());
+    (length > 0).then_some(begin + length)
+}
+
+fn belongs_to(word: &str, before: &str) -> bool {
+    let is_unit = matches!(word.trim_end_matches([',', ';', '.', ':']), "s" | "ms");
+    word == "·" || (is_unit && before.ends_with(|c: char| c.is_ascii_digit()))
+}
+
 /// Columns that a text takes on a terminal.
 pub(super) fn columns(text: &str) -> usize {
     text.width()
@@ -150,4 +179,36 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
     }
     shown.push('…');
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrapped(text: &str, width: usize) -> Vec<String> {
+        let mut page = Page::new(width, false);
+        page.paragraph(2, &[Span::new(Ink::Plain, text)]);
+        page.finish().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn words_move_to_the_next_line_and_none_is_lost() {
+        assert_eq!(wrapped("one two  three four ", 8), ["one two", "  three", "  four"]);
+        assert_eq!(wrapped("incomprehensibilities are", 8), ["incomprehensibilities", "  are"]);
+        assert_eq!(wrapped("", 8), [""]);
+    }
+
+    #[test]
+    fn units_and_dots_stay_with_what_is_before_them() {
+        assert_eq!(wrapped("twice in 2.0 s · x", 12), ["twice in", "  2.0 s · x"]);
+        assert_eq!(wrapped("it says s", 7), ["it says", "  s"]);
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        assert_eq!(columns("接受"), 4);
+        assert_eq!(shortened("接受队列", 5), "接受…");
+        assert_eq!(shortened("接受队列", 4), "接…");
+        assert_eq!(shortened("queue", 5), "queue");
+    }
 }

@@ -18,7 +18,7 @@ pub(super) fn markdown(report: &Report) -> String {
     };
     let mut blocks = vec![
         format!("## halfopen check: {status}"),
-        escaped(&headline(report).join(" · ")),
+        escaped(&format!("{} · halfopen {}", headline(report).join(" · "), report.tool_version)),
         format!("**{}**", escaped(&report.summary)),
     ];
     blocks.extend(report.findings.iter().map(finding));
@@ -30,8 +30,7 @@ pub(super) fn markdown(report: &Report) -> String {
         }
         blocks.extend(table::notes(rows).iter().map(|note| escaped(note)));
     }
-    let undetermined = alike(&report.undetermined);
-    let not_told = undetermined.into_iter().map(|(id, why, subjects)| {
+    let not_told = alike(&report.undetermined).map(|(id, why, subjects)| {
         let about = several(&subjects, false);
         format!("- not told: {} of {}: {}", code(id), code(&about), escaped(why))
     });

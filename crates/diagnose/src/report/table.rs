@@ -144,8 +144,8 @@ pub(super) fn notes(rows: &[ListenerEntry]) -> Vec<String> {
     let mut notes = Vec::new();
     if rows.iter().any(|row| row.process_search == SearchEntry::FirstDescriptors) {
         notes.push(
-            "processes of listeners without findings were looked for only among the first \
-             descriptors of each process; a filter such as `pid N` or `comm NAME` looks everywhere"
+            "processes: only the first descriptors of each were searched, since nothing is wrong; \
+             a filter by pid or comm searches all"
                 .to_owned(),
         );
     }
@@ -160,8 +160,8 @@ pub(super) fn notes(rows: &[ListenerEntry]) -> Vec<String> {
     if let Some(most) = unseen.into_iter().max() {
         let processes = if most == 1 { "process" } else { "processes" };
         notes.push(format!(
-            "`-`: held by one of {most} {processes} whose descriptors may not be read; \
-             needs root or CAP_SYS_PTRACE"
+            "where no process is named, it is one of {most} {processes} whose descriptors may not \
+             be read; needs root or CAP_SYS_PTRACE"
         ));
     }
     let mut reasons: Vec<&str> = rows
@@ -173,7 +173,7 @@ pub(super) fn notes(rows: &[ListenerEntry]) -> Vec<String> {
         .collect();
     reasons.sort_unstable();
     reasons.dedup();
-    notes.extend(reasons.into_iter().map(|why| format!("`-`: processes {}", harmless(why))));
+    notes.extend(reasons.into_iter().map(|why| format!("processes: {}", harmless(why))));
     if rows.iter().any(|row| row.sockets > 1) {
         notes.push("SYN_RECV is of all sockets that listen at the same address".to_owned());
     }
@@ -183,9 +183,11 @@ pub(super) fn notes(rows: &[ListenerEntry]) -> Vec<String> {
 impl Table {
     /// Writes it, its columns of names no wider than the page allows.
     pub(super) fn write(&self, page: &mut Page) {
-        let widths = self.widths(page.width());
-        let names: Vec<&str> = self.header.iter().map(|column| column.name.as_str()).collect();
-        self.write_row(page, &widths, &names, |_| Ink::Dim);
+        let lines = self.header_lines(page.width());
+        let widths = self.widths(&lines, page.width());
+        for line in &lines {
+            self.write_row(page, &widths, line, |_| Ink::Dim);
+        }
         for row in &self.rows {
             let cells: Vec<&str> = row.cells.iter().map(String::as_str).collect();
             self.write_row(page, &widths, &cells, |index| match index {
@@ -222,22 +224,43 @@ impl Table {
         page.blank();
     }
 
-    fn widths(&self, page: usize) -> Vec<usize> {
-        let mut widths: Vec<usize> = (0..self.header.len())
+    /// The header in one line, or in two where one would make the table too wide.
+    fn header_lines(&self, page: usize) -> Vec<Vec<&str>> {
+        let whole = vec![self.header.iter().map(|column| column.name.as_str()).collect()];
+        if self.total(&self.natural(&whole)) <= page {
+            return whole;
+        }
+        let split = self.header.iter().map(|column| match column.name.split_once(' ') {
+            Some(parts) => parts,
+            None => ("", column.name.as_str()),
+        });
+        let (first, second) = split.unzip();
+        vec![first, second]
+    }
+
+    fn total(&self, widths: &[usize]) -> usize {
+        widths.iter().map(|width| width + 2).sum::<usize>().saturating_sub(2)
+    }
+
+    fn natural(&self, header: &[Vec<&str>]) -> Vec<usize> {
+        (0..self.header.len())
             .map(|index| {
+                let header = header.iter().filter_map(|line| line.get(index).copied());
                 let cells = self.rows.iter().filter_map(|row| row.cells.get(index));
-                let widest = cells.map(|cell| columns(cell)).max().unwrap_or(0);
-                widest.max(columns(&self.header[index].name))
+                header.chain(cells.map(String::as_str)).map(columns).max().unwrap_or(0)
             })
-            .collect();
+            .collect()
+    }
+
+    fn widths(&self, header: &[Vec<&str>], page: usize) -> Vec<usize> {
+        let mut widths = self.natural(header);
         loop {
-            let total: usize = widths.iter().map(|width| width + 2).sum::<usize>() - 2;
             let widest = (0..widths.len())
                 .filter(|&index| self.header[index].kind == ColumnKind::Names)
                 .filter(|&index| widths[index] > NAME_MIN)
                 .max_by_key(|&index| widths[index]);
             match widest {
-                Some(index) if total > page => widths[index] -= 1,
+                Some(index) if self.total(&widths) > page => widths[index] -= 1,
                 _ => return widths,
             }
         }

@@ -265,11 +265,17 @@ fn check(evidence: &Evidence, diagnosis: &Diagnosis, filter: &str, expected: Sta
 #[test]
 fn the_worst_finding_that_the_filter_matches_decides() {
     let (evidence, mut diagnosis) = failing();
-    check(&evidence, &diagnosis, "", Status::Failure, "1 failure and 1 warning.");
+    check(
+        &evidence,
+        &diagnosis,
+        "",
+        Status::Failure,
+        "1 failure and 1 warning; 2 of 3 listeners without findings.",
+    );
     check(&evidence, &diagnosis, "pid 812", Status::Failure, "1 failure and 1 warning.");
     check(&evidence, &diagnosis, ":22", Status::Healthy, "1 listener in 1 network namespace");
     diagnosis.findings.remove(0);
-    check(&evidence, &diagnosis, "uid 33", Status::Warning, "1 warning.");
+    check(&evidence, &diagnosis, "uid 33", Status::Warning, "1 warning;");
 }
 
 #[test]
@@ -317,8 +323,8 @@ fn a_finding_about_a_namespace_concerns_its_listeners() {
     let netns = &evidence.latest().netns[0];
     let findings = vec![Finding { subject: Subject::netns(netns), ..failing.findings[0].clone() }];
     let diagnosis = Diagnosis { findings, ..nothing() };
-    check(&evidence, &diagnosis, ":22", Status::Failure, "1 failure.");
-    check(&evidence, &diagnosis, "netns host", Status::Failure, "1 failure.");
+    check(&evidence, &diagnosis, ":22", Status::Failure, "1 failure;");
+    check(&evidence, &diagnosis, "netns host", Status::Failure, "1 failure;");
     check(&evidence, &diagnosis, ":8081", Status::Unknown, "nothing listens");
 }
 

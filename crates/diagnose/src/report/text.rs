@@ -1,5 +1,7 @@
 //! A report for people at a terminal: the findings, the listeners, what was not seen, the verdict.
 
+use std::collections::BTreeMap;
+
 use super::entries::{
     FindingEntry, GapEntry, ListenerEntry, NetnsEntry, ProcessEntry, SeverityName, SubjectEntry,
     SubjectName, UndeterminedEntry,
@@ -7,10 +9,14 @@ use super::entries::{
 use super::layout::{Ink, Page, Span};
 use super::table::{self, Shown};
 use super::{Report, Status};
+use crate::FindingId;
 use crate::words::{count, duration, harmless};
 
 /// The column in which the text of a finding begins.
 const TEXT_COLUMN: usize = 14;
+
+/// Before each of several remedies.
+const BULLET: &str = "- ";
 
 /// Narrower than this, lines are not wrapped any more.
 const WIDTH_MIN: usize = 40;
@@ -65,7 +71,6 @@ pub(super) fn text(report: &Report, options: &TextOptions) -> String {
 pub(super) fn headline(report: &Report) -> Vec<String> {
     let host = &report.host;
     let mut parts = vec![
-        format!("halfopen check {}", harmless(&report.tool_version)),
         harmless(&host.name),
         format!("Linux {} {}", harmless(&host.kernel_release), harmless(&host.machine)),
         report.taken.clone(),
@@ -73,7 +78,7 @@ pub(super) fn headline(report: &Report) -> Vec<String> {
             Some(ms) => format!("window {}", duration(ms)),
             None => "one look".to_owned(),
         },
-        count(report.namespaces.len() as u64, "network namespace"),
+        count(report.namespaces.len() as u64, "namespace"),
         count(report.listeners.len() as u64, "listener"),
     ];
     if let Some(filter) = &report.filter {
@@ -90,7 +95,8 @@ fn write_finding(page: &mut Page, finding: &FindingEntry) {
     page.paragraph(6, &head);
     let mut field = |label: &str, text: &str| {
         if !text.is_empty() {
-            page.labelled(label, TEXT_COLUMN, &[Span::new(Ink::Plain, harmless(text))]);
+            let hang = if text.starts_with(BULLET) { BULLET.len() } else { 0 };
+            page.labelled(label, TEXT_COLUMN, hang, Span::new(Ink::Plain, harmless(text)));
         }
     };
     field("cause", &finding.cause);
@@ -98,7 +104,7 @@ fn write_finding(page: &mut Page, finding: &FindingEntry) {
     for (label, list) in [("do", &finding.remedies), ("not", &finding.not_helpful)] {
         for (index, item) in list.iter().enumerate() {
             let label = if index == 0 { label } else { "" };
-            let bullet = if list.len() > 1 { "- " } else { "" };
+            let bullet = if list.len() > 1 { BULLET } else { "" };
             field(label, &format!("{bullet}{item}"));
         }
     }
@@ -124,9 +130,14 @@ pub(super) const fn severity(severity: SeverityName) -> (&'static str, Ink) {
 pub(super) fn subject(subject: &SubjectEntry) -> String {
     match (subject.kind, subject.netns.own) {
         (SubjectName::Netns, _) => format!("network namespace {}", harmless(&subject.netns.label)),
-        (_, true) => subject.label.clone(),
-        (_, false) => format!("{} in {}", subject.label, netns(&subject.netns)),
+        (_, true) => place(subject),
+        (_, false) => format!("{} in {}", place(subject), netns(&subject.netns)),
     }
+}
+
+/// An address as the table of listeners shows it.
+fn place(subject: &SubjectEntry) -> String {
+    subject.local.as_deref().map_or_else(|| subject.label.clone(), shown_address)
 }
 
 fn netns(netns: &NetnsEntry) -> String {
@@ -186,21 +197,19 @@ fn write_undetermined(page: &mut Page, undetermined: &[UndeterminedEntry], verbo
     page.blank();
     for (id, why, subjects) in alike(undetermined) {
         let text = format!("{id} of {}: {}", several(&subjects, verbose), harmless(why));
-        page.labelled("not told", TEXT_COLUMN, &[Span::new(Ink::Unknown, text)]);
+        page.labelled("not told", TEXT_COLUMN, 0, Span::new(Ink::Unknown, text));
     }
 }
 
-/// What could not be determined for the same reason, together.
-pub(super) fn alike(undetermined: &[UndeterminedEntry]) -> Vec<(&str, &str, Vec<String>)> {
-    let mut groups: Vec<(&str, &str, Vec<String>)> = Vec::new();
+/// What could not be determined for the same reason, together: id, reason, subjects.
+pub(super) fn alike(
+    undetermined: &[UndeterminedEntry],
+) -> impl Iterator<Item = (&str, &str, Vec<String>)> {
+    let mut groups: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     for entry in undetermined {
-        let named = subject(&entry.subject);
-        match groups.iter_mut().find(|(id, why, _)| (*id, *why) == (&entry.id, &entry.why)) {
-            Some((_, _, subjects)) => subjects.push(named),
-            None => groups.push((&entry.id, &entry.why, vec![named])),
-        }
+        groups.entry((&entry.id, &entry.why)).or_default().push(subject(&entry.subject));
     }
-    groups
+    groups.into_iter().map(|((id, why), subjects)| (id, why, subjects))
 }
 
 /// Names in a row, the first few unless all are asked for.
@@ -218,7 +227,7 @@ fn write_unseen(page: &mut Page, report: &Report, verbose: bool) {
     }
     page.blank();
     for line in unseen {
-        page.labelled("not seen", TEXT_COLUMN, &[Span::new(Ink::Plain, line)]);
+        page.labelled("not seen", TEXT_COLUMN, 0, Span::new(Ink::Plain, line));
     }
 }
 
@@ -230,11 +239,16 @@ pub(super) fn unseen(report: &Report, verbose: bool) -> Vec<String> {
         Some(format!("listeners of network namespace {}: {why}", netns(&seen.netns)))
     }));
     let undecided = report.undecided;
-    if undecided.listeners > 0 || undecided.findings > 0 {
+    let left_out: Vec<String> =
+        [(undecided.listeners, "listener"), (undecided.findings, "finding")]
+            .into_iter()
+            .filter(|&(n, _)| n > 0)
+            .map(|(n, noun)| count(n, noun))
+            .collect();
+    if !left_out.is_empty() {
+        let left_out = left_out.join(" and ");
         lines.push(format!(
-            "whether the filter matches {} and {}: not all their processes are known",
-            count(undecided.listeners, "listener"),
-            count(undecided.findings, "finding"),
+            "whether the filter matches {left_out}: not all their processes are known"
         ));
     }
     lines
@@ -245,7 +259,9 @@ fn gap_line(gap: &GapEntry, verbose: bool) -> String {
     if !gap.needs.is_empty() {
         line.push_str(&format!("; needs {}", harmless(&gap.needs)));
     }
-    if !gap.costs.is_empty() {
+    if gap.costs.len() == FindingId::ALL.len() {
+        line.push_str("; costs every finding there");
+    } else if !gap.costs.is_empty() {
         let ids: Vec<String> = gap.costs.iter().map(|id| harmless(id)).collect();
         line.push_str(&format!("; costs {}", several(&ids, verbose)));
     }

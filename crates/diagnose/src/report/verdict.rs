@@ -4,7 +4,7 @@
 //! not there or could not be seen. A gap alone does not take the verdict away: it holds for what was
 //! seen, and the report says what was not.
 
-use super::{Report, SeverityName, Status};
+use super::{Report, SeverityName, Status, Verdict};
 use crate::Filter;
 use crate::words::{count, duration};
 
@@ -79,10 +79,10 @@ fn nothing_there(report: &Report, filter: &Filter) -> String {
     match filter.ports() {
         Some(ports) if !ports.is_empty() && ports.len() <= PORTS_NAMED => {
             let ports: Vec<String> = ports.iter().map(|port| format!(":{port}")).collect();
-            let narrowed = filter.to_string() != format!("port = {}", ports.join(""))
-                && filter.to_string() != format!("sport = {}", ports.join(""));
-            let matching = if narrowed { format!(" that matches {filter}") } else { String::new() };
-            format!("nothing listens on {}{matching}, in {namespaces}", ports.join(" or "))
+            let ports = ports.join(" or ");
+            let plain = filter.is_plain_port();
+            let matching = if plain { String::new() } else { format!(" that matches {filter}") };
+            format!("nothing listens on {ports}{matching}, in {namespaces}")
         }
         _ => format!("nothing matches {filter}, in {namespaces}"),
     }
@@ -114,5 +114,11 @@ fn found(report: &Report) -> String {
         .filter(|&(severity, _)| of(severity) > 0)
         .map(|(severity, noun)| count(of(severity), noun))
         .collect();
-    format!("{}.", counts.join(" and "))
+    let counts = counts.join(" and ");
+    let well = report.listeners.iter().filter(|row| row.verdict == Verdict::Ok).count();
+    if well == 0 {
+        return format!("{counts}.");
+    }
+    let all = count(report.listeners.len() as u64, "listener");
+    format!("{counts}; {well} of {all} without findings.")
 }
