@@ -5,7 +5,7 @@
 
 use std::ffi::{CString, OsString};
 use std::io::{self, Write};
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -21,7 +21,7 @@ use rustix::process::{
     set_ptracer, setrlimit,
 };
 
-use crate::serving::{ANY, carry_out, hold_lock};
+use crate::serving::{carry_out, hold_lock};
 use crate::sys;
 
 /// Runs a server program: `PARENT serve JSON`, the parent being the host's process id.
@@ -123,7 +123,7 @@ fn open(plan: Listen, server: &Server) -> Result<(Listen, Arc<OwnedFd>)> {
     if let Some(time) = plan.defer_accept {
         sys::set_defer_accept(&listener, i32::try_from(time.as_secs().max(1))?)?;
     }
-    bind(&listener, &SocketAddrV4::new(ANY, plan.port))?;
+    bind(&listener, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, plan.port))?;
     listen(&listener, plan.backlog)?;
     // Whoever waits elsewhere than in accept() must not wait there too.
     let waits_elsewhere =

@@ -14,10 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use halfopen_scenario::{
-    Arrivals, ClientCondition, Clients, Condition, ConnectionState, Connections, Handshakes, Need,
-    Scenario, Server, Step, ThreadCondition,
-};
+use halfopen_scenario::{Arrivals, Clients, Handshakes, Need, Scenario, Server, Step};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clients::Group;
@@ -29,7 +26,7 @@ use crate::{ACTOR, actor, look, namespace, sys};
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
 
 /// How often an awaited state is looked at.
-const LOOK: Duration = Duration::from_millis(2);
+pub(crate) const LOOK: Duration = Duration::from_millis(2);
 
 /// The name of the process whose sockets the clients are.
 const CLIENTS: &str = "clients";
@@ -101,15 +98,15 @@ fn read_requests() -> Result<Receiver<Request>> {
 }
 
 /// The scenario as it runs.
-struct Host {
+pub(crate) struct Host {
     wire: Option<Wire>,
-    actors: Vec<Actor>,
+    pub(crate) actors: Vec<Actor>,
     groups: BTreeMap<String, Group>,
 }
 
-struct Actor {
-    process: String,
-    child: Child,
+pub(crate) struct Actor {
+    pub(crate) process: String,
+    pub(crate) child: Child,
 }
 
 impl Host {
@@ -206,66 +203,11 @@ impl Host {
         Ok(())
     }
 
-    fn await_condition(&mut self, condition: &Condition, within: Duration) -> Result<()> {
-        let deadline = Instant::now() + within;
-        loop {
-            let seen = self.observe(condition)?;
-            if seen.holds {
-                return Ok(());
-            }
-            for actor in &mut self.actors {
-                if let Some(status) = actor.child.try_wait()? {
-                    bail!("{} ended ({status}) while awaiting {condition}", actor.process);
-                }
-            }
-            if Instant::now() > deadline {
-                bail!("{condition} did not come within {within:?}; last seen: {}", seen.what);
-            }
-            thread::sleep(LOOK);
-        }
-    }
-
-    fn observe(&mut self, condition: &Condition) -> Result<Seen> {
-        let (number, count) = match condition {
-            Condition::Queue { port, count } => {
-                let listeners = look::sockets()?.into_iter();
-                let listeners =
-                    listeners.filter(|s| s.state == look::state::LISTEN && s.local_port == *port);
-                (listeners.map(|s| s.receive_queue).max().unwrap_or(0), *count)
-            }
-            Condition::Connections(connections) => {
-                let among = look::sockets()?;
-                let number = among.iter().filter(|s| is_one(s, connections)).count();
-                (number as u64, connections.count)
-            }
-            Condition::Counter { name, count } => {
-                let value = look::counter(name)?;
-                (value.with_context(|| format!("the kernel has no counter {name}"))?, *count)
-            }
-            Condition::Clients(ClientCondition { of, state, count }) => {
-                (self.group(of)?.count(*state), *count)
-            }
-            Condition::Thread(thread) => return self.observe_thread(thread),
-        };
-        Ok(Seen { holds: count.holds(number), what: number.to_string() })
-    }
-
-    fn observe_thread(&self, thread: &ThreadCondition) -> Result<Seen> {
-        let mut holds = false;
-        let mut what = Vec::new();
-        for actor in self.actors_of(&thread.process) {
-            let state = look::thread_state(actor.child.id(), &thread.name)?;
-            holds |= state == Some(thread.state);
-            what.push(format!("{state:?}"));
-        }
-        Ok(Seen { holds, what: what.join(", ") })
-    }
-
-    fn actors_of(&self, process: &str) -> impl Iterator<Item = &Actor> {
+    pub(crate) fn actors_of(&self, process: &str) -> impl Iterator<Item = &Actor> {
         self.actors.iter().filter(move |actor| actor.process == process)
     }
 
-    fn group(&mut self, name: &str) -> Result<Group> {
+    pub(crate) fn group(&mut self, name: &str) -> Result<Group> {
         if let Some(group) = self.groups.get(name) {
             return Ok(group.clone());
         }
@@ -300,23 +242,6 @@ impl Host {
             let _ = actor.child.wait();
         }
     }
-}
-
-/// What was seen of a condition.
-struct Seen {
-    holds: bool,
-    what: String,
-}
-
-fn is_one(socket: &look::Socket, wanted: &Connections) -> bool {
-    let state = match wanted.state {
-        ConnectionState::SynRecv => look::state::SYN_RECV,
-        ConnectionState::Established => look::state::ESTABLISHED,
-        ConnectionState::CloseWait => look::state::CLOSE_WAIT,
-    };
-    socket.local_port == wanted.port
-        && socket.state == state
-        && wanted.accepted.is_none_or(|accepted| accepted == (socket.inode != 0))
 }
 
 /// A process of this program that is to act; see [`actor`].

@@ -15,6 +15,7 @@
 //! Every phase is awaited by its state in the kernel (module `look`), never by a guessed time.
 
 mod actor;
+mod awaiting;
 mod clients;
 mod host;
 mod lab;

@@ -1,7 +1,7 @@
 //! What one thread of a server program does: the accept loop and what comes after it.
 
 use std::io::{self, Read};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::net::{SocketAddrV4, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -105,6 +105,3 @@ fn sleep_for_ever() -> ! {
         thread::sleep(Duration::from_secs(3600));
     }
 }
-
-/// The address on which servers listen.
-pub(crate) const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;

@@ -29,7 +29,7 @@ pub(crate) fn open_tun(name: &str) -> io::Result<OwnedFd> {
     let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
     let tun = rustix::fs::open("/dev/net/tun", flags, rustix::fs::Mode::empty())?;
     let mut request = interface_request(name)?;
-    request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as c_short;
+    request.ifr_ifru.ifru_flags = interface_flags(libc::IFF_TUN | libc::IFF_NO_PI)?;
     interface_ioctl(tun.as_raw_fd(), libc::TUNSETIFF, &mut request)?;
     Ok(tun)
 }
@@ -48,13 +48,14 @@ pub(crate) fn set_address(name: &str, address: Ipv4Addr) -> io::Result<()> {
 pub(crate) fn set_up(name: &str) -> io::Result<()> {
     let control = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
     let mut request = interface_request(name)?;
-    request.ifr_ifru.ifru_flags = libc::IFF_UP as c_short;
+    request.ifr_ifru.ifru_flags = interface_flags(libc::IFF_UP)?;
     interface_ioctl(control.as_raw_fd(), libc::SIOCSIFFLAGS, &mut request)
 }
 
 /// TCP_DEFER_ACCEPT, in seconds.
 pub(crate) fn set_defer_accept(socket: impl AsFd, seconds: c_int) -> io::Result<()> {
     let value: *const c_int = &raw const seconds;
+    let size = libc::socklen_t::try_from(size_of::<c_int>()).map_err(io::Error::other)?;
     // SAFETY: the option's value is an int, which lives over the call, and its size is passed.
     let done = unsafe {
         libc::setsockopt(
@@ -62,7 +63,7 @@ pub(crate) fn set_defer_accept(socket: impl AsFd, seconds: c_int) -> io::Result<
             libc::IPPROTO_TCP,
             libc::TCP_DEFER_ACCEPT,
             value.cast::<c_void>(),
-            size_of::<c_int>() as libc::socklen_t,
+            size,
         )
     };
     checked(done)
@@ -110,15 +111,16 @@ where
     checked(unsafe { libc::ioctl(fd, ioctl, request) })
 }
 
+/// The field for flags is narrower than the constants are.
+fn interface_flags(flags: c_int) -> io::Result<c_short> {
+    c_short::try_from(flags).map_err(io::Error::other)
+}
+
+/// A `sockaddr_in` with port 0 as the `sockaddr` of an ifreq: the address follows the port.
 fn socket_address(address: Ipv4Addr) -> libc::sockaddr {
-    let inet = libc::sockaddr_in {
-        sin_family: libc::AF_INET as libc::sa_family_t,
-        sin_port: 0,
-        sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) },
-        sin_zero: [0; 8],
-    };
-    // SAFETY: both are plain data of the same size; this is how the socket API passes addresses.
-    unsafe { std::mem::transmute::<libc::sockaddr_in, libc::sockaddr>(inet) }
+    let [a, b, c, d] = address.octets().map(|byte| libc::c_char::from_ne_bytes([byte]));
+    let sa_family = AddressFamily::INET.as_raw();
+    libc::sockaddr { sa_family, sa_data: [0, 0, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0] }
 }
 
 fn checked(result: c_int) -> io::Result<()> {

@@ -1,15 +1,24 @@
-//! Every scenario comes about on the running kernel, stays for a while, and leaves nothing behind.
+//! Every scenario comes about on the running kernel, and nothing is left behind.
 //!
-//! Without arguments all scenarios are tried; words choose those whose names contain them. What
-//! cannot run here says SKIPPED and why. `--hold` keeps one up to look at.
+//! Without arguments everything is tried; words choose what contains them. What cannot run here says
+//! SKIPPED and why. `--hold NAME` tells each step and keeps the scenario up to look at.
 
-use std::process::ExitCode;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use halfopen_lab::{Lab, Scenario, can_run, intercept, scenarios};
 
+const KILLED: &str = "nothing_is_left_when_the_parent_is_killed";
+
+/// What `--hold` prints before the command that opens a shell.
+const LOOK_AT_IT: &str = "look at it with: ";
+
 enum Outcome {
-    Came,
+    Passed,
     Skipped(String),
     Failed(String),
 }
@@ -18,53 +27,122 @@ fn main() -> ExitCode {
     if let Some(code) = intercept() {
         return code;
     }
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let hold = words.iter().any(|word| word == "--hold");
-    let words: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
-    let chosen = |scenario: &Scenario| {
-        words.is_empty() || words.iter().any(|word| scenario.name.contains(word.as_str()))
-    };
-    let mut failures = 0;
-    for scenario in
-        scenarios().expect("every scenario file can be read").iter().filter(|s| chosen(s))
-    {
-        let begin = Instant::now();
-        let outcome = try_out(scenario, hold);
-        let took = begin.elapsed();
-        match outcome {
-            Outcome::Came => println!("test {} ... ok ({took:.1?})", scenario.name),
-            Outcome::Skipped(why) => println!("test {} ... SKIPPED: {why}", scenario.name),
-            Outcome::Failed(why) => {
-                failures += 1;
-                println!("test {} ... FAILED ({took:.1?}): {why}", scenario.name);
-            }
-        }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
+    let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(*word));
+    let mut scenarios = scenarios().expect("every scenario file can be read");
+    scenarios.retain(|scenario| chosen(&scenario.name));
+    if arguments.iter().any(|word| word == "--hold") {
+        return scenarios.first().map_or(ExitCode::FAILURE, hold);
     }
-    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let mut all_passed = true;
+    for scenario in &scenarios {
+        all_passed &= passes(&scenario.name, || comes_about(scenario));
+    }
+    if chosen(KILLED) {
+        all_passed &= passes(KILLED, nothing_is_left_when_the_parent_is_killed);
+    }
+    if all_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn try_out(scenario: &Scenario, hold: bool) -> Outcome {
+fn passes(name: &str, test: impl FnOnce() -> Outcome) -> bool {
+    let begin = Instant::now();
+    let outcome = test();
+    let took = begin.elapsed();
+    match &outcome {
+        Outcome::Passed => println!("test {name} ... ok ({took:.1?})"),
+        Outcome::Skipped(why) => println!("test {name} ... SKIPPED: {why}"),
+        Outcome::Failed(why) => println!("test {name} ... FAILED ({took:.1?}): {why}"),
+    }
+    !matches!(outcome, Outcome::Failed(_))
+}
+
+/// The states that the scenario awaits are reached, and a command runs inside.
+fn comes_about(scenario: &Scenario) -> Outcome {
     if let Err(why) = can_run(scenario) {
         return Outcome::Skipped(why.to_string());
     }
-    let progress = |step: &str| {
-        if hold {
-            println!("  {step}");
-        }
-    };
-    let mut lab = match Lab::start(scenario, progress) {
+    let mut lab = match Lab::start(scenario, |_| {}) {
         Ok(lab) => lab,
         Err(error) => return Outcome::Failed(error.to_string()),
     };
-    if hold {
-        println!("look at it with: {}", lab.shell_command());
-        println!("ended: {:?}", lab.hold(Duration::from_secs(600)));
-    }
-    let outcome = lab.run_inside(&["true".to_owned()]);
+    let network = network_of(&lab.host_pid().to_string());
+    let argv = ["readlink", "/proc/self/ns/net"].map(str::to_owned);
+    let output = lab.run_inside(&argv);
     lab.stop();
-    match outcome {
-        Ok(output) if output.status.success() => Outcome::Came,
-        Ok(output) => Outcome::Failed(format!("a command inside ended with {}", output.status)),
-        Err(error) => Outcome::Failed(error.to_string()),
+    let inside = match output {
+        Ok(output) => String::from_utf8_lossy(&output.stdout).trim_end().to_owned(),
+        Err(error) => return Outcome::Failed(error.to_string()),
+    };
+    if network.as_ref().and_then(|network| network.to_str()) != Some(&inside) {
+        return Outcome::Failed(format!("the command ran in {inside:?}, the lab in {network:?}"));
     }
+    match processes_in(&network) {
+        0 => Outcome::Passed,
+        left => Outcome::Failed(format!("{left} processes are left after stop()")),
+    }
+}
+
+/// A stopped actor cannot clean up after itself, so that scenario is the hardest.
+fn nothing_is_left_when_the_parent_is_killed() -> Outcome {
+    let scenarios = scenarios().expect("every scenario file can be read");
+    let stopped = scenarios.iter().find(|scenario| scenario.name == "stopped-process");
+    if let Err(why) = can_run(stopped.expect("the scenario is in the catalogue")) {
+        return Outcome::Skipped(why.to_string());
+    }
+    let mut parent = Command::new("/proc/self/exe")
+        .args(["--hold", "stopped-process"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("this program can be started");
+    let output = BufReader::new(parent.stdout.take().expect("its output is a pipe"));
+    let shell = output.lines().map_while(Result::ok).find(|line| line.starts_with(LOOK_AT_IT));
+    let host = shell.as_deref().and_then(|line| line.split(' ').find(|word| is_number(word)));
+    let network = host.and_then(network_of);
+    let before = processes_in(&network);
+    parent.kill().expect("it can be killed");
+    parent.wait().expect("it has ended");
+    if network.is_none() || before < 2 {
+        return Outcome::Failed(format!("{before} processes in the lab before the kill"));
+    }
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while processes_in(&network) > 0 {
+        if Instant::now() > deadline {
+            return Outcome::Failed(format!("{} processes are left", processes_in(&network)));
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Outcome::Passed
+}
+
+fn hold(scenario: &Scenario) -> ExitCode {
+    match Lab::start(scenario, |step| println!("  {step}")) {
+        Ok(mut lab) => {
+            println!("{LOOK_AT_IT}{}", lab.shell_command());
+            println!("it ended: {:?}", lab.hold(Duration::from_secs(600)));
+            lab.stop();
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            println!("FAILED: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn is_number(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn network_of(pid: &str) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/{pid}/ns/net")).ok()
+}
+
+/// How many processes are in a network namespace, of those that may be looked at.
+fn processes_in(network: &Option<PathBuf>) -> usize {
+    let processes = fs::read_dir("/proc").expect("/proc is mounted").flatten();
+    let names = processes.filter_map(|entry| entry.file_name().into_string().ok());
+    let networks = names.filter(|name| is_number(name)).map(|name| network_of(&name));
+    networks.filter(|of_process| of_process.is_some() && of_process == network).count()
 }

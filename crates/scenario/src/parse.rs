@@ -111,3 +111,187 @@ fn check_needs(step: &Step, needs: &[Need], at: &Range<usize>) -> Result<(), Pro
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Condition, Counted, Handshakes, Listen, OnConnection, Server, ThreadPlan, Waits};
+
+    const HEAD: &str = "about = \"x\"\nexpect = []\n";
+
+    /// The place and the message of what is wrong with a file.
+    fn check_refused(text: &str, expected: &str) {
+        let error = Scenario::parse("bad", text).expect_err("the file is refused");
+        assert_eq!(error.to_string(), format!("bad.toml:{expected}"));
+    }
+
+    fn check_step_refused(step: &str, expected: &str) {
+        check_refused(&format!("{HEAD}[[step]]\n{step}"), expected);
+    }
+
+    #[test]
+    fn a_scenario_is_read_whole() {
+        let text = r#"
+            about = "nobody accepts"
+            incident = 1
+            expect = ["accept-blocked", "never-accepted"]
+            sysctl = { "net.core.somaxconn" = 16 }
+            [[step]]
+            do = "serve"
+            process = "web"
+            listen = [{ port = 8080, backlog = -1 }]
+            threads = [{ port = 8080, accepts = 0, then = "sleep", pause = "20ms" }]
+            [[step]]
+            do = "connect"
+            port = 8080
+            count = 6
+            handshakes = "overlapping"
+            [[step]]
+            do = "await"
+            queue = { port = 8080, at_least = 6 }
+            within = "3s"
+        "#;
+        let thread = ThreadPlan {
+            name: "web".to_owned(),
+            port: Some(8080),
+            waits: Waits::Accept,
+            accepts: Some(0),
+            connection: OnConnection::Serve,
+            pause: Duration::from_millis(20),
+            then: Then::Sleep,
+            holds_lock: false,
+        };
+        let server = Server {
+            process: "web".to_owned(),
+            copies: 1,
+            open_files: None,
+            listen: vec![Listen { port: 8080, backlog: -1, reuseport: false, defer_accept: None }],
+            threads: vec![thread],
+        };
+        let clients = Clients {
+            name: "clients".to_owned(),
+            port: 8080,
+            count: 6,
+            way: Way::Loopback,
+            handshakes: Handshakes::Overlapping,
+            sends: 0,
+        };
+        let condition = Condition::Queue { port: 8080, count: Counted::AtLeast(6) };
+        let expected = Scenario {
+            name: "test".to_owned(),
+            about: "nobody accepts".to_owned(),
+            incident: Some(1),
+            expect: vec!["accept-blocked".to_owned(), "never-accepted".to_owned()],
+            needs: vec![],
+            sysctl: vec![("net.core.somaxconn".to_owned(), "16".to_owned())],
+            steps: vec![
+                Step::Serve(server),
+                Step::Connect(clients),
+                Step::Await { condition, within: Duration::from_secs(3) },
+            ],
+        };
+        assert_eq!(Scenario::parse("test", text), Ok(expected));
+    }
+
+    #[test]
+    fn text_that_is_no_toml_is_refused_where_it_breaks() {
+        check_refused("about = \"x\"\nexpect = [\n", "2:11: unclosed array, expected `]`");
+    }
+
+    #[test]
+    fn what_every_scenario_has_is_required() {
+        check_refused("expect = []\n", "1:1: `about` is missing");
+        check_refused("about = \"x\"\n", "1:1: `expect` is missing");
+        check_refused(HEAD, "1:1: there is no [[step]]");
+    }
+
+    #[test]
+    fn expected_ids_are_in_order_so_that_a_pair_is_written_in_one_way() {
+        check_refused(
+            "about = \"x\"\nexpect = [\"b\", \"a\"]\n",
+            "2:16: \"a\" must stand in alphabetical order, and once",
+        );
+        check_refused(
+            "about = \"x\"\nexpect = [\"Accept Blocked\"]\n",
+            "2:11: \"Accept Blocked\" is not a finding's id",
+        );
+    }
+
+    #[test]
+    fn only_settings_of_a_network_namespace_can_be_changed() {
+        for name in ["kernel.panic", "net..core", "net.core/../../kernel.panic"] {
+            check_refused(
+                &format!("{HEAD}[sysctl]\n\"{name}\" = 1\n"),
+                &format!(
+                    "4:{}: `{name}` is not a setting of a network namespace (net.…)",
+                    name.len() + 6
+                ),
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_is_refused_with_the_known_ones() {
+        check_step_refused(
+            "do = \"connect\"\nport = 1\nway = \"sea\"\n",
+            "6:7: `way` is \"sea\", but must be one of \"loopback\", \"wire\"",
+        );
+        check_step_refused("do = \"stop\"\nproces = \"web\"\n", "3:1: `process` is missing");
+        check_step_refused(
+            "do = \"stop\"\nprocess = \"web\"\nport = 1\n",
+            "6:1: `port` is unknown here; known are `do`, `process`",
+        );
+    }
+
+    #[test]
+    fn numbers_and_times_are_bounded() {
+        check_step_refused(
+            "do = \"connect\"\nport = 1\ncount = 1_000_000\n",
+            "6:9: `count` must be from 1 to 2000",
+        );
+        check_step_refused(
+            "do = \"connect\"\nport = \"http\"\n",
+            "5:8: `port` must be a number, not of type string",
+        );
+        check_step_refused(
+            "do = \"arrivals\"\nport = 1\nat_most = 1\nevery = \"1ms\"\n",
+            "7:9: `every` must be at least \"5ms\"",
+        );
+        check_step_refused(
+            "do = \"arrivals\"\nport = 1\nat_most = 1\nevery = \"99999999999999999999s\"\n",
+            "7:9: `every` must be a time such as \"200ms\", \"5s\" or \"1m\"",
+        );
+    }
+
+    #[test]
+    fn a_step_on_the_wire_without_the_need_is_refused() {
+        check_step_refused(
+            "do = \"path\"\nloses = \"syns\"\nport = 80\n",
+            "3:1: this step needs the wire: say needs = [\"tun\"]",
+        );
+    }
+
+    #[test]
+    fn a_step_awaits_one_state() {
+        check_step_refused("do = \"await\"\n", "3:1: an await step has exactly one condition");
+        check_step_refused(
+            "do = \"await\"\nqueue = { port = 1 }\n",
+            "5:9: either `at_least` or `at_most` is required",
+        );
+    }
+
+    #[test]
+    fn the_main_thread_bears_the_name_of_its_process_and_does_not_exit() {
+        let serve = "do = \"serve\"\nprocess = \"web\"\nlisten = [{ port = 1, backlog = 1 }]\n";
+        check_step_refused(
+            &format!("{serve}threads = [{{ port = 1, then = \"exit\" }}]\n"),
+            "7:12: the first thread is the main one: named as its process, it cannot exit",
+        );
+        check_step_refused(
+            &format!("{serve}threads = [{{ port = 2 }}]\n"),
+            "7:12: the thread's `port` is none of `listen`",
+        );
+    }
+}
