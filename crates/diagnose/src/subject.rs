@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use halfopen_evidence::{
     CloseWaitGroup, CloseWaitSide, Cookie, Endpoint, EndpointKey, Holder, Holders, Listener, Netns,
-    NetnsId, Pid, Reading,
+    NetnsId, Pid, Process, Reading,
 };
 
 /// What a finding is about, with the names that people know it by.
@@ -128,6 +128,12 @@ impl ProcessName {
     #[must_use]
     pub fn of(holder: &Holder) -> Self {
         Self { pid: holder.pid, comm: holder.comm.clone() }
+    }
+
+    /// The name of a process.
+    #[must_use]
+    pub fn of_process(process: &Process) -> Self {
+        Self { pid: process.pid, comm: process.comm.clone() }
     }
 }
 

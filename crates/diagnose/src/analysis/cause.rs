@@ -5,10 +5,11 @@
 //! its holders serves it, so all are judged together.
 
 use halfopen_evidence::{
-    Activity, FdUse, Holder, HolderSearch, Holders, Missing, Pid, Process, Reading, Via, Want,
+    Activity, FdUse, Holder, HolderSearch, Holders, Missing, Process, Reading, Via, Want,
 };
 
 use super::serving::{Doing, Serving, Suspect};
+use super::stops::{Stop, all_stopped, stop};
 use crate::{Confidence, Context, ListenerView, ProcessName};
 
 /// Processes of one listener that are looked at; a server with more of them runs the same code in
@@ -37,23 +38,6 @@ pub enum StallCause {
     NobodyWaits(NobodyWaits),
     /// Not established.
     Unknown(Unknown),
-}
-
-/// What keeps a process from running.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// SIGSTOP, SIGTSTP, SIGTTIN or SIGTTOU.
-    Signal,
-    /// It is traced, and its tracer holds it.
-    Traced {
-        /// The tracer, where that was read.
-        by: Option<Pid>,
-    },
-    /// Its control group is frozen.
-    Frozen {
-        /// The group's path. Untrusted.
-        cgroup: String,
-    },
 }
 
 /// The thread that serves the listener does something else.
@@ -149,13 +133,14 @@ pub(super) fn find(
         Ok(holders) => holders,
         Err(unknown) => return StallCause::Unknown(unknown),
     };
-    let (processes, unseen) = processes(context, holders, wants);
+    let Looked { processes, unseen, maybe_others } = look_at(context, holders, wants);
     if let Some(stopped) = all_stopped(context, &processes, unseen.is_some()) {
         return StallCause::Stopped(stopped);
     }
     let awake: Vec<&Process> =
         processes.iter().copied().filter(|process| stop(context, process).is_none()).collect();
     let serving = Serving::of(context, view, &awake);
+    let most = if maybe_others { Confidence::Probable } else { Confidence::Certain };
     if let Some(exhausted) = out_of_fds(&awake) {
         return StallCause::OutOfFds(exhausted);
     }
@@ -163,17 +148,18 @@ pub(super) fn find(
         return StallCause::Unknown(waiting);
     }
     if let Some(blocked) = seen_elsewhere(&serving) {
-        return StallCause::Blocked(blocked);
+        return StallCause::Blocked(blocked.at_most(most));
     }
     if let Some(why) = unseen.or_else(|| unreadable(&serving)) {
         return StallCause::Unknown(Unknown::Unseen { why });
     }
     if is_stray(&awake) {
-        return StallCause::NobodyWaits(nobody_waits(view, &awake, serving, true));
+        return StallCause::NobodyWaits(nobody_waits(view, &awake, serving, Nobody::Stray));
     }
+    let nobody = if maybe_others { Nobody::OfSome } else { Nobody::OfAll };
     match suspects(&serving) {
-        Some(blocked) => StallCause::Blocked(blocked),
-        None => StallCause::NobodyWaits(nobody_waits(view, &awake, serving, false)),
+        Some(blocked) => StallCause::Blocked(blocked.at_most(most)),
+        None => StallCause::NobodyWaits(nobody_waits(view, &awake, serving, nobody)),
     }
 }
 
@@ -181,7 +167,7 @@ fn holders<'a>(
     context: &Context<'_>,
     view: &ListenerView<'a>,
     wants: &mut Vec<Want>,
-) -> Result<&'a [Holder], Unknown> {
+) -> Result<&'a Holders, Unknown> {
     let no_holder = |why: String| Unknown::NoHolder { why };
     let want = Want::Holders { netns: view.netns.id, inodes: vec![view.listener.inode] };
     match &view.listener.holders {
@@ -206,85 +192,44 @@ fn holders<'a>(
                 _ => "no process holds it; the kernel itself may".to_owned(),
             }))
         }
-        Reading::Known(Holders { found, .. }) => Ok(found),
+        Reading::Known(holders) => Ok(holders),
     }
 }
 
-/// The processes of these holders, and why some could not be looked at.
-fn processes<'a>(
-    context: &Context<'a>,
-    holders: &[Holder],
-    wants: &mut Vec<Want>,
-) -> (Vec<&'a Process>, Option<String>) {
-    let mut asked: Vec<Pid> = Vec::new();
-    let mut seen = Vec::new();
-    let mut unseen = None;
-    for holder in holders {
-        if asked.contains(&holder.pid) {
-            continue;
-        }
-        if asked.len() == PROCESSES {
-            break;
-        }
-        asked.push(holder.pid);
-        match context.latest().processes.get(&holder.pid) {
-            Some(process) if process.start_ticks == holder.start_ticks => {
-                if process.threads.missing() == Some(&Missing::NotCollected) {
-                    wants.push(Want::Process { pid: holder.pid });
-                }
-                seen.push(process);
-            }
-            Some(_) => unseen = Some(format!("process {} is another one by now", holder.pid)),
-            None => {
-                wants.push(Want::Process { pid: holder.pid });
-                unseen = Some(format!("process {} was not looked at, or has ended", holder.pid));
-            }
-        }
-    }
-    (seen, unseen)
+/// The processes that hold a listener, as far as they were looked at.
+struct Looked<'a> {
+    processes: Vec<&'a Process>,
+    /// Why one that was asked about could not be looked at.
+    unseen: Option<String>,
+    /// Whether there may be others, so that one of those may serve the listener.
+    maybe_others: bool,
 }
 
-/// What stops every one of these processes.
-fn all_stopped(
-    context: &Context<'_>,
-    processes: &[&Process],
-    some_unseen: bool,
-) -> Option<Vec<(ProcessName, Stop)>> {
-    let stops: Vec<(ProcessName, Stop)> = processes
-        .iter()
-        .filter_map(|process| Some((name(process), stop(context, process)?)))
-        .collect();
-    let all = !stops.is_empty() && stops.len() == processes.len() && !some_unseen;
-    all.then_some(stops)
-}
-
-fn stop(context: &Context<'_>, process: &Process) -> Option<Stop> {
-    if let Some(cgroup) = process.cgroup.get()
-        && cgroup.frozen.value() == Some(true)
-    {
-        return Some(Stop::Frozen { cgroup: cgroup.path.clone() });
-    }
-    let threads = process.threads.get().map(Vec::as_slice).unwrap_or_default();
-    // The leader may have exited while other threads live on.
-    let state = match (process.state, threads.iter().find(|thread| thread.state != 'Z')) {
-        ('Z', Some(thread)) => thread.state,
-        (state, _) => state,
+fn look_at<'a>(context: &Context<'a>, holders: &Holders, wants: &mut Vec<Want>) -> Looked<'a> {
+    let mut pids: Vec<&Holder> = holders.found.iter().collect();
+    pids.dedup_by_key(|holder| holder.pid);
+    let unreadable = matches!(holders.search, HolderSearch::Permitted { unreadable: 1.. });
+    let mut looked = Looked {
+        processes: Vec::new(),
+        unseen: None,
+        maybe_others: unreadable || pids.len() > PROCESSES,
     };
-    match state {
-        'T' => Some(Stop::Signal),
-        // strace stops a thread for a moment at each system call; held is one that does not run.
-        't' if !ran(context, process) => {
-            Some(Stop::Traced { by: process.tracer.value().flatten() })
+    for &Holder { pid, start_ticks, .. } in pids.into_iter().take(PROCESSES) {
+        match context.latest().processes.get(&pid) {
+            Some(process) if process.start_ticks == start_ticks => {
+                if process.threads.missing() == Some(&Missing::NotCollected) {
+                    wants.push(Want::Process { pid });
+                }
+                looked.processes.push(process);
+            }
+            Some(_) => looked.unseen = Some(format!("process {pid} is another one by now")),
+            None => {
+                wants.push(Want::Process { pid });
+                looked.unseen = Some(format!("process {pid} was not looked at, or has ended"));
+            }
         }
-        _ => None,
     }
-}
-
-fn ran(context: &Context<'_>, process: &Process) -> bool {
-    let threads = process.threads.get().map(Vec::as_slice).unwrap_or_default();
-    context.interval().is_some_and(|interval| {
-        threads.iter().any(|thread| interval.ran(process, thread) == Reading::Known(true))
-    })
+    looked
 }
 
 /// The processes that have no descriptors left, if no other is there to accept.
@@ -293,7 +238,8 @@ fn out_of_fds(processes: &[&Process]) -> Option<Vec<(ProcessName, FdUse)>> {
         .iter()
         .filter_map(|process| {
             let fds = process.fds.get()?;
-            (fds.is_exhausted() || is_system_exhausted(fds)).then(|| (name(process), fds.clone()))
+            (fds.is_exhausted() || is_system_exhausted(fds))
+                .then(|| (ProcessName::of_process(process), fds.clone()))
         })
         .collect();
     let others_may = processes.iter().any(|process| {
@@ -368,6 +314,13 @@ fn suspects(serving: &Serving) -> Option<Blocked> {
     })
 }
 
+impl Blocked {
+    fn at_most(mut self, most: Confidence) -> Self {
+        self.confidence = self.confidence.min(most);
+        self
+    }
+}
+
 fn blocked(suspects: &[&Suspect], basis: Basis, confidence: Confidence) -> Blocked {
     Blocked {
         suspects: suspects.iter().take(LISTED).map(|&suspect| suspect.clone()).collect(),
@@ -377,25 +330,37 @@ fn blocked(suspects: &[&Suspect], basis: Basis, confidence: Confidence) -> Block
     }
 }
 
+/// Of whom it is known that nobody waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Nobody {
+    /// Of all that hold the listener.
+    OfAll,
+    /// Of those that were looked at.
+    OfSome,
+    /// Of programs that listen on nothing.
+    Stray,
+}
+
 fn nobody_waits(
     view: &ListenerView<'_>,
     processes: &[&Process],
     serving: Serving,
-    stray: bool,
+    nobody: Nobody,
 ) -> NobodyWaits {
     let epoll = in_epoll(view, processes);
     let event_loop = serving.event_loops.into_iter().next();
     let busy: Vec<Suspect> = serving.weak.into_iter().take(LISTED).collect();
     let ownerless = serving.ownerless;
     let may_be_meant = epoll == InEpoll::Disarmed || event_loop.is_some();
-    let may_be_there = !busy.is_empty() || ownerless > 0;
+    let may_be_there = !busy.is_empty() || ownerless > 0 || nobody == Nobody::OfSome;
+    let stray = nobody == Nobody::Stray;
     let confidence = if !stray && (may_be_meant || may_be_there) {
         Confidence::Possible
     } else {
         Confidence::Probable
     };
     NobodyWaits {
-        processes: processes.iter().map(|process| name(process)).collect(),
+        processes: processes.iter().map(|process| ProcessName::of_process(process)).collect(),
         threads: serving.threads,
         epoll,
         event_loop,
@@ -418,6 +383,69 @@ fn in_epoll(view: &ListenerView<'_>, processes: &[&Process]) -> InEpoll {
     found
 }
 
-fn name(process: &Process) -> ProcessName {
-    ProcessName { pid: process.pid, comm: process.comm.clone() }
+#[cfg(test)]
+mod tests {
+    use halfopen_evidence::{CallTarget, Endpoint, Pid};
+
+    use super::*;
+    use crate::analysis::accepting::Accepting;
+    use crate::fixture::{
+        Scene, blocked as sits, endpoint, held, in_epoll, inode, listener, process, thread,
+        waiting_for,
+    };
+
+    fn cause(scene: Scene) -> StallCause {
+        let evidence = scene.evidence();
+        let context = Context::new(&evidence);
+        match context.accepting(&context.listeners()[0]) {
+            Accepting::Stalled(stalled) => stalled.cause.clone(),
+            other => panic!("{other:?} is no stall"),
+        }
+    }
+
+    fn shared(pids: &[u32]) -> Endpoint {
+        endpoint("0.0.0.0:8080", [held(listener(1, 6, 5), pids)])
+    }
+
+    fn sleeper(pid: u32) -> Process {
+        let sleeps = sits("clock_nanosleep", CallTarget::Time);
+        process(pid, [thread(pid, "worker", sleeps)])
+    }
+
+    #[test]
+    fn one_holder_that_waits_serves_for_all() {
+        let polls = waiting_for(thread(11, "worker", in_epoll()), inode(1), Via::EpollEdge);
+        let scene = Scene::window()
+            .endpoint(shared(&[10, 11]))
+            .process(sleeper(10))
+            .process(process(11, [polls]));
+        assert!(matches!(cause(scene), StallCause::Unknown(Unknown::EdgeTriggered(_))));
+    }
+
+    #[test]
+    fn what_is_true_of_those_that_were_looked_at_is_less_sure_of_all() {
+        let pids: Vec<u32> = (100..140).collect();
+        let many = pids.iter().fold(Scene::window().endpoint(shared(&pids)), |scene, &pid| {
+            scene.process(sleeper(pid))
+        });
+        assert_eq!(many.clone().diagnose().wants.len(), 0);
+        let StallCause::NobodyWaits(nobody) = cause(many) else { panic!("somebody waits") };
+        assert_eq!((nobody.threads, nobody.confidence), (PROCESSES, Confidence::Possible));
+    }
+
+    #[test]
+    fn a_process_with_a_reused_pid_is_not_the_holder() {
+        let other = Process { start_ticks: 99, ..sleeper(10) };
+        let scene = Scene::window().endpoint(shared(&[10])).process(other);
+        assert!(matches!(cause(scene), StallCause::Unknown(Unknown::Unseen { .. })));
+    }
+
+    #[test]
+    fn only_what_was_not_asked_for_is_wanted() {
+        let mut process = sleeper(10);
+        process.threads = Reading::not_collected();
+        let scene = Scene::window().endpoint(shared(&[10])).process(process);
+        let wants: Vec<Want> = scene.diagnose().wants.into_iter().collect();
+        assert_eq!(wants, [Want::Process { pid: Pid(10) }]);
+    }
 }

@@ -1,9 +1,10 @@
 //! Judgements that several rules share, each made once.
 //!
 //! [`accepting`] says how a listener's connections are being taken: it asks [`queue`] whether they
-//! are, and [`cause`] why not; [`serving`] looks through the threads that should take them and
-//! [`lock_chain`] follows their locks. [`stall_report`] puts the answer into words for the
-//! `accept-*` rules. [`overflow`] says whether a listener refused connections.
+//! are, and [`cause`] why not. For that, [`stops`] sees what keeps a process from running,
+//! [`serving`] looks through the threads that should take them, and [`lock_chain`] follows their
+//! locks. [`stall_report`] puts the answer into words for the `accept-*` rules. [`overflow`] says
+//! whether a listener refused connections.
 //!
 //! [`syn_queues`] holds each SYN queue against its limits, [`rises`] says what a namespace's counters
 //! did over the window and [`attribution`] whose doing it was; [`client_ends`] tells what clients on
@@ -22,4 +23,5 @@ pub(crate) mod rises;
 pub(crate) mod served_here;
 pub(crate) mod serving;
 pub(crate) mod stall_report;
+pub(crate) mod stops;
 pub(crate) mod syn_queues;

@@ -47,6 +47,7 @@ pub(super) fn state(
         return QueueState::Quiet;
     }
     if let Some(followed) = stood_all_along(interval, view) {
+        want_ages(view, wants);
         return QueueState::Stands(StallProof::Window { ms: interval.elapsed_ms(), followed });
     }
     let accepted = interval.accepted(view.netns.id);
@@ -122,10 +123,8 @@ fn siblings_before(interval: &Interval, view: &ListenerView<'_>) -> u32 {
 
 /// By how long the oldest connection has waited: all that one look can tell.
 fn by_age(view: &ListenerView<'_>, wants: &mut Vec<Want>) -> QueueState {
+    want_ages(view, wants);
     let waiting = &view.endpoint.never_accepted.waiting;
-    if waiting.iter().any(|waiting| waiting.age_ms.missing() == Some(&Missing::NotCollected)) {
-        wants.push(Want::Ages { netns: view.netns.id, endpoint: view.endpoint.key });
-    }
     match oldest(waiting) {
         Some(oldest_ms) if oldest_ms >= LONG_WAIT_MS => {
             QueueState::Stands(StallProof::Waited { oldest_ms })
@@ -138,6 +137,13 @@ fn by_age(view: &ListenerView<'_>, wants: &mut Vec<Want>) -> QueueState {
             })
         }
         None => QueueState::Quiet,
+    }
+}
+
+fn want_ages(view: &ListenerView<'_>, wants: &mut Vec<Want>) {
+    let mut waiting = view.endpoint.never_accepted.waiting.iter();
+    if waiting.any(|waiting| waiting.age_ms.missing() == Some(&Missing::NotCollected)) {
+        wants.push(Want::Ages { netns: view.netns.id, endpoint: view.endpoint.key });
     }
 }
 

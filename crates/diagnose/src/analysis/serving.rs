@@ -42,6 +42,8 @@ pub struct Doing {
 pub struct Suspect {
     /// The thread and what it does.
     pub doing: Doing,
+    /// State letter of the thread (proc(5)).
+    pub state: char,
     /// Who holds the lock that it waits for.
     pub chain: Option<LockChain>,
     /// Whether it has not run at all between the two looks.
@@ -256,6 +258,7 @@ impl Suspect {
         let ran = context.interval().and_then(|interval| interval.ran(process, thread).known());
         Self {
             doing: Doing::of(process, thread),
+            state: thread.state,
             chain: LockChain::of(process, thread),
             motionless: ran == Some(false),
         }

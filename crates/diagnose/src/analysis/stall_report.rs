@@ -190,13 +190,18 @@ pub(crate) fn has_cycle(suspects: &[Suspect]) -> bool {
     chains.any(|chain| matches!(chain.end, ChainEnd::Cycle(_)))
 }
 
-/// One fact per suspect.
+/// One fact per suspect; the first is the one that the cause describes.
 pub(crate) fn suspect_facts(suspects: &[Suspect]) -> Vec<Fact> {
-    suspects
-        .iter()
-        .map(|suspect| {
-            let still = if suspect.motionless { " and has not run in between" } else { "" };
-            Fact::words("thread", format!("{} {}{still}", suspect.doing.thread, doing(suspect)))
-        })
-        .collect()
+    let fact = |(n, suspect): (usize, &Suspect)| {
+        let Suspect { doing: is, state, motionless, .. } = suspect;
+        let still = if *motionless { ", has not run in between" } else { "" };
+        let tid = is.thread.tid;
+        let text = if n == 0 {
+            format!("tid {tid} in state {state}{still}")
+        } else {
+            format!("{} {} (state {state}{still})", is.thread, doing(suspect))
+        };
+        Fact::number("thread", tid.0, text)
+    };
+    suspects.iter().enumerate().map(fact).collect()
 }

@@ -30,8 +30,9 @@
 //! - `kernel/signal.c do_signal_stop`, `kernel/ptrace.c`, `kernel/cgroup/freezer.c`
 //! - proc(5), `/proc/PID/status`: `State`, `TracerPid`
 
-use crate::analysis::cause::{StallCause, Stop};
+use crate::analysis::cause::StallCause;
 use crate::analysis::stall_report::{self, Told};
+use crate::analysis::stops::Stop;
 use crate::words::harmless;
 use crate::{Confidence, Context, Fact, FindingId, ProcessName, Verdicts};
 
