@@ -95,7 +95,7 @@ fn scope(filter: &Filter) -> Scope {
         }
         _ => NetnsScope::All,
     };
-    Scope { netns, ports: filter.local_ports() }
+    Scope { netns, ports: filter.ports() }
 }
 
 fn all_holders(snapshot: &Snapshot) -> Vec<Want> {

@@ -55,8 +55,11 @@ impl Collector {
         let taken = host::now();
         let host = host::read(&self.proc);
         let Discovery { found, unreadable } = discover(&self.root, &self.proc, &self.scope.netns)?;
-        let ports =
-            self.scope.ports.as_ref().map(|ports| PortFilter::new([], ports.iter().copied()));
+        let ports = self
+            .scope
+            .ports
+            .as_ref()
+            .map(|ports| PortFilter::new([], ports.iter().copied()).at_either_end());
         let mut buffer = DumpBuffer::new();
         let places: Vec<&Found> = found.iter().collect();
         let looks = visit(&places, &self.proc, |_, entered| {

@@ -153,7 +153,7 @@ impl Plan<'_> {
     /// Whether some destination could use so many ports that they matter.
     fn ports_may_matter(&self) -> bool {
         let sockets = self.tcp_use.get().map(|tcp| tcp.in_use.saturating_add(tcp.time_wait));
-        self.ports.is_none() && sockets.is_none_or(|sockets| sockets >= self.ports_matter_from())
+        sockets.is_none_or(|sockets| sockets >= self.ports_matter_from())
     }
 
     /// The second and the third dump.
@@ -190,7 +190,7 @@ impl Plan<'_> {
     fn requests(&self, waiting: BTreeSet<u16>) -> Vec<DumpRequest> {
         match self.ports {
             _ if self.is_empty() => Vec::new(),
-            Some(ports) if waiting.is_empty() => {
+            Some(ports) if waiting.is_empty() && !self.ports_may_matter() => {
                 vec![DumpRequest::new(TELLTALE).only_ports(ports.clone())]
             }
             Some(ports) => {
@@ -208,9 +208,7 @@ impl Plan<'_> {
     /// The ports as the evidence has them: where the third dump left them out, what the fold counted
     /// is not all there is, and no destination can use as many as matter.
     fn port_space(&self, folded: PortSpace) -> Reading<PortSpace> {
-        if self.ports.is_some() {
-            Reading::not_collected()
-        } else if self.ports_may_matter() {
+        if self.ports_may_matter() {
             Reading::Known(folded)
         } else {
             Reading::Known(PortSpace {
@@ -247,7 +245,7 @@ mod tests {
         assert!(!matter(tcp_use(100, 99), None));
         assert!(matter(tcp_use(100, 100), None));
         assert!(matter(Missing::NotOnThisKernel.into(), None));
-        assert!(!matter(tcp_use(100, 100), Some(&PortFilter::new([], [80]))));
+        assert!(matter(tcp_use(100, 100), Some(&PortFilter::new([], [80]))));
     }
 
     #[test]
@@ -279,6 +277,6 @@ mod tests {
         let from = space(tcp_use(5, 0), None).map(|space| space.listed_from);
         assert_eq!(from, Reading::Known(200));
         let filter = PortFilter::new([], [80]);
-        assert_eq!(space(tcp_use(5, 0), Some(&filter)), Reading::not_collected());
+        assert_eq!(space(tcp_use(500, 0), Some(&filter)), Reading::Known(folded.clone()));
     }
 }

@@ -9,8 +9,7 @@ use halfopen_evidence::{NetnsId, Pid};
 pub struct Scope {
     /// Which network namespaces.
     pub netns: NetnsScope,
-    /// Only sockets with one of these local ports. Then local ports per destination are not
-    /// counted: that takes every socket.
+    /// Only listeners with one of these local ports, and connections with one of them at either end.
     pub ports: Option<BTreeSet<u16>>,
 }
 

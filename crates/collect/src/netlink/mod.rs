@@ -41,6 +41,8 @@ pub(crate) mod uapi {
     pub(crate) const INET_DIAG_BC_JMP: u8 = 1;
     pub(crate) const INET_DIAG_BC_S_GE: u8 = 2;
     pub(crate) const INET_DIAG_BC_S_LE: u8 = 3;
+    pub(crate) const INET_DIAG_BC_D_GE: u8 = 4;
+    pub(crate) const INET_DIAG_BC_D_LE: u8 = 5;
 
     /// `idiag_cookie` that matches any socket.
     pub(crate) const INET_DIAG_NOCOOKIE: u32 = u32::MAX;
