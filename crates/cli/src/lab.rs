@@ -106,6 +106,49 @@ fn list(all: &[Scenario]) -> anyhow::Result<Exit> {
     Ok(Exit::Healthy)
 }
 
+/// The manual of the scenarios, in Markdown.
+///
+/// # Errors
+/// If a scenario file of this program is broken.
+pub(crate) fn manual() -> anyhow::Result<String> {
+    let mut text = String::from(MANUAL);
+    for scenario in scenarios()? {
+        let expected = match scenario.expect.as_slice() {
+            [] => "nothing".to_owned(),
+            ids => {
+                ids.iter().map(|id| format!("[{id}](rules/{id}.md)")).collect::<Vec<_>>().join(", ")
+            }
+        };
+        let name = &scenario.name;
+        let row =
+            format!("| [{name}](../scenarios/{name}.toml) | {} | {expected} |\n", scenario.about);
+        text.push_str(&row);
+    }
+    Ok(text)
+}
+
+const MANUAL: &str = "\
+# The lab
+
+`halfopen lab run NAME` brings an incident about on the running kernel: real processes, real sockets,
+in a network namespace of its own, with nothing outside touched and everything gone afterwards. It
+needs no root where the kernel permits user namespaces.
+
+```console
+$ halfopen lab run never-accepts --hold          # look at it yourself, with ss, nstat, strace
+$ halfopen lab run never-accepts --check         # exits 0 if the verdict is exactly the expected one
+$ halfopen lab run all --check
+```
+
+A scenario is a file: what the server does, how clients arrive, what the path loses, as a timeline of
+steps. Each waits for a state of the kernel, never for a guessed time. The last column is what
+`halfopen check` must find, and nothing besides; scenarios that must give nothing are healthy servers
+that only look ill.
+
+| scenario | what happens | findings |
+| --- | --- | --- |
+";
+
 fn run(scenario: &Scenario, hold: bool, check: bool) -> anyhow::Result<Exit> {
     if let Err(reason) = can_run(scenario) {
         eprintln!("SKIPPED {}: {reason}", scenario.name);

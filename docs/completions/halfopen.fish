@@ -1,0 +1,81 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_halfopen_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_halfopen_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_halfopen_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_halfopen_using_subcommand
+    set -l cmd (__fish_halfopen_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c halfopen -n "__fish_halfopen_needs_command" -s h -l help -d 'Print help'
+complete -c halfopen -n "__fish_halfopen_needs_command" -s V -l version -d 'Print version'
+complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "check" -d 'What is wrong on this host now?'
+complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "record" -d 'Take the evidence of a check into a file, to look at it elsewhere'
+complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "replay" -d 'Run a check over recorded evidence'
+complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "lab" -d 'Reproduce incidents on the running kernel, in scratch namespaces'
+complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "man" -d 'Print the man page (roff)'
+complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "generate" -d 'Write docs, schema, man page and completions'
+complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c halfopen -n "__fish_halfopen_using_subcommand check" -l record -d 'Keep the evidence in a file too, for `halfopen replay`' -r -F
+complete -c halfopen -n "__fish_halfopen_using_subcommand check" -l window -d 'Time between the two looks, such as 500ms, 5s or 1m' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand check" -l format -d 'Text for people, Markdown for a ticket, JSON for programs' -r -f -a "text\t'For people'
+markdown\t'For a ticket or a chat'
+json\t'For programs; the schema is docs/schema/check.json'"
+complete -c halfopen -n "__fish_halfopen_using_subcommand check" -l explain -d 'Print the page of a finding and look at nothing' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand check" -l now -d 'Look once, without a window: for exec probes and load balancers'
+complete -c halfopen -n "__fish_halfopen_using_subcommand check" -s j -l json -d 'The same as --format json'
+complete -c halfopen -n "__fish_halfopen_using_subcommand check" -s v -l verbose -d 'Show every listener, not only the first ones'
+complete -c halfopen -n "__fish_halfopen_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c halfopen -n "__fish_halfopen_using_subcommand record" -s o -l output -d 'Where to write it; must not exist yet' -r -F
+complete -c halfopen -n "__fish_halfopen_using_subcommand record" -l window -d 'Time between the two looks, such as 500ms, 5s or 1m' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand record" -s h -l help -d 'Print help'
+complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -l format -d 'Text for people, Markdown for a ticket, JSON for programs' -r -f -a "text\t'For people'
+markdown\t'For a ticket or a chat'
+json\t'For programs; the schema is docs/schema/check.json'"
+complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -s j -l json -d 'The same as --format json'
+complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -s v -l verbose -d 'Show every listener, not only the first ones'
+complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and not __fish_seen_subcommand_from list run help" -s h -l help -d 'Print help'
+complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and not __fish_seen_subcommand_from list run help" -f -a "list" -d 'List the scenarios, the findings that each must give, and what each needs'
+complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and not __fish_seen_subcommand_from list run help" -f -a "run" -d 'Bring a scenario about'
+complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and not __fish_seen_subcommand_from list run help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from list" -s j -l json -d 'As JSON'
+complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l hold -d 'Leave it standing until Enter, Ctrl-C or ten minutes'
+complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l check -d 'Check it, print the verdict, and exit 0 only if it is exactly the expected one'
+complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -s h -l help -d 'Print help'
+complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the scenarios, the findings that each must give, and what each needs'
+complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "run" -d 'Bring a scenario about'
+complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c halfopen -n "__fish_halfopen_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c halfopen -n "__fish_halfopen_using_subcommand man" -s h -l help -d 'Print help'
+complete -c halfopen -n "__fish_halfopen_using_subcommand generate" -l out -d 'The directory to write to' -r -F
+complete -c halfopen -n "__fish_halfopen_using_subcommand generate" -s h -l help -d 'Print help'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay lab completions man generate help" -f -a "check" -d 'What is wrong on this host now?'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay lab completions man generate help" -f -a "record" -d 'Take the evidence of a check into a file, to look at it elsewhere'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay lab completions man generate help" -f -a "replay" -d 'Run a check over recorded evidence'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay lab completions man generate help" -f -a "lab" -d 'Reproduce incidents on the running kernel, in scratch namespaces'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay lab completions man generate help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay lab completions man generate help" -f -a "man" -d 'Print the man page (roff)'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay lab completions man generate help" -f -a "generate" -d 'Write docs, schema, man page and completions'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay lab completions man generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "list" -d 'List the scenarios, the findings that each must give, and what each needs'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "run" -d 'Bring a scenario about'

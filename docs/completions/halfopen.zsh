@@ -1,0 +1,389 @@
+#compdef halfopen
+
+autoload -U is-at-least
+
+_halfopen() {
+    typeset -A opt_args
+    typeset -a _arguments_options
+    local ret=1
+
+    if is-at-least 5.2; then
+        _arguments_options=(-s -S -C)
+    else
+        _arguments_options=(-s -C)
+    fi
+
+    local context curcontext="$curcontext" state line
+    _arguments "${_arguments_options[@]}" : \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+":: :_halfopen_commands" \
+"*::: :->halfopen" \
+&& ret=0
+    case $state in
+    (halfopen)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:halfopen-command-$line[1]:"
+        case $line[1] in
+            (check)
+_arguments "${_arguments_options[@]}" : \
+'--record=[Keep the evidence in a file too, for \`halfopen replay\`]:FILE:_files' \
+'--window=[Time between the two looks, such as 500ms, 5s or 1m]:TIME:_default' \
+'--format=[Text for people, Markdown for a ticket, JSON for programs]:FORMAT:((text\:"For people"
+markdown\:"For a ticket or a chat"
+json\:"For programs; the schema is docs/schema/check.json"))' \
+'--explain=[Print the page of a finding and look at nothing]:ID:_default' \
+'(--window)--now[Look once, without a window\: for exec probes and load balancers]' \
+'(--format)-j[The same as --format json]' \
+'(--format)--json[The same as --format json]' \
+'-v[Show every listener, not only the first ones]' \
+'--verbose[Show every listener, not only the first ones]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'*::filter -- Only these, in the language of ss and tcpdump\: `\:8080`, `sport = \:8080`, `dst 10.0.0.7`, `pid 812`, `netns NAME`, joined by `and`, `or`, `not`:_default' \
+&& ret=0
+;;
+(record)
+_arguments "${_arguments_options[@]}" : \
+'-o+[Where to write it; must not exist yet]:FILE:_files' \
+'--output=[Where to write it; must not exist yet]:FILE:_files' \
+'--window=[Time between the two looks, such as 500ms, 5s or 1m]:TIME:_default' \
+'-h[Print help]' \
+'--help[Print help]' \
+'*::filter -- Only these, in the language of ss and tcpdump\: `\:8080`, `sport = \:8080`, `dst 10.0.0.7`, `pid 812`, `netns NAME`, joined by `and`, `or`, `not`:_default' \
+&& ret=0
+;;
+(replay)
+_arguments "${_arguments_options[@]}" : \
+'--format=[Text for people, Markdown for a ticket, JSON for programs]:FORMAT:((text\:"For people"
+markdown\:"For a ticket or a chat"
+json\:"For programs; the schema is docs/schema/check.json"))' \
+'(--format)-j[The same as --format json]' \
+'(--format)--json[The same as --format json]' \
+'-v[Show every listener, not only the first ones]' \
+'--verbose[Show every listener, not only the first ones]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+':file -- A file that `record`, or `check --record`, wrote; `-` for standard input:_files' \
+'*::filter -- Only these, in the language of ss and tcpdump\: `\:8080`, `sport = \:8080`, `dst 10.0.0.7`, `pid 812`, `netns NAME`, joined by `and`, `or`, `not`:_default' \
+&& ret=0
+;;
+(lab)
+_arguments "${_arguments_options[@]}" : \
+'-h[Print help]' \
+'--help[Print help]' \
+":: :_halfopen__subcmd__lab_commands" \
+"*::: :->lab" \
+&& ret=0
+
+    case $state in
+    (lab)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:halfopen-lab-command-$line[1]:"
+        case $line[1] in
+            (list)
+_arguments "${_arguments_options[@]}" : \
+'-j[As JSON]' \
+'--json[As JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(run)
+_arguments "${_arguments_options[@]}" : \
+'--hold[Leave it standing until Enter, Ctrl-C or ten minutes]' \
+'--check[Check it, print the verdict, and exit 0 only if it is exactly the expected one]' \
+'-h[Print help]' \
+'--help[Print help]' \
+':name -- Its name; `all` for one after another:_default' \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+":: :_halfopen__subcmd__lab__subcmd__help_commands" \
+"*::: :->help" \
+&& ret=0
+
+    case $state in
+    (help)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:halfopen-lab-help-command-$line[1]:"
+        case $line[1] in
+            (list)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(run)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+        esac
+    ;;
+esac
+;;
+(completions)
+_arguments "${_arguments_options[@]}" : \
+'-h[Print help]' \
+'--help[Print help]' \
+':shell -- The shell:(bash elvish fish powershell zsh)' \
+&& ret=0
+;;
+(man)
+_arguments "${_arguments_options[@]}" : \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(generate)
+_arguments "${_arguments_options[@]}" : \
+'--out=[The directory to write to]:OUT:_files' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+":: :_halfopen__subcmd__help_commands" \
+"*::: :->help" \
+&& ret=0
+
+    case $state in
+    (help)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:halfopen-help-command-$line[1]:"
+        case $line[1] in
+            (check)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(record)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(replay)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(lab)
+_arguments "${_arguments_options[@]}" : \
+":: :_halfopen__subcmd__help__subcmd__lab_commands" \
+"*::: :->lab" \
+&& ret=0
+
+    case $state in
+    (lab)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:halfopen-help-lab-command-$line[1]:"
+        case $line[1] in
+            (list)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(run)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+(completions)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(man)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(generate)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+        esac
+    ;;
+esac
+}
+
+(( $+functions[_halfopen_commands] )) ||
+_halfopen_commands() {
+    local commands; commands=(
+'check:What is wrong on this host now?' \
+'record:Take the evidence of a check into a file, to look at it elsewhere' \
+'replay:Run a check over recorded evidence' \
+'lab:Reproduce incidents on the running kernel, in scratch namespaces' \
+'completions:Print a completion script for a shell' \
+'man:Print the man page (roff)' \
+'generate:Write docs, schema, man page and completions' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'halfopen commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__check_commands] )) ||
+_halfopen__subcmd__check_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen check commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__completions_commands] )) ||
+_halfopen__subcmd__completions_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen completions commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__generate_commands] )) ||
+_halfopen__subcmd__generate_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen generate commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help_commands] )) ||
+_halfopen__subcmd__help_commands() {
+    local commands; commands=(
+'check:What is wrong on this host now?' \
+'record:Take the evidence of a check into a file, to look at it elsewhere' \
+'replay:Run a check over recorded evidence' \
+'lab:Reproduce incidents on the running kernel, in scratch namespaces' \
+'completions:Print a completion script for a shell' \
+'man:Print the man page (roff)' \
+'generate:Write docs, schema, man page and completions' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'halfopen help commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__check_commands] )) ||
+_halfopen__subcmd__help__subcmd__check_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help check commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__completions_commands] )) ||
+_halfopen__subcmd__help__subcmd__completions_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help completions commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__generate_commands] )) ||
+_halfopen__subcmd__help__subcmd__generate_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help generate commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__help_commands] )) ||
+_halfopen__subcmd__help__subcmd__help_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help help commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__lab_commands] )) ||
+_halfopen__subcmd__help__subcmd__lab_commands() {
+    local commands; commands=(
+'list:List the scenarios, the findings that each must give, and what each needs' \
+'run:Bring a scenario about' \
+    )
+    _describe -t commands 'halfopen help lab commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__lab__subcmd__list_commands] )) ||
+_halfopen__subcmd__help__subcmd__lab__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help lab list commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__lab__subcmd__run_commands] )) ||
+_halfopen__subcmd__help__subcmd__lab__subcmd__run_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help lab run commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__man_commands] )) ||
+_halfopen__subcmd__help__subcmd__man_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help man commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__record_commands] )) ||
+_halfopen__subcmd__help__subcmd__record_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help record commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__replay_commands] )) ||
+_halfopen__subcmd__help__subcmd__replay_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help replay commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__lab_commands] )) ||
+_halfopen__subcmd__lab_commands() {
+    local commands; commands=(
+'list:List the scenarios, the findings that each must give, and what each needs' \
+'run:Bring a scenario about' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'halfopen lab commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__lab__subcmd__help_commands] )) ||
+_halfopen__subcmd__lab__subcmd__help_commands() {
+    local commands; commands=(
+'list:List the scenarios, the findings that each must give, and what each needs' \
+'run:Bring a scenario about' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'halfopen lab help commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__lab__subcmd__help__subcmd__help_commands] )) ||
+_halfopen__subcmd__lab__subcmd__help__subcmd__help_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen lab help help commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__lab__subcmd__help__subcmd__list_commands] )) ||
+_halfopen__subcmd__lab__subcmd__help__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen lab help list commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__lab__subcmd__help__subcmd__run_commands] )) ||
+_halfopen__subcmd__lab__subcmd__help__subcmd__run_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen lab help run commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__lab__subcmd__list_commands] )) ||
+_halfopen__subcmd__lab__subcmd__list_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen lab list commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__lab__subcmd__run_commands] )) ||
+_halfopen__subcmd__lab__subcmd__run_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen lab run commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__man_commands] )) ||
+_halfopen__subcmd__man_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen man commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__record_commands] )) ||
+_halfopen__subcmd__record_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen record commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__replay_commands] )) ||
+_halfopen__subcmd__replay_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen replay commands' commands "$@"
+}
+
+if [ "$funcstack[1]" = "_halfopen" ]; then
+    _halfopen "$@"
+else
+    compdef _halfopen halfopen
+fi
