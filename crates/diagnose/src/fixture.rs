@@ -90,12 +90,13 @@ impl Scene {
     }
 
     /// Adds a group of CLOSE_WAIT connections that is the same at both looks.
-    pub(crate) fn close_wait(self, group: CloseWaitGroup) -> Self {
-        self.netns(|netns| {
-            if let Some(groups) = netns.close_wait.get_mut() {
-                groups.push(group.clone());
+    pub(crate) fn close_wait(mut self, group: CloseWaitGroup) -> Self {
+        for (look, group) in [(&mut self.first, group.clone()), (&mut self.second, group)] {
+            if let Some(groups) = look.netns[0].close_wait.get_mut() {
+                groups.push(group);
             }
-        })
+        }
+        self
     }
 
     /// Adds a process that is the same at both looks.
@@ -170,8 +171,8 @@ impl Scene {
     }
 
     /// Whether no finding has this id.
-    pub(crate) fn is_silent_about(self, id: FindingId) -> bool {
-        !self.ids().contains(&id)
+    pub(crate) fn is_silent_about(&self, id: FindingId) -> bool {
+        !self.clone().ids().contains(&id)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Why nothing is accepted, as far as the processes that hold the listener tell.
 //!
-//! In this order: may they run at all, can they open one more descriptor, does a thread wait for the
-//! listener, and if none does, what does the one do that should. A shared listener is served if any of
-//! its holders serves it, so all are judged together.
+//! In this order: may they run at all, can they open one more descriptor, does a thread wait for
+//! the listener, and if none does, what does the one do that should. A shared listener is served if
+//! any of its holders serves it, so all are judged together.
 
 use halfopen_evidence::{
     Activity, FdUse, Holder, HolderSearch, Holders, Missing, Process, Reading, Via, Want,
@@ -116,8 +116,8 @@ pub enum Unknown {
         /// What could not be, and why.
         why: String,
     },
-    /// A thread waits for the listener, edge triggered: it was told of the connections when they came
-    /// and is not told again.
+    /// A thread waits for the listener, edge triggered: it was told of the connections when they
+    /// came and is not told again.
     EdgeTriggered(Doing),
     /// A thread waits for the listener and should have been woken: it is about to run.
     AboutToWake(Doing),

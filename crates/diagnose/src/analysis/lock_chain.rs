@@ -60,7 +60,7 @@ impl LockChain {
     /// What names the end of the chain: chains with the same root are one trouble.
     #[must_use]
     pub fn root(&self, first: &ThreadName) -> Tid {
-        let owners = self.owners.iter().map(|owner| owner.thread.tid);
+        let mut owners = self.owners.iter().map(|owner| owner.thread.tid);
         match self.end {
             ChainEnd::Stranger(tid) => tid,
             ChainEnd::Cycle(back) => {
@@ -68,7 +68,7 @@ impl LockChain {
                 let start = members.iter().position(|&tid| tid == back).unwrap_or(0);
                 members.iter().skip(start).copied().min().unwrap_or(back)
             }
-            ChainEnd::Owner | ChainEnd::Cut => owners.last().unwrap_or(first.tid),
+            ChainEnd::Owner | ChainEnd::Cut => owners.next_back().unwrap_or(first.tid),
         }
     }
 }

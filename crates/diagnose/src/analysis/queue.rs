@@ -14,8 +14,8 @@ use crate::{Context, ListenerView};
 /// program: a loop that serves other clients, a collection of garbage.
 const LONG_WAIT_MS: u64 = 1000;
 
-/// Connections by which [`Interval::accepted`] may be wrong, since counters and sockets are not read
-/// at the same moment.
+/// Connections by which [`Interval::accepted`] may be wrong, since counters and sockets are not
+/// read at the same moment.
 const ACCEPTED_SLACK: u64 = 2;
 
 /// What a queue says by itself.

@@ -1,8 +1,8 @@
 //! What the threads that could serve a listener do instead.
 //!
-//! A thread that is idle in a way that programs are idle in (it waits for other sockets, for work, for
-//! another thread's end) is accounted for. One that sits in a call which cannot end by a connection's
-//! coming, and is no connection's own handler, may well be the one that should accept.
+//! A thread that is idle in a way that programs are idle in (it waits for other sockets, for work,
+//! for another thread's end) is accounted for. One that sits in a call which cannot end by a
+//! connection's coming, and is no connection's own handler, may well be the one that should accept.
 
 use std::fmt;
 
@@ -137,6 +137,10 @@ impl Serving {
                 return;
             }
         };
+        if let (true, Reading::Missing(why)) = (waits_for_some(activity), &thread.waits) {
+            self.unreadable.push(why.clone());
+            return;
+        }
         let waits_for_others = waits.is_some_and(|waits| !waits.is_empty());
         let role = if waits_for_others {
             Role::AccountedFor
@@ -147,10 +151,6 @@ impl Serving {
             }
         };
         self.ownerless += usize::from(role == Role::AccountedFor && is_ownerless(activity));
-        if let (Role::EventLoop, Reading::Missing(why)) = (role, &thread.waits) {
-            self.unreadable.push(why.clone());
-            return;
-        }
         let suspect = || Suspect::of(context, process, thread);
         let before = waited_before(context, process, thread.tid, inode);
         match (role, before) {
@@ -171,6 +171,13 @@ fn is_gone(thread: &Thread) -> bool {
     thread.activity.missing() == Some(&Missing::Vanished) || matches!(thread.state, 'Z' | 'X')
 }
 
+/// Whether the call waits for connections or for some of several descriptors, so that it matters
+/// which.
+fn waits_for_some(activity: &Activity) -> bool {
+    matches!(activity, Activity::Blocked(call) if
+        call.name.starts_with("accept") || matches!(call.target, CallTarget::Descriptors { .. }))
+}
+
 fn role(activity: &Activity, only_one: bool, port: u16) -> Role {
     let Activity::Blocked(call) = activity else {
         return if only_one { Role::Strong } else { Role::Weak };
@@ -182,6 +189,8 @@ fn role(activity: &Activity, only_one: bool, port: u16) -> Role {
             if call.name.starts_with("epoll") { Role::EventLoop } else { Role::Strong }
         }
         CallTarget::Descriptors { .. } => Role::EventLoop,
+        // Another listener: one of a unix socket, say.
+        CallTarget::Descriptor { .. } if call.name.starts_with("accept") => Role::AccountedFor,
         _ if only_one => Role::Strong,
         CallTarget::Lock { .. } | CallTarget::Child => Role::Strong,
         CallTarget::Descriptor { what, .. } if is_notification(what) => Role::AccountedFor,

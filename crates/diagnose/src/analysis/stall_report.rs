@@ -80,8 +80,8 @@ fn headline(view: &ListenerView<'_>, stalled: &Stalled) -> String {
     }
 }
 
-/// One look cannot tell a server that stands from one that is slow; only that its process cannot run
-/// is certain either way.
+/// One look cannot tell a server that stands from one that is slow; only that its process cannot
+/// run is certain either way.
 fn confidence(told: Confidence, stalled: &Stalled) -> Confidence {
     match (stalled.proof, &stalled.cause, told) {
         (StallProof::Window { .. }, _, told) | (_, StallCause::Stopped(_), told) => told,
@@ -175,10 +175,13 @@ fn chain_words(chain: &LockChain) -> String {
     match chain.end {
         ChainEnd::Owner | ChainEnd::Cut => {}
         ChainEnd::Cycle(_) => {
-            text.push_str(": the owners form a cycle, which looks like a deadlock")
+            text.push_str(": the owners form a cycle, which looks like a deadlock");
         }
         ChainEnd::Stranger(tid) => {
-            text.push_str(&format!(" (no thread of the process has tid {tid}: it ended with the lock, or lives elsewhere)"));
+            text.push_str(&format!(
+                " (no thread of the process has tid {tid}: it ended with the lock, or lives \
+                 elsewhere)"
+            ));
         }
     }
     text

@@ -1,7 +1,7 @@
 //! What keeps a process from running: a stop signal, a tracer, a frozen control group.
 //!
-//! Each has its own sign, and the system call that a thread sits in is none: a stopped thread shows the
-//! one that it was stopped in. Frozen with cgroup v2 it even shows state S, with v1 state D.
+//! Each has its own sign, and the system call that a thread sits in is none: a stopped thread shows
+//! the one that it was stopped in. Frozen with cgroup v2 it even shows state S, with v1 state D.
 
 use halfopen_evidence::{Pid, Process, Reading};
 

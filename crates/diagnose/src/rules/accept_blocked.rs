@@ -3,35 +3,39 @@
 //! another system call, or does not come back from a computation.
 //!
 //! # Why it happens
-//! One thread accepts and does something else as well: it waits for a lock that another thread holds
-//! (in the worst case for good: a deadlock), connects to a database that does not answer, reads from a
-//! client that says nothing, writes to a full disk or pipe, waits for a child, sleeps between
-//! retries. Until that ends, nobody accepts, while the kernel goes on connecting clients.
+//! One thread accepts and does something else as well: it waits for a lock that another thread
+//! holds (in the worst case for good: a deadlock), connects to a database that does not answer,
+//! reads from a client that says nothing, writes to a full disk or pipe, waits for a child, sleeps
+//! between retries. Until that ends, nobody accepts, while the kernel goes on connecting clients.
 //!
 //! # How sure
 //! Certain if the process has one thread only, or if the thread was seen waiting for the listener
 //! before. Probable if it is the only thread in a call that idle threads do not sit in, if its name
-//! says that it accepts, or if all suspects wait for the same thread in the end. Possible if there are
-//! several; the finding lists them. Threads that wait for work, for other sockets or for another
-//! thread's end are not suspects.
+//! says that it accepts, or if all suspects wait for the same thread in the end. Possible if there
+//! are several; the finding lists them. Threads that wait for work, for other sockets or for
+//! another thread's end are not suspects.
 //!
 //! # What to do
-//! End what it waits for: the finding names the lock's owner, or the descriptor. Give calls that the
-//! accepting thread must make a time-out, or move them to another thread. A dump of the threads before
-//! a restart keeps the evidence.
+//! End what it waits for: the finding names the lock's owner, or the descriptor. Give calls that
+//! the accepting thread must make a time-out, or move them to another thread. A dump of the threads
+//! before a restart keeps the evidence.
 //!
 //! # What not to do
-//! A larger backlog only lets more clients wait. More worker threads help only if the accepting thread
-//! is not the one that sits.
+//! A larger backlog only lets more clients wait. More worker threads help only if the accepting
+//! thread is not the one that sits.
 //!
 //! # Sources
 //! - `/proc/PID/task/TID/syscall`: the call and its arguments of a thread that is off the CPU
-//! - glibc `nptl`: a mutex that is waited for stores its owner's tid eight bytes after the futex word
+//! - glibc `nptl`: a mutex that is waited for stores its owner's tid eight bytes after the futex
+//!   word
 //! - `/proc/PID/task/TID/schedstat`: equal figures at two looks prove that a thread has not run
+
+use halfopen_evidence::{Activity, CallTarget};
 
 use crate::analysis::cause::{Basis, Blocked, StallCause};
 use crate::analysis::serving::Suspect;
 use crate::analysis::stall_report::{self, Told, doing, has_cycle, suspect_facts};
+use crate::words::harmless;
 use crate::{Context, Fact, FindingId, Verdicts};
 
 pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
@@ -107,13 +111,36 @@ fn remedies(blocked: &Blocked) -> Vec<String> {
     }
     if let Some(owner) = blocked.suspects.iter().find_map(last_owner) {
         remedies.push(format!("look at {owner}: it holds the lock"));
-    } else {
-        remedies.push("end what it waits for, if it is named above".to_owned());
+    } else if let Some(first) = blocked.suspects.first() {
+        remedies.push(first_step(first));
     }
     remedies
         .push("take a dump of the threads before a restart, to see which code it is".to_owned());
     remedies.push("give the call a time-out, or move it out of the thread that accepts".to_owned());
     remedies
+}
+
+/// What to look at, by what the thread waits for.
+fn first_step(suspect: &Suspect) -> String {
+    let tid = suspect.doing.thread.tid;
+    let call = match suspect.doing.activity.get() {
+        Some(Activity::Running) => return format!("see what it computes: perf top --tid {tid}"),
+        Some(Activity::Blocked(call)) => call,
+        None => return format!("see what tid {tid} waits for"),
+    };
+    match &call.target {
+        CallTarget::Descriptor { what, .. } if !what.is_empty() => {
+            format!("see why {} does not answer, and end that wait", harmless(what))
+        }
+        CallTarget::Lock { owner, .. } => format!("see why tid {owner} keeps the lock"),
+        CallTarget::Child => "end the child process that it waits for".to_owned(),
+        CallTarget::Time => "see why the code that should accept sleeps".to_owned(),
+        CallTarget::Futex { .. } => {
+            "see which lock or event it waits for, and who owes it: a dump of the threads tells"
+                .to_owned()
+        }
+        _ => format!("see what {} waits for", harmless(&call.name)),
+    }
 }
 
 fn last_owner(suspect: &Suspect) -> Option<String> {
@@ -122,7 +149,7 @@ fn last_owner(suspect: &Suspect) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use halfopen_evidence::{Activity, CallTarget, Missing, Process, Thread, Via};
+    use halfopen_evidence::{Missing, Process, Thread, Via};
 
     use super::*;
     use crate::Confidence;

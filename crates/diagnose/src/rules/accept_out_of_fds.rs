@@ -3,9 +3,9 @@
 //! descriptors open as it may (`RLIMIT_NOFILE`), or the whole system has (`fs.file-max`).
 //!
 //! # Why it happens
-//! Each accepted connection needs a descriptor. Without one `accept()` fails with EMFILE (ENFILE for
-//! the system's limit) and leaves the connection in the queue. Programs then spin, sleep and try
-//! again, or drop the listener for good. What used the descriptors up is most often a leak:
+//! Each accepted connection needs a descriptor. Without one `accept()` fails with EMFILE (ENFILE
+//! for the system's limit) and leaves the connection in the queue. Programs then spin, sleep and
+//! try again, or drop the listener for good. What used the descriptors up is most often a leak:
 //! connections that the clients closed and the program never did (CLOSE_WAIT, see
 //! `close-wait-leak`), files, pipes to children. Sometimes the limit is simply too low: 1024 is a
 //! usual default.
@@ -15,13 +15,13 @@
 //! one look.
 //!
 //! # What to do
-//! See what the descriptors are: `ls -l /proc/PID/fd`, `lsof -p PID`. If they are a leak, fix that; a
-//! restart buys time. If they are all in use, raise the limit: `LimitNOFILE=` in the unit,
+//! See what the descriptors are: `ls -l /proc/PID/fd`, `lsof -p PID`. If they are a leak, fix that;
+//! a restart buys time. If they are all in use, raise the limit: `LimitNOFILE=` in the unit,
 //! `prlimit --pid PID --nofile=SOFT:HARD` for the running process.
 //!
 //! # What not to do
-//! A larger backlog helps nothing: waiting connections use no descriptor, accepting them does. Raising
-//! the limit of a program that leaks only moves the day.
+//! A larger backlog helps nothing: waiting connections use no descriptor, accepting them does.
+//! Raising the limit of a program that leaks only moves the day.
 //!
 //! # Sources
 //! - `net/socket.c __sys_accept4` takes the descriptor before it takes the connection

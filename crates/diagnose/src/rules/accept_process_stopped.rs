@@ -5,24 +5,25 @@
 //! # Why it happens
 //! The kernel completes handshakes without the program's help, so a stopped server looks alive from
 //! outside: its port is open, clients are told that they are connected, and then nothing happens.
-//! Common ways to get there: Ctrl-Z or SIGSTOP from a terminal or a script, SIGTTIN or SIGTTOU sent to
-//! a background job that touches its terminal, a debugger or `strace` that was left attached, a core
-//! dump or a stack tool that hangs, `docker pause`, a container checkpoint, a memory manager that
-//! freezes groups. A process stopped in `epoll_wait` still shows `epoll_wait` as its system call; it
-//! is not waiting there, it is standing there.
+//! Common ways to get there: Ctrl-Z or SIGSTOP from a terminal or a script, SIGTTIN or SIGTTOU sent
+//! to a background job that touches its terminal, a debugger or `strace` that was left attached, a
+//! core dump or a stack tool that hangs, `docker pause`, a container checkpoint, a memory manager
+//! that freezes groups. A process stopped in `epoll_wait` still shows `epoll_wait` as its system
+//! call; it is not waiting there, it is standing there.
 //!
 //! # How sure
-//! Certain: the process state (`T`, `t`) and `cgroup.events` are the kernel's own word. A tracer that
-//! merely watches stops its victim for an instant at each system call; that is told from a real stop
-//! by the thread's CPU time, which must not change between the two looks.
+//! Certain: the process state (`T`, `t`) and `cgroup.events` are the kernel's own word. A tracer
+//! that merely watches stops its victim for an instant at each system call; that is told from a
+//! real stop by the thread's CPU time, which must not change between the two looks.
 //!
 //! # What to do
-//! Let it run: `kill -CONT PID`, detach or end the tracer, or thaw the group. Then find out who stopped
-//! it. Connections that waited meanwhile are served as soon as it runs, unless their clients have
-//! given up.
+//! Let it run: `kill -CONT PID`, detach or end the tracer, or thaw the group. Then find out who
+//! stopped it. Connections that waited meanwhile are served as soon as it runs, unless their
+//! clients have given up.
 //!
 //! # What not to do
-//! A larger backlog only lets more clients wait. A restart works, and loses the trace of who did it.
+//! A larger backlog only lets more clients wait. A restart works, and loses the trace of who did
+//! it.
 //!
 //! # Sources
 //! - `net/ipv4/tcp_input.c tcp_conn_request`, `net/ipv4/inet_connection_sock.c inet_csk_accept`: a

@@ -1,14 +1,15 @@
 //! # What it sees
-//! Connections wait in a listener's accept queue and none was taken over the window (or, at a single
-//! look, the oldest has waited for more than a second), and why is not established.
+//! Connections wait in a listener's accept queue and none was taken over the window (or, at a
+//! single look, the oldest has waited for more than a second), and why is not established.
 //!
 //! # Why it happens
-//! The kernel completes handshakes by itself; only the program's `accept()` takes connections out of the
-//! queue. This finding is made when it does not and the reason could not be seen: the processes that
-//! hold the listener could not be found or read, or a thread does wait for the listener and takes
-//! nothing all the same. The latter is typical of edge-triggered event loops (Go, Rust's tokio, Java's
-//! netty): the loop was told of the connections when they came and has passed the news on, and the task
-//! or goroutine that should accept is stuck somewhere that no thread shows.
+//! The kernel completes handshakes by itself; only the program's `accept()` takes connections out
+//! of the queue. This finding is made when it does not and the reason could not be seen: the
+//! processes that hold the listener could not be found or read, or a thread does wait for the
+//! listener and takes nothing all the same. The latter is typical of edge-triggered event loops
+//! (Go, Rust's tokio, Java's netty): the loop was told of the connections when they came and has
+//! passed the news on, and the task or goroutine that should accept is stuck somewhere that no
+//! thread shows.
 //!
 //! # How sure
 //! That nothing is accepted is certain over a window: the queue is first in, first out, and the
@@ -16,9 +17,9 @@
 //! suspicion: a server that is merely slow looks the same.
 //!
 //! # What to do
-//! Give the tool the privilege that the finding names and look again, over a window. If the program's
-//! event loop waits for the listener, take the dump that its runtime offers (goroutines, tasks, a
-//! thread dump) and look for the code that accepts.
+//! Give the tool the privilege that the finding names and look again, over a window. If the
+//! program's event loop waits for the listener, take the dump that its runtime offers (goroutines,
+//! tasks, a thread dump) and look for the code that accepts.
 //!
 //! # What not to do
 //! A larger backlog only lets more clients wait.

@@ -1,30 +1,32 @@
 //! # What it sees
 //! Connections wait on a listener, none is taken, and no thread of any process that holds it waits
-//! for it: not in `accept`, not in `poll` or `select`, not through an epoll set or an io_uring. None of
-//! the other threads sits in a call that would explain where the accepting one is.
+//! for it: not in `accept`, not in `poll` or `select`, not through an epoll set or an io_uring.
+//! None of the other threads sits in a call that would explain where the accepting one is.
 //!
 //! # Why it happens
 //! The thread that accepted has ended: an exception or a panic that nobody caught, an error of
-//! `accept()` taken for fatal, a pool that was shut down. The rest of the program lives on, a health
-//! port on another listener answers, so nothing restarts it. Or the listener was inherited: the server
-//! is gone, and a child that it once started (a shell, a `sleep`) keeps the port open. Or the program
-//! took the listener out of its event loop, or did not arm it again (EPOLLONESHOT): by mistake, or
-//! deliberately because it has reached a limit of connections.
+//! `accept()` taken for fatal, a pool that was shut down. The rest of the program lives on, a
+//! health port on another listener answers, so nothing restarts it. Or the listener was inherited:
+//! the server is gone, and a child that it once started (a shell, a `sleep`) keeps the port open.
+//! Or the program took the listener out of its event loop, or did not arm it again (EPOLLONESHOT):
+//! by mistake, or deliberately because it has reached a limit of connections.
 //!
 //! # How sure
-//! Probable when every thread is accounted for. Possible when some are busy or wait for a lock or for
-//! work that cannot be told apart (Java, Python, Go and Rust locks show no owner), since one of them may
-//! be the accepting one after all, and when an event loop runs without the listener, since that may be a
-//! deliberate pause: compare the number of open connections with the program's own limit.
+//! Probable when every thread is accounted for. Possible when some are busy or wait for a lock or
+//! for work that cannot be told apart (Java, Python, Go and Rust locks show no owner), since one of
+//! them may be the accepting one after all, and when an event loop runs without the listener, since
+//! that may be a deliberate pause: compare the number of open connections with the program's own
+//! limit.
 //!
 //! # What to do
 //! Look at the program's log for the moment at which the accepting thread ended, take a dump of its
-//! threads if you need the reason, then restart it. End a child that holds an inherited listener, and
-//! open listeners with SOCK_CLOEXEC. Let a program that loses its accepting thread end as a whole.
+//! threads if you need the reason, then restart it. End a child that holds an inherited listener,
+//! and open listeners with SOCK_CLOEXEC. Let a program that loses its accepting thread end as a
+//! whole.
 //!
 //! # What not to do
-//! A larger backlog only lets more clients wait. Probes of another port, or probes that only connect,
-//! do not notice: the kernel completes the handshake.
+//! A larger backlog only lets more clients wait. Probes of another port, or probes that only
+//! connect, do not notice: the kernel completes the handshake.
 //!
 //! # Sources
 //! - `net/ipv4/inet_connection_sock.c inet_csk_accept`
@@ -54,8 +56,8 @@ fn tell(nobody: &NobodyWaits) -> Told {
         refuted_by: refuted_by(nobody).to_owned(),
         remedies: remedies(nobody),
         useless: vec![
-            "waiting: clients that the kernel has connected get no answer, and new ones are refused \
-             once the queue is full"
+            "waiting: clients that the kernel has connected get no answer, and new ones are \
+             refused once the queue is full"
                 .to_owned(),
         ],
     }
@@ -90,10 +92,11 @@ fn cause(nobody: &NobodyWaits) -> String {
 
 fn facts(nobody: &NobodyWaits) -> Vec<Fact> {
     let threads = u64::try_from(nobody.threads).unwrap_or(u64::MAX);
-    let none = format!(
-        "none of {} waits for the listener (accept, poll, select, epoll, io_uring)",
-        count(threads, "thread")
-    );
+    let who = match threads {
+        1 => "the one thread does not wait".to_owned(),
+        n => format!("none of {n} threads waits"),
+    };
+    let none = format!("{who} for the listener (accept, poll, select, epoll, io_uring)");
     let mut facts = vec![Fact::number("threads", threads, none)];
     if nobody.ownerless > 0 {
         let futex = u64::try_from(nobody.ownerless).unwrap_or(u64::MAX);

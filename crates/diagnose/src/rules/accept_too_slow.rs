@@ -3,29 +3,29 @@
 //! SYNs or third ACKs at this listener while others are served.
 //!
 //! # Why it happens
-//! For as long as connections arrive faster than `accept()` takes them, the queue grows, and it holds
-//! one more than its limit. A burst overflows a short queue even where the program is fast enough on
-//! average: a reconnect storm after a restart, a crowd at the full hour. Or the program is too slow for
-//! good: it does long work between two accepts, has too few workers, or too little CPU. Clients notice
-//! connect times of a whole second or more, since a refused SYN is sent again after one second; with
-//! kernels before 4.10, or in a burst, they can also be told that they are connected and then get no
-//! answer.
+//! For as long as connections arrive faster than `accept()` takes them, the queue grows, and it
+//! holds one more than its limit. A burst overflows a short queue even where the program is fast
+//! enough on average: a reconnect storm after a restart, a crowd at the full hour. Or the program
+//! is too slow for good: it does long work between two accepts, has too few workers, or too little
+//! CPU. Clients notice connect times of a whole second or more, since a refused SYN is sent again
+//! after one second; with kernels before 4.10, or in a burst, they can also be told that they are
+//! connected and then get no answer.
 //!
 //! # How sure
-//! Certain where the queue was seen to fall and the listener's own drops rose. Where the kernel does
-//! not count drops per listener, or accepts are known only for the whole namespace, it says so and is
-//! less sure.
+//! Certain where the queue was seen to fall and the listener's own drops rose. Where the kernel
+//! does not count drops per listener, or accepts are known only for the whole namespace, it says so
+//! and is less sure.
 //!
 //! # What to do
 //! Accept faster: a loop that accepts until EAGAIN, a thread that does nothing else, work handed to
-//! others, more processes with SO_REUSEPORT. For bursts, make the queue hold them: both the argument of
-//! `listen()` and `net.core.somaxconn` must allow it, and the program must call `listen()` again
-//! (restart). The finding gives the size that this burst needed.
+//! others, more processes with SO_REUSEPORT. For bursts, make the queue hold them: both the
+//! argument of `listen()` and `net.core.somaxconn` must allow it, and the program must call
+//! `listen()` again (restart). The finding gives the size that this burst needed.
 //!
 //! # What not to do
-//! A larger queue is no help against a server that is too slow for good: it fills as well, and those
-//! who wait in it wait longer, often longer than they are willing to. SYN cookies are no help against a
-//! full accept queue.
+//! A larger queue is no help against a server that is too slow for good: it fills as well, and
+//! those who wait in it wait longer, often longer than they are willing to. SYN cookies are no help
+//! against a full accept queue.
 //!
 //! # Sources
 //! - `net/ipv4/tcp_input.c tcp_conn_request`: a SYN is dropped if `sk_acceptq_is_full`
@@ -99,7 +99,7 @@ fn finding(
             "connections arrive faster than the program accepts them, so the accept queue fills \
                 and the kernel refuses the rest; their clients try again after a second or more"
                 .to_owned(),
-        evidence: facts(context, view, interval, (fewest, most)),
+        evidence: facts(context, view, interval, overflow),
         confidence,
         refuted_by: "no rise of ListenOverflows while the arrival rate stays the same".to_owned(),
         remedies: vec![
@@ -118,8 +118,8 @@ fn finding(
     }
 }
 
-/// The backlog that this burst would have needed, at least and at most: each refused client needs one
-/// place, and the refused segments are SYNs that clients may have repeated.
+/// The backlog that this burst would have needed, at least and at most: each refused client needs
+/// one place, and the refused segments are SYNs that clients may have repeated.
 fn backlog_needed(view: &ListenerView<'_>, interval: &Interval, overflow: Overflow) -> (u64, u64) {
     let limit = u64::from(view.listener.limit);
     (limit + overflow.fewest_clients(interval.elapsed_ms()), limit + overflow.segments)
@@ -129,7 +129,7 @@ fn facts(
     context: &Context<'_>,
     view: &ListenerView<'_>,
     interval: &Interval,
-    (fewest, most): (u64, u64),
+    overflow: Overflow,
 ) -> Vec<Fact> {
     let ms = interval.elapsed_ms();
     let limit = view.listener.limit;
@@ -137,13 +137,17 @@ fn facts(
     let whose = if view.is_alone() { "" } else { " in the whole namespace" };
     let longest_text = format!("accept queue up to {longest}/{limit} in {}", duration(ms));
     let mut facts = vec![Fact::number("accept-queue-depth", longest, longest_text)];
-    if let Some(track) = view.track {
+    if let Some(track) = view.track
+        && track.full > 0
+    {
         let text = format!("full in {} of {}", track.full, count(track.samples, "sample"));
         facts.push(Fact::number("samples-full", track.full, text));
     }
     if let Some(made) = context.rise(view.netns.id, Counter::PassiveOpens).known() {
-        let text = format!("{} connections/s arrived{whose}", rate(made, ms));
-        facts.push(Fact::number("arrived", made, text));
+        let (least, most) = (made + overflow.fewest_clients(ms), made + overflow.segments);
+        let text =
+            format!("{} to {} connections/s arrived{whose}", rate(least, ms), rate(most, ms));
+        facts.push(Fact::number("arrived", least, text));
     }
     if let Some(accepted) = interval.accepted(view.netns.id).known() {
         let text = format!("{} accepted/s{whose}", rate(accepted, ms));
@@ -152,9 +156,10 @@ fn facts(
     facts.extend(stall_report::refusals(context, view));
     let gone = view.endpoint.never_accepted.close_wait;
     if gone > 0 {
-        let text = format!("{} of those that wait have been closed by their clients", gone);
+        let text = format!("{gone} of those that wait have been closed by their clients");
         facts.push(Fact::number("given-up", gone, text));
     }
+    let (fewest, most) = backlog_needed(view, interval, overflow);
     let needed = format!("this burst needed a backlog of {fewest} to {most}");
     facts.push(Fact::number("backlog-needed", most, needed));
     facts

@@ -1,23 +1,27 @@
 //! # What it sees
-//! A listener's accept queue overflows, and its limit is exactly `net.core.somaxconn` of its namespace.
+//! A listener's accept queue overflows, and its limit is exactly `net.core.somaxconn` of its
+//! namespace.
 //!
 //! # Why it happens
-//! The limit is the smaller of what the program passed to `listen()` and `net.core.somaxconn` at that
-//! moment. Programs often ask for a lot, or for "as much as possible", and get the setting: 4096 by
-//! default, 128 before Linux 5.4. The setting belongs to a network namespace: a container has its own,
-//! with the kernel's default, whatever the host says.
+//! The limit is the smaller of what the program passed to `listen()` and `net.core.somaxconn` at
+//! that moment. Programs often ask for a lot, or for "as much as possible", and get the setting:
+//! 4096 by default, 128 before Linux 5.4. The setting belongs to a network namespace: a container
+//! has its own, with the kernel's default, whatever the host says.
 //!
 //! # How sure
-//! Probable: the program may have asked for just that number. What it asked for is not kept anywhere.
+//! Probable: the program may have asked for just that number. What it asked for is not kept
+//! anywhere.
 //!
 //! # What to do
 //! If connections come in bursts and are accepted otherwise, raise `net.core.somaxconn` in the
-//! namespace of the listener (for a container: `docker run --sysctl`, a pod's `securityContext.sysctls`)
-//! and restart the program, since the limit is taken when `listen()` is called.
+//! namespace of the listener (for a container: `docker run --sysctl`, a pod's
+//! `securityContext.sysctls`) and restart the program, since the limit is taken when `listen()` is
+//! called.
 //!
 //! # What not to do
-//! If nothing is accepted, a larger queue fills as well: see the accompanying finding first. Raising the
-//! setting on the host does not reach containers. `net.ipv4.tcp_max_syn_backlog` is about another queue.
+//! If nothing is accepted, a larger queue fills as well: see the accompanying finding first.
+//! Raising the setting on the host does not reach containers. `net.ipv4.tcp_max_syn_backlog` is
+//! about another queue.
 //!
 //! # Sources
 //! - `net/socket.c __sys_listen`: `min(backlog, somaxconn)`

@@ -4,13 +4,14 @@
 //!
 //! # Why it happens
 //! Before Linux 4.1 `sk_max_ack_backlog` is an `unsigned short`, and kernels before 3.12 accept any
-//! number for `net.core.somaxconn`. A program that asks for the maximum, on a host that was "tuned" to
-//! 65536 or 262144, gets a queue for a single connection: 262144 leaves 0. Every second client then
-//! waits for a retransmission, is told that it is connected and is not, or is reset a minute later.
+//! number for `net.core.somaxconn`. A program that asks for the maximum, on a host that was "tuned"
+//! to 65536 or 262144, gets a queue for a single connection: 262144 leaves 0. Every second client
+//! then waits for a retransmission, is told that it is connected and is not, or is reset a minute
+//! later.
 //!
 //! # How sure
-//! Probable: the version of the kernel says that it cuts, and the limit is just what it leaves; vendors
-//! may have changed either. Without a readable somaxconn it is possible.
+//! Probable: the version of the kernel says that it cuts, and the limit is just what it leaves;
+//! vendors may have changed either. Without a readable somaxconn it is possible.
 //!
 //! # What to do
 //! Set `net.core.somaxconn` to 65535 at most and restart the program.

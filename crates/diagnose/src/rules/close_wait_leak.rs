@@ -1,27 +1,28 @@
 //! # What it sees
-//! A process holds connections in CLOSE_WAIT: their peers have closed, the process has not. There are at
-//! least eight of them, and the same ones are there at both looks (at one look: the oldest has been
-//! idle for ten seconds or more).
+//! A process holds connections in CLOSE_WAIT: their peers have closed, the process has not. There
+//! are at least eight of them, and the same ones are there at both looks (at one look: the oldest
+//! has been idle for ten seconds or more).
 //!
 //! # Why it happens
-//! CLOSE_WAIT ends only when the program closes the socket. One that stays means that the program does
-//! not notice the peer's end or forgets the socket: an error path without `close()`, a pool that keeps
-//! connections which the other side has ended, a handler that waits for something else, a child that
-//! inherited the descriptor. Each keeps a descriptor, until `accept()` or `open()` fails with EMFILE.
+//! CLOSE_WAIT ends only when the program closes the socket. One that stays means that the program
+//! does not notice the peer's end or forgets the socket: an error path without `close()`, a pool
+//! that keeps connections which the other side has ended, a handler that waits for something else,
+//! a child that inherited the descriptor. Each keeps a descriptor, until `accept()` or `open()`
+//! fails with EMFILE.
 //!
 //! # How sure
-//! Probable if the oldest has been idle for more than ten seconds; before that a slow handler looks the
-//! same, so it is possible.
+//! Probable if the oldest has been idle for more than ten seconds; before that a slow handler looks
+//! the same, so it is possible.
 //!
 //! # What to do
 //! Find the code by the peer's address: connections that came in through a listener belong to its
-//! handlers, those to a destination to that client's pool. Close on end of file and on error. A restart
-//! frees the descriptors for the time being.
+//! handlers, those to a destination to that client's pool. Close on end of file and on error. A
+//! restart frees the descriptors for the time being.
 //!
 //! # What not to do
-//! No kernel setting ends CLOSE_WAIT: keep-alive does not, since the peer still answers or the socket
-//! is half closed on purpose, and TIME_WAIT settings belong to another state. If `ss` shows no process
-//! for such sockets, it is another trouble: see `never-accepted`.
+//! No kernel setting ends CLOSE_WAIT: keep-alive does not, since the peer still answers or the
+//! socket is half closed on purpose, and TIME_WAIT settings belong to another state. If `ss` shows
+//! no process for such sockets, it is another trouble: see `never-accepted`.
 //!
 //! # Sources
 //! - `net/ipv4/tcp_input.c tcp_fin`: FIN received, ESTABLISHED becomes CLOSE_WAIT

@@ -1,32 +1,34 @@
 //! # What it sees
-//! Connections whose handshake is complete wait in an accept queue, and no process has taken them: in
-//! ESTABLISHED while the client waits, in CLOSE_WAIT once it has given up and closed. Neither belongs to
-//! a process: `ss -p` shows none, `netstat -p` a dash, their inode is 0. A connection that its client
-//! reset disappears from every list and keeps its place in the queue.
+//! Connections whose handshake is complete wait in an accept queue, and no process has taken them:
+//! in ESTABLISHED while the client waits, in CLOSE_WAIT once it has given up and closed. Neither
+//! belongs to a process: `ss -p` shows none, `netstat -p` a dash, their inode is 0. A connection
+//! that its client reset disappears from every list and keeps its place in the queue.
 //!
 //! # Why it happens
-//! The kernel completes handshakes without the program, which takes the connections out of the queue by
-//! `accept()`. This finding is a consequence: it accompanies the one that says why nothing is accepted.
-//! The clients were told that they are connected; what they have sent lies unread.
+//! The kernel completes handshakes without the program, which takes the connections out of the
+//! queue by `accept()`. This finding is a consequence: it accompanies the one that says why nothing
+//! is accepted. The clients were told that they are connected; what they have sent lies unread.
 //!
 //! # How sure
 //! Certain: only a connection that was never accepted is in one of these states without an inode.
-//! Connections that were reset are counted as the difference between the queue's length and the visible
-//! ones, and only if two looks agree.
+//! Connections that were reset are counted as the difference between the queue's length and the
+//! visible ones, and only if two looks agree.
 //!
 //! # What to do
-//! Whatever the accompanying finding says. Once the program accepts again it gets all of these, also
-//! those whose clients have gone: reading from them gives the request and then the end, or an error.
-//! Where a request must not be carried out for a client that has given up, look at how old it is.
+//! Whatever the accompanying finding says. Once the program accepts again it gets all of these,
+//! also those whose clients have gone: reading from them gives the request and then the end, or an
+//! error. Where a request must not be carried out for a client that has given up, look at how old
+//! it is.
 //!
 //! # What not to do
-//! "Fix your close()" is the usual advice for CLOSE_WAIT, and wrong here: the program cannot close what
-//! it never accepted. It is right for `close-wait-leak`, where the sockets belong to a process. Kernel
-//! settings for keep-alive or TIME_WAIT change nothing either.
+//! "Fix your close()" is the usual advice for CLOSE_WAIT, and wrong here: the program cannot close
+//! what it never accepted. It is right for `close-wait-leak`, where the sockets belong to a
+//! process. Kernel settings for keep-alive or TIME_WAIT change nothing either.
 //!
 //! # Sources
 //! - `net/ipv4/inet_connection_sock.c inet_csk_accept`: the socket gets its inode here
-//! - `net/ipv4/tcp_input.c tcp_reset`, `tcp_done`: a reset connection leaves the table, not the queue
+//! - `net/ipv4/tcp_input.c tcp_reset`, `tcp_done`: a reset connection leaves the table, not the
+//!   queue
 //! - `net/ipv4/tcp_diag.c tcp_diag_get_info`: the queue's length of a listener
 
 use halfopen_evidence::{Endpoint, Netns, Waiting};
@@ -103,10 +105,12 @@ fn finding(netns: &Netns, endpoint: &Endpoint, dead: u64, stalled: bool) -> Find
         evidence: facts(endpoint, dead),
         confidence: Confidence::Certain,
         refuted_by: "an inode on any of these connections".to_owned(),
-        remedies: vec!["make the program accept: see what stops it in the finding on this listener".to_owned()],
+        remedies: vec![
+            "make the program accept: the finding on this listener says what stops it".to_owned(),
+        ],
         useless: vec![
-            "\"fix your close()\", the usual advice for CLOSE_WAIT: the program cannot close what it \
-             never accepted"
+            "\"fix your close()\", the usual advice for CLOSE_WAIT: the program cannot close what \
+             it never accepted"
                 .to_owned(),
             "keep-alive or TIME_WAIT settings: neither ends a connection that waits".to_owned(),
         ],
@@ -116,18 +120,15 @@ fn finding(netns: &Netns, endpoint: &Endpoint, dead: u64, stalled: bool) -> Find
 fn facts(endpoint: &Endpoint, dead: u64) -> Vec<Fact> {
     let never = &endpoint.never_accepted;
     let (alive, closed) = (never.established, never.close_wait);
-    let mut facts = vec![
-        Fact::number(
-            "never-accepted-established",
-            alive,
-            format!("{alive} ESTABLISHED without a process"),
-        ),
-        Fact::number(
-            "never-accepted-close-wait",
-            closed,
-            format!("{closed} CLOSE_WAIT without a process: closed by the client"),
-        ),
-    ];
+    let mut facts = vec![Fact::number(
+        "never-accepted-established",
+        alive,
+        format!("{alive} ESTABLISHED without a process"),
+    )];
+    if closed > 0 {
+        let text = format!("{closed} CLOSE_WAIT without a process: closed by the client");
+        facts.push(Fact::number("never-accepted-close-wait", closed, text));
+    }
     if dead > 0 {
         let text = format!("{} held by connections that were reset", count(dead, "place"));
         facts.push(Fact::number("dead-slots", dead, text));

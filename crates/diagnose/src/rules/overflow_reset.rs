@@ -1,28 +1,28 @@
 //! # What it sees
-//! `net.ipv4.tcp_abort_on_overflow` is 1, an accept queue overflowed, and the kernel reset requests:
-//! `ListenOverflows` and `EmbryonicRsts` rose.
+//! `net.ipv4.tcp_abort_on_overflow` is 1, an accept queue overflowed, and the kernel reset
+//! requests: `ListenOverflows` and `EmbryonicRsts` rose.
 //!
 //! # Why it happens
-//! Without the setting, the kernel ignores a third ACK that meets a full accept queue, and takes the
-//! connection when the client or the kernel tries again and there is room. With it, the kernel answers
-//! by a reset: `connect()` has succeeded, and the first read or write fails with ECONNRESET. It turns
-//! a short delay into an error. A SYN that meets a full queue is dropped in silence with either setting,
-//! so clients that come one after another still time out.
+//! Without the setting, the kernel ignores a third ACK that meets a full accept queue, and takes
+//! the connection when the client or the kernel tries again and there is room. With it, the kernel
+//! answers by a reset: `connect()` has succeeded, and the first read or write fails with
+//! ECONNRESET. It turns a short delay into an error. A SYN that meets a full queue is dropped in
+//! silence with either setting, so clients that come one after another still time out.
 //!
 //! # How sure
 //! Probable: clients that reset their own half-open connections raise `EmbryonicRsts` too.
 //!
 //! # What to do
-//! Remedy the overflow: see the finding on the listener. Set `net.ipv4.tcp_abort_on_overflow=0`, unless
-//! clients are better served by a fast error than by a late answer.
+//! Remedy the overflow: see the finding on the listener. Set `net.ipv4.tcp_abort_on_overflow=0`,
+//! unless clients are better served by a fast error than by a late answer.
 //!
 //! # What not to do
-//! The setting does not relieve the server: what overflows is the same. Searching the network for who
-//! sends the resets leads nowhere: the server's own kernel does.
+//! The setting does not relieve the server: what overflows is the same. Searching the network for
+//! who sends the resets leads nowhere: the server's own kernel does.
 //!
 //! # Sources
-//! - `net/ipv4/tcp_minisocks.c tcp_check_req`, label `listen_overflow`: `sysctl_tcp_abort_on_overflow`
-//!   leads to `embryonic_reset`, which counts EmbryonicRsts
+//! - `net/ipv4/tcp_minisocks.c tcp_check_req`, label `listen_overflow`:
+//!   `sysctl_tcp_abort_on_overflow` leads to `embryonic_reset`, which counts EmbryonicRsts
 //! - `net/ipv4/tcp_input.c tcp_conn_request`: a dropped SYN is not answered
 
 use halfopen_evidence::Netns;
@@ -85,8 +85,8 @@ fn finding(subject: Subject, resets: u64, overflows: u64) -> Finding {
         refuted_by: "resets that the clients sent themselves, seen in a capture".to_owned(),
         remedies: vec![
             "remedy the overflow: see the finding on the listener".to_owned(),
-            "sysctl net.ipv4.tcp_abort_on_overflow=0, so that a short overflow costs a delay and no \
-             error"
+            "sysctl net.ipv4.tcp_abort_on_overflow=0, so that a short overflow costs a delay and \
+             no error"
                 .to_owned(),
         ],
         useless: vec![

@@ -1,25 +1,26 @@
 //! # What it sees
-//! Several sockets listen on one address and port (SO_REUSEPORT). The accept queue of one is full or
-//! stands still, while others are empty.
+//! Several sockets listen on one address and port (SO_REUSEPORT). The accept queue of one is full
+//! or stands still, while others are empty.
 //!
 //! # Why it happens
 //! The kernel picks the socket of a group by a hash of the connection's addresses and ports, not by
-//! which queue has room, and never moves a connection that met a full one. So one stuck or slow worker
-//! turns away its share of the clients, one in four if there are four, while the others are idle; and
-//! a client that tries again from the same port meets the same worker. Seen from outside, some clients
-//! fail and others are served at once. Totals per port look healthy.
+//! which queue has room, and never moves a connection that met a full one. So one stuck or slow
+//! worker turns away its share of the clients, one in four if there are four, while the others are
+//! idle; and a client that tries again from the same port meets the same worker. Seen from outside,
+//! some clients fail and others are served at once. Totals per port look healthy.
 //!
 //! # How sure
 //! Certain where the socket stands; the figures are those of each socket, read at the same time.
 //! Probable where it merely overflows, since a burst of long-lived clients can fall unevenly.
 //!
 //! # What to do
-//! See to the worker that is stuck: another finding names it. Closing its socket spreads new clients
-//! over the rest; with `net.ipv4.tcp_migrate_req=1` (5.14 and later) those that wait move over too.
+//! See to the worker that is stuck: another finding names it. Closing its socket spreads new
+//! clients over the rest; with `net.ipv4.tcp_migrate_req=1` (5.14 and later) those that wait move
+//! over too.
 //!
 //! # What not to do
-//! More workers shrink the failing share and keep the fault. A larger backlog lets more clients wait at
-//! the worker that does not serve them.
+//! More workers shrink the failing share and keep the fault. A larger backlog lets more clients
+//! wait at the worker that does not serve them.
 //!
 //! # Sources
 //! - `net/core/sock_reuseport.c reuseport_select_sock`: by hash, whatever the queues
@@ -73,7 +74,12 @@ fn finding(
 ) -> Finding {
     let of = endpoint.listeners.len();
     let stands = stuck.iter().any(|view| context.accepting(view).stalled().is_some());
-    let what = if stands { "stand still" } else { "overflow" };
+    let what = match (stands, stuck.len()) {
+        (true, 1) => "stands still",
+        (true, _) => "stand still",
+        (false, 1) => "overflows",
+        (false, _) => "overflow",
+    };
     Finding {
         id: FindingId::ReuseportSkew,
         severity: Severity::Failure,
@@ -132,7 +138,7 @@ mod tests {
     fn one_stuck_socket_among_idle_ones_is_called_out() {
         let finding =
             Scene::window().endpoint(group([0, 6, 0, 0])).finding(FindingId::ReuseportSkew);
-        assert_eq!(finding.headline, "1 of 4 sockets stand still while others are idle");
+        assert_eq!(finding.headline, "1 of 4 sockets stands still while others are idle");
         assert_eq!(finding.evidence.len(), 4);
         assert_eq!(finding.evidence[0].text, "socket 70002: 6 connections in a queue of 6");
     }

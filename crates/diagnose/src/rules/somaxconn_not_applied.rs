@@ -1,12 +1,12 @@
 //! # What it sees
-//! A listener's accept queue overflows, its limit is below today's `net.core.somaxconn`, and it is one
-//! that the setting had before: seen at the first look, or 128 or 4096, the kernel's defaults.
+//! A listener's accept queue overflows, its limit is below today's `net.core.somaxconn`, and it is
+//! one that the setting had before: seen at the first look, or 128 or 4096, the kernel's defaults.
 //!
 //! # Why it happens
 //! The limit is taken when the program calls `listen()`. Raising `net.core.somaxconn` later changes
-//! nothing for listeners that exist; so a host can be "tuned" and its servers still have the old limit,
-//! until they are restarted. The order at boot does the same: the service starts before sysctl.conf is
-//! read.
+//! nothing for listeners that exist; so a host can be "tuned" and its servers still have the old
+//! limit, until they are restarted. The order at boot does the same: the service starts before
+//! sysctl.conf is read.
 //!
 //! # How sure
 //! Possible, no more: a program may ask for just 128 by itself, as some languages' libraries do
@@ -14,8 +14,9 @@
 //! was raised between the two looks.
 //!
 //! # What to do
-//! Restart the program (or make it call `listen()` again, as nginx does for a changed `backlog=` with
-//! a restart). If the limit is the same afterwards, raise the backlog that the program asks for.
+//! Restart the program (or make it call `listen()` again, as nginx does for a changed `backlog=`
+//! with a restart). If the limit is the same afterwards, raise the backlog that the program asks
+//! for.
 //!
 //! # What not to do
 //! Raising `net.core.somaxconn` further: it is not what limits this listener now. If nothing is
