@@ -82,7 +82,7 @@ fn serve(server: Server) -> Result<()> {
         .iter()
         .map(|plan| open(*plan, &server).with_context(|| format!("cannot listen on {}", plan.port)))
         .collect::<Result<Vec<_>>>()?;
-    // A thread that holds the lock takes it before another can want it.
+    // All threads have their names, and one that holds the lock has it, before the host goes on.
     let start = Arc::new(Barrier::new(server.threads.len()));
     let mut threads = server.threads.into_iter().map(|plan| {
         let of_plan = |(listen, _): &(Listen, Arc<OwnedFd>)| Some(listen.port) == plan.port;
@@ -93,11 +93,22 @@ fn serve(server: Server) -> Result<()> {
     for (plan, listener) in threads {
         let start = Arc::clone(&start);
         let builder = thread::Builder::new().name(plan.name.clone());
-        builder.spawn(move || run_thread(&plan, listener.as_deref(), &start))?;
+        builder.spawn(move || {
+            prepare(&plan, &start);
+            carry_out(&plan, listener.as_deref())
+        })?;
     }
     rustix::thread::set_name(&CString::new(server.process)?)?;
+    prepare(&main.0, &start);
     announce()?;
-    run_thread(&main.0, main.1.as_deref(), &start)
+    carry_out(&main.0, main.1.as_deref()).context("the main thread failed")
+}
+
+fn prepare(plan: &ThreadPlan, start: &Barrier) {
+    if plan.holds_lock {
+        hold_lock();
+    }
+    start.wait();
 }
 
 /// Tells the host that the sockets listen.
@@ -105,14 +116,6 @@ fn announce() -> Result<()> {
     let mut stdout = io::stdout();
     stdout.write_all(b"ready\n")?;
     stdout.flush().context("the lab host does not listen")
-}
-
-fn run_thread(plan: &ThreadPlan, listener: Option<&OwnedFd>, start: &Barrier) -> Result<()> {
-    if plan.holds_lock {
-        hold_lock();
-    }
-    start.wait();
-    carry_out(plan, listener).with_context(|| format!("thread {}", plan.name))
 }
 
 fn open(plan: Listen, server: &Server) -> Result<(Listen, Arc<OwnedFd>)> {
