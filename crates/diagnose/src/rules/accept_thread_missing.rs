@@ -85,9 +85,22 @@ fn cause(nobody: &NobodyWaits) -> String {
             event_loop.thread
         ),
         (InEpoll::No, None) => format!(
-            "no thread of {who} waits for the listener by any means: the accepting thread is gone"
+            "no thread of {who} waits for the listener by any means: the accepting thread is \
+             gone{}",
+            or_else(nobody)
         ),
     }
+}
+
+/// Where the accepting thread may be, if it is not gone.
+fn or_else(nobody: &NobodyWaits) -> String {
+    let locks = match nobody.ownerless {
+        0 => None,
+        1 => Some("is the one that waits for a lock or for work".to_owned()),
+        n => Some(format!("is one of the {n} that wait for a lock or for work")),
+    };
+    let busy = (!nobody.busy.is_empty()).then(|| "is busy with something else".to_owned());
+    locks.into_iter().chain(busy).map(|place| format!(", or {place}")).collect()
 }
 
 fn facts(nobody: &NobodyWaits) -> Vec<Fact> {
@@ -140,6 +153,11 @@ fn remedies(nobody: &NobodyWaits) -> Vec<String> {
         remedies.push(
             "compare its open connections with its own limit: it may have paused on purpose"
                 .to_owned(),
+        );
+    }
+    if nobody.ownerless > 0 || !nobody.busy.is_empty() {
+        remedies.push(
+            "take a dump of its threads: it tells whether one is on its way to accept".to_owned(),
         );
     }
     remedies.push(format!(
@@ -200,6 +218,11 @@ mod tests {
         let with_worker = process(812, [joins(), health(), thread(814, "worker", in_futex())]);
         let finding = scene(with_worker).finding(FindingId::AcceptThreadMissing);
         assert_eq!(finding.confidence, Confidence::Possible);
+        assert!(
+            finding.cause.ends_with("is gone, or is the one that waits for a lock or for work"),
+            "{}",
+            finding.cause
+        );
     }
 
     #[test]

@@ -135,7 +135,10 @@ fn facts(endpoint: &Endpoint, dead: u64) -> Vec<Fact> {
     }
     let ages = || never.waiting.iter().filter_map(|waiting| waiting.age_ms.value());
     if let (Some(newest), Some(oldest)) = (ages().min(), ages().max()) {
-        let text = format!("they wait for {} to {}", duration(newest), duration(oldest));
+        let text = match (duration(newest), duration(oldest)) {
+            (newest, oldest) if newest == oldest => format!("they have waited for {oldest}"),
+            (newest, oldest) => format!("they have waited for {newest} to {oldest}"),
+        };
         facts.push(Fact::number("oldest-wait-ms", oldest, text));
     }
     let unread: u64 = never.waiting.iter().map(|waiting| u64::from(waiting.unread)).sum();
