@@ -48,9 +48,9 @@ impl<'a> Context<'a> {
                 netns,
                 endpoint,
                 listener,
-                earlier: evidence
-                    .interval()
-                    .and_then(|interval| interval.earlier_listener(netns.id, listener.cookie)),
+                earlier: evidence.interval().and_then(|interval| {
+                    interval.earlier_listener(netns.id, endpoint.key, listener.cookie)
+                }),
                 track: evidence
                     .interval()
                     .and_then(|interval| interval.queue_track(netns.id, listener.cookie)),
@@ -142,9 +142,16 @@ impl ListenerView<'_> {
 
     /// Segments dropped at this socket over the window; missing for a single look.
     pub fn drops(&self, context: &Context<'_>) -> Reading<u32> {
-        context
-            .interval()
-            .map_or(Reading::not_collected(), |i| i.drops(self.netns.id, self.listener))
+        if context.interval().is_none() {
+            return Reading::not_collected();
+        }
+        match self.earlier {
+            None => self.listener.drops.clone(),
+            Some(earlier) => {
+                let both = earlier.drops.clone().zip(self.listener.drops.clone());
+                both.map(|(before, after)| after.wrapping_sub(before))
+            }
+        }
     }
 
     /// The longest that the accept queue was at any look or sample.

@@ -62,7 +62,11 @@ impl PortStates {
     /// All ports.
     #[must_use]
     pub const fn total(&self) -> u32 {
-        self.established + self.syn_sent + self.time_wait + self.close_wait + self.closing
+        self.established
+            .saturating_add(self.syn_sent)
+            .saturating_add(self.time_wait)
+            .saturating_add(self.close_wait)
+            .saturating_add(self.closing)
     }
 }
 
@@ -70,7 +74,7 @@ impl Connecting {
     /// Connections whose SYN was sent again at least so often.
     #[must_use]
     pub fn retransmitted(&self, at_least: usize) -> u32 {
-        self.by_retransmits.iter().skip(at_least).sum()
+        saturating_sum(self.by_retransmits.iter().skip(at_least))
     }
 
     /// The most retransmissions seen (11 stands for more too).
@@ -79,6 +83,11 @@ impl Connecting {
         let last = self.by_retransmits.iter().rposition(|&count| count > 0).unwrap_or(0);
         u8::try_from(last).unwrap_or(u8::MAX)
     }
+}
+
+/// A sum that a made-up recording cannot overflow.
+pub(crate) fn saturating_sum<'a>(counts: impl Iterator<Item = &'a u32>) -> u32 {
+    counts.fold(0, |sum, &count| sum.saturating_add(count))
 }
 
 /// A port range as `[low, high]`.

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use halfopen_model::{AcceptQueue, TcpState};
 use serde::{Deserialize, Serialize};
 
+use crate::destination::saturating_sum;
 use crate::{Cookie, Inode, Pid, Reading};
 
 /// An address and port that at least one socket listens on.
@@ -188,7 +189,7 @@ impl SynRecv {
     /// Requests whose SYN-ACK was sent again at least so often.
     #[must_use]
     pub fn retransmitted(&self, at_least: usize) -> u32 {
-        self.by_retransmits.iter().skip(at_least).sum()
+        saturating_sum(self.by_retransmits.iter().skip(at_least))
     }
 }
 

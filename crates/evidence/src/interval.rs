@@ -128,28 +128,23 @@ impl Interval {
 
     /// The same listener at the first look; `None` if it came since.
     #[must_use]
-    pub fn earlier_listener(&self, netns: NetnsId, cookie: Cookie) -> Option<&Listener> {
-        self.first
-            .netns(netns)?
-            .endpoints
-            .get()?
-            .iter()
-            .flat_map(|endpoint| &endpoint.listeners)
-            .find(|listener| listener.cookie == cookie)
+    pub fn earlier_listener(
+        &self,
+        netns: NetnsId,
+        key: EndpointKey,
+        cookie: Cookie,
+    ) -> Option<&Listener> {
+        let listeners = &self.earlier_endpoint(netns, key)?.listeners;
+        let at = listeners.binary_search_by_key(&cookie, |listener| listener.cookie).ok()?;
+        listeners.get(at)
     }
 
     /// The same endpoint at the first look.
     #[must_use]
     pub fn earlier_endpoint(&self, netns: NetnsId, key: EndpointKey) -> Option<&Endpoint> {
-        self.first.netns(netns)?.endpoints.get()?.iter().find(|endpoint| endpoint.key == key)
-    }
-
-    /// Segments dropped at one listener between the looks.
-    pub fn drops(&self, netns: NetnsId, listener: &Listener) -> Reading<u32> {
-        let Some(before) = self.earlier_listener(netns, listener.cookie) else {
-            return listener.drops.clone();
-        };
-        before.drops.clone().zip(listener.drops.clone()).map(|(a, b)| b.wrapping_sub(a))
+        let endpoints = self.first.netns(netns)?.endpoints.get()?;
+        let at = endpoints.binary_search_by_key(&key, |endpoint| endpoint.key).ok()?;
+        endpoints.get(at)
     }
 
     /// Connections that a namespace's processes accepted between the looks: those that were made
@@ -186,7 +181,10 @@ impl Interval {
     /// How an accept queue went between the looks; `None` if it was empty at every sample.
     #[must_use]
     pub fn queue_track(&self, netns: NetnsId, cookie: Cookie) -> Option<&QueueTrack> {
-        self.between.queues.iter().find(|track| track.netns == netns && track.cookie == cookie)
+        let queues = &self.between.queues;
+        let wanted = (netns, cookie);
+        let at = queues.binary_search_by_key(&wanted, |track| (track.netns, track.cookie)).ok()?;
+        queues.get(at)
     }
 
     /// Where a thread was seen between the looks.

@@ -24,7 +24,7 @@ pub struct Netns {
     pub counters: Reading<Counters>,
     /// How many TCP sockets it has (`/proc/net/sockstat`).
     pub tcp_use: Reading<TcpUse>,
-    /// Its listening endpoints, by address and port.
+    /// Its listening endpoints, in the order of their keys.
     pub endpoints: Reading<Vec<Endpoint>>,
     /// Connections that wait for the answer to their SYN, per destination.
     pub connecting: Reading<Vec<Connecting>>,
