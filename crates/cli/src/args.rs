@@ -20,6 +20,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// What is wrong on this host now?
+    #[command(long_about = CHECK_ABOUT)]
     Check(CheckArgs),
     /// Take the evidence of a check into a file, to look at it elsewhere
     Record(RecordArgs),
@@ -43,8 +44,7 @@ pub(crate) enum Command {
     },
 }
 
-/// Looks twice at every network namespace, a short window apart, and gives a verdict per listener
-/// and per failing destination. Stops no process and changes nothing.
+/// Arguments of `check`.
 #[derive(Args, Debug)]
 #[command(after_help = CHECK_EXAMPLES)]
 pub(crate) struct CheckArgs {
@@ -202,6 +202,13 @@ fn parse_window(text: &str) -> Result<Duration, String> {
 fn parse_id(text: &str) -> Result<FindingId, String> {
     text.parse::<FindingId>().map_err(|error| error.to_string())
 }
+
+const CHECK_ABOUT: &str = "\
+What is wrong on this host now?
+
+Looks twice at every network namespace, a short window apart, and gives a verdict per listener and
+per failing destination: the cause, how we know, what to do and what would not help. Stops no process
+and changes nothing.";
 
 const TOP_EXAMPLES: &str = "\
 Examples:

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 /// The binary with these arguments, without the environment that would change what it prints.
-pub fn halfopen(arguments: &[&str]) -> Command {
+pub(crate) fn halfopen(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_halfopen"));
     command.args(arguments).stdin(Stdio::null());
     for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"] {
@@ -20,22 +20,22 @@ pub fn halfopen(arguments: &[&str]) -> Command {
 
 /// What a run printed and how it ended.
 #[derive(Debug)]
-pub struct Ran {
+pub(crate) struct Ran {
     /// Its exit status; -1 if a signal ended it.
-    pub status: i32,
+    pub(crate) status: i32,
     /// Its standard output.
-    pub stdout: String,
+    pub(crate) stdout: String,
     /// Its standard error.
-    pub stderr: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs the binary to its end.
-pub fn run(arguments: &[&str]) -> Ran {
+pub(crate) fn run(arguments: &[&str]) -> Ran {
     ran(halfopen(arguments).output().expect("the binary starts"))
 }
 
 /// What came of a finished process.
-pub fn ran(output: Output) -> Ran {
+pub(crate) fn ran(output: Output) -> Ran {
     Ran {
         status: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8(output.stdout).expect("output is UTF-8"),
@@ -44,23 +44,23 @@ pub fn ran(output: Output) -> Ran {
 }
 
 /// Ids of the findings in a JSON report.
-pub fn ids(json: &str) -> Vec<String> {
+pub(crate) fn ids(json: &str) -> Vec<String> {
     let report: serde_json::Value = serde_json::from_str(json).expect("the report is JSON");
     let findings = report["findings"].as_array().expect("a list of findings");
     findings.iter().map(|f| f["id"].as_str().expect("an id").to_owned()).collect()
 }
 
 /// A listener in this process with some connections that nobody accepts.
-pub struct Unaccepted {
+pub(crate) struct Unaccepted {
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     listener: TcpListener,
     clients: Vec<TcpStream>,
 }
 
 impl Unaccepted {
     /// Makes it. The connections are complete when this returns.
-    pub fn new(connections: usize) -> Self {
+    pub(crate) fn new(connections: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port on loopback");
         let address = listener.local_addr().expect("its address");
         let clients = (0..connections)
@@ -72,18 +72,18 @@ impl Unaccepted {
     }
 
     /// `:PORT`.
-    pub fn filter(&self) -> String {
+    pub(crate) fn filter(&self) -> String {
         format!(":{}", self.address.port())
     }
 }
 
 /// Skips a test, loudly.
-pub fn skipped(test: &str, reason: &str) {
+pub(crate) fn skipped(test: &str, reason: &str) {
     println!("SKIPPED {test}: {reason}");
 }
 
 /// Reads a file of the repository.
-pub fn repository_file(path: &str) -> String {
+pub(crate) fn repository_file(path: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut text = String::new();
     std::fs::File::open(root.join(path))
