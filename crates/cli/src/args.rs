@@ -206,9 +206,9 @@ fn parse_id(text: &str) -> Result<FindingId, String> {
 const CHECK_ABOUT: &str = "\
 What is wrong on this host now?
 
-Looks twice at every network namespace, a short window apart, and gives a verdict per listener and
-per failing destination: the cause, how we know, what to do and what would not help. Stops no process
-and changes nothing.";
+Looks twice at every network namespace, a short window apart, and gives a verdict per listener and \
+per failing destination: the cause, how we know, what to do and what would not help. Stops no \
+process and changes nothing.";
 
 const TOP_EXAMPLES: &str = "\
 Examples:
