@@ -15,7 +15,8 @@ pub struct Finding {
     pub subject: Subject,
     /// What is the matter, in a few words, as a headline: `accepts nothing; 129 connections wait`.
     pub headline: String,
-    /// The cause, in one sentence that a person who never read the kernel understands.
+    /// The cause, in one sentence that a person who never read the kernel understands; like the
+    /// headline without a capital and a full stop.
     pub cause: String,
     /// What it rests on.
     pub evidence: Vec<Fact>,

@@ -210,16 +210,16 @@ impl Pattern {
     pub(crate) const fn sentence(self) -> &'static str {
         match self {
             Self::Burst => {
-                "Most requests are less than a second old, which speaks for a burst of real clients."
+                "most requests are less than a second old, which speaks for a burst of real clients"
             }
             Self::Flood => {
-                "The requests come from many addresses and none of them answers, which speaks for a SYN flood with forged addresses."
+                "the requests come from many addresses and none of them answers, which speaks for a SYN flood with forged addresses"
             }
             Self::FewDeafClients => {
-                "The requests come from a few addresses that do not answer: their way back is broken or filtered, or they scan."
+                "the requests come from a few addresses that do not answer: their way back is broken or filtered, or they scan"
             }
             Self::Unclear => {
-                "Whether the requests are a flood or clients that cannot answer does not show."
+                "whether the requests are a flood or clients that cannot answer does not show"
             }
         }
     }

@@ -155,8 +155,8 @@ fn end_of_word(text: &str, begin: usize) -> Option<usize> {
 }
 
 fn belongs_to(word: &str, before: &str) -> bool {
-    let is_unit = matches!(word.trim_end_matches([',', ';', '.', ':']), "s" | "ms");
-    word == "·" || (is_unit && before.ends_with(|c: char| c.is_ascii_digit()))
+    let is_noun = word.starts_with(|c: char| c.is_ascii_alphabetic());
+    word == "·" || (is_noun && before.ends_with(|c: char| c.is_ascii_digit()))
 }
 
 /// Columns that a text takes on a terminal.
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn units_and_dots_stay_with_what_is_before_them() {
+    fn nouns_stay_with_their_numbers_and_dots_with_what_is_before_them() {
         assert_eq!(wrapped("twice in 2.0 s · x", 12), ["twice in", "  2.0 s · x"]);
         assert_eq!(wrapped("it says s", 7), ["it says", "  s"]);
     }

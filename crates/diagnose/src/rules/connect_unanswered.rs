@@ -194,13 +194,13 @@ impl Place {
     const fn cause(self) -> &'static str {
         match self {
             Self::WayOut => {
-                "No answer comes to the SYNs, and this host's kernel could not send some of them again: a firewall of this host, or its route, stops them."
+                "no answer comes to the SYNs, and this host's kernel could not send some of them again: a firewall of this host, or its route, stops them"
             }
             Self::ThisHost => {
-                "No answer comes to the SYNs although the listener is on this host and its queues have room: a firewall of this host stops them."
+                "no answer comes to the SYNs although the listener is on this host and its queues have room: a firewall of this host stops them"
             }
             Self::Unknown => {
-                "No answer comes to the SYNs: they or their answers are dropped by a firewall, a missing route, a host that is down, or a listener whose queue is full."
+                "no answer comes to the SYNs: they or their answers are dropped by a firewall, a missing route, a host that is down, or a listener whose queue is full"
             }
         }
     }

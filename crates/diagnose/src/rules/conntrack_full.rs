@@ -127,17 +127,17 @@ fn finding(
         State::Full => (
             Severity::Failure,
             format!("connection-tracking table is full: {count} of {max}"),
-            "The table that the firewall keeps connections in is full, so packets that would begin a new one are dropped before TCP sees them.",
+            "the table that the firewall keeps connections in is full, so packets that would begin a new one are dropped before TCP sees them",
         ),
         State::Drops => (
             Severity::Failure,
             format!("connection tracking dropped {}", words::count(losses.drops, "packet")),
-            "Connection tracking could make no entry for packets that begin a connection and dropped them before TCP saw them.",
+            "connection tracking could make no entry for packets that begin a connection and dropped them before TCP saw them",
         ),
         State::NearlyFull => (
             Severity::Warning,
             format!("connection-tracking table is nearly full: {count} of {max}"),
-            "The table that the firewall keeps connections in is nearly full; once it is, new connections are dropped before TCP sees them.",
+            "the table that the firewall keeps connections in is nearly full; once it is, new connections are dropped before TCP sees them",
         ),
         State::Collisions => (
             Severity::Warning,
@@ -145,7 +145,7 @@ fn finding(
                 "connection tracking lost {} to colliding entries",
                 words::count(losses.insert_failures, "packet")
             ),
-            "Two connections wanted the same entry, as NAT produces when its ports run short, and the later one's packet was dropped.",
+            "two connections wanted the same entry, as NAT produces when its ports run short, and the later one's packet was dropped",
         ),
     };
     let mut evidence = vec![Fact::number(

@@ -132,13 +132,13 @@ impl Cause {
     const fn sentence(self) -> &'static str {
         match self {
             Self::NoRoute { .. } => {
-                "The server has no route back to these clients, so it cannot answer their SYNs and drops them."
+                "the server has no route back to these clients, so it cannot answer their SYNs and drops them"
             }
             Self::OldTimestamp => {
-                "tcp_tw_recycle refuses SYNs whose timestamp is older than the last one from the same address, which hits clients that share an address behind a NAT."
+                "tcp_tw_recycle refuses SYNs whose timestamp is older than the last one from the same address, which hits clients that share an address behind a NAT"
             }
             Self::NotShown => {
-                "Segments for the listener are dropped for a reason that no counter names: memory, an ICMP error about the SYN-ACK, a security module or BPF program, or a failed port inheritance."
+                "segments for the listener are dropped for a reason that no counter names: memory, an ICMP error about the SYN-ACK, a security module or BPF program, or a failed port inheritance"
             }
         }
     }

@@ -74,10 +74,10 @@ fn subject(netns: &Netns, ports: &DestinationPorts) -> Subject {
 fn finding(netns: &Netns, ports: &DestinationPorts, usage: PortUse) -> Finding {
     let exact = usage.used.saturating_sub(usage.reusable) >= usage.usable - usage.usable / 100;
     let time_wait = words::percent(ports.states.time_wait, usage.used);
-    let held = if time_wait >= 50 {
-        format!("{time_wait} % of them in TIME_WAIT, by connections that have ended")
-    } else {
-        format!("{time_wait} % of them in TIME_WAIT, the rest by connections that are open")
+    let held = match time_wait {
+        0 => "by connections that are open".to_owned(),
+        50.. => format!("{time_wait} % of them in TIME_WAIT, by connections that have ended"),
+        _ => format!("{time_wait} % of them in TIME_WAIT, the rest by connections that are open"),
     };
     let mut remedies = port_space::remedies(ports, usage);
     remedies.push(
@@ -92,7 +92,7 @@ fn finding(netns: &Netns, ports: &DestinationPorts, usage: PortUse) -> Finding {
             usage.used, usage.usable,
         ),
         cause: format!(
-            "Every connection from one address to one destination needs a local port of its own, and all of them are taken, {held}."
+            "every connection from one address to one destination needs a local port of its own, and all of them are taken, {held}"
         ),
         evidence: port_space::facts(netns, ports, usage),
         confidence: if exact { Confidence::Certain } else { Confidence::Probable },

@@ -74,9 +74,9 @@ fn finding(
         ));
     }
     let cause = if two_passes && taken >= 95 {
-        "connect() tries the ports of one parity first, and these are taken, so every connect() walks through all of them before it finds a free one."
+        "connect() tries the ports of one parity first, and these are taken, so every connect() walks through all of them before it finds a free one"
     } else {
-        "More than half of the local ports are taken for this destination, so connect() searches longer and longer for a free one, and in the end finds none."
+        "more than half of the local ports are taken for this destination, so connect() searches longer and longer for a free one, and in the end finds none"
     };
     Finding {
         id: ID,

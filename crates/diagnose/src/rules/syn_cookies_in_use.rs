@@ -108,7 +108,7 @@ fn sent<'a>(
         let subject = queue.subject(context);
         let mut finding = finding(netns, subject, severity, Confidence::Certain, nowhere, evidence);
         if queue.now() > 0 {
-            finding.cause.push(' ');
+            finding.cause.push_str("; ");
             finding.cause.push_str(queue.pattern().sentence());
         }
         verdicts.find(finding);
@@ -165,15 +165,15 @@ fn finding(
     let (headline, cause) = match (nowhere, always) {
         (true, _) => (
             "SYN cookies return to a full accept queue: clients are connected to nothing",
-            "The SYN queue was full, so handshakes were answered with cookies; the accept queue is full too, so the clients' ACKs are dropped. Such a client believes that it is connected, and the server keeps nothing of it.",
+            "the SYN queue was full, so handshakes were answered with cookies; the accept queue is full too, so the clients' ACKs are dropped: such a client believes that it is connected, and the server keeps nothing of it",
         ),
         (false, true) => (
             "every SYN is answered with a cookie: tcp_syncookies is 2",
-            "net.ipv4.tcp_syncookies is 2, a setting for tests that uses cookies although the SYN queue has room.",
+            "net.ipv4.tcp_syncookies is 2, a setting for tests that uses cookies although the SYN queue has room",
         ),
         (false, false) => (
             "SYN queue is full; SYNs are answered with SYN cookies",
-            "More handshakes are under way than the SYN queue has room for, so the kernel answers without keeping a request. Clients still get through.",
+            "more handshakes are under way than the SYN queue has room for, so the kernel answers without keeping a request; clients still get through",
         ),
     };
     let mut remedies = Vec::new();

@@ -150,7 +150,7 @@ fn at_queue(
     );
     let mut finding = finding(context, queue.subject(context), severity, headline, evidence);
     if queue.now() > 0 {
-        finding.cause.push(' ');
+        finding.cause.push_str("; ");
         finding.cause.push_str(queue.pattern().sentence());
     }
     finding
@@ -186,7 +186,7 @@ fn finding(
         severity,
         subject,
         headline,
-        cause: "Handshakes that wait for the client's last ACK fill every place, and without SYN cookies the kernel has no answer for further clients: it drops their SYNs.".to_owned(),
+        cause: "handshakes that wait for the client's last ACK fill every place, and without SYN cookies the kernel has no answer for further clients: it drops their SYNs".to_owned(),
         evidence,
         confidence,
         refuted_by: "a window in which TCPReqQFullDrop stays the same while new clients connect".to_owned(),

@@ -105,7 +105,7 @@ fn finding(context: &Context<'_>, queue: &SynQueueView<'_>) -> Finding {
             words::count(queue.most(), "request"),
         ),
         cause: format!(
-            "SYN cookies are off, and then the kernel keeps the last quarter of net.ipv4.tcp_max_syn_backlog for peers that it knows; everybody else's SYN is dropped. {}",
+            "SYN cookies are off, and then the kernel keeps the last quarter of net.ipv4.tcp_max_syn_backlog for peers that it knows; everybody else's SYN is dropped; {}",
             queue.pattern().sentence(),
         ),
         evidence,

@@ -143,9 +143,9 @@ fn finding(
         semantics.syn_on_full_accept_queue == SynOnFullAcceptQueue::DroppedIfYoungRequests
     });
     let when = if usual {
-        "On this kernel that is what a full accept queue does."
+        "on this kernel that is what a full accept queue does"
     } else {
-        "Their handshakes had begun before the queue was full."
+        "their handshakes had begun before the queue was full"
     };
     Finding {
         id: ID,
@@ -156,7 +156,7 @@ fn finding(
             words::count(requests.count, "connection"),
         ),
         cause: format!(
-            "The clients' last ACKs arrive and are dropped because the accept queue is full, so the clients believe that they are connected and the server does not. {when}"
+            "the clients' last ACKs arrive and are dropped because the accept queue is full, so the clients believe that they are connected and the server does not; {when}"
         ),
         evidence,
         confidence,
@@ -242,6 +242,6 @@ mod tests {
         for look in [&mut scene.first, &mut scene.second] {
             look.host.kernel_release = "3.10.0-1160.el7.x86_64".to_owned();
         }
-        assert!(scene.finding(ID).cause.contains("On this kernel"));
+        assert!(scene.finding(ID).cause.contains("on this kernel"));
     }
 }

@@ -213,17 +213,17 @@ fn finding(
     let (headline, cause, look) = match lost {
         Lost::Ack => (
             format!("{repeated}: the clients are connected, their ACKs do not arrive"),
-            "The clients got the SYN-ACK and believe that they are connected; their ACKs are lost on the way back, before the server's TCP sees them.",
+            "the clients got the SYN-ACK and believe that they are connected; their ACKs are lost on the way back, before the server's TCP sees them",
             "look at the firewall on the server's way in: nft list ruleset, iptables -nvL; capture on the server to see whether the ACK arrives",
         ),
         Lost::SynAck => (
             format!("{repeated}: the SYN-ACKs do not reach the clients"),
-            "The server answers and goes on answering, but its SYN-ACKs are lost on the way to the clients, who still wait for an answer to their SYN.",
+            "the server answers and goes on answering, but its SYN-ACKs are lost on the way to the clients, who still wait for an answer to their SYN",
             "look at the firewall on the clients' way in and the server's way out: nft list ruleset, iptables -nvL; check the route back: ip route get CLIENT",
         ),
         Lost::Either => (
             format!("{repeated}: SYN-ACKs are sent again and no ACK arrives"),
-            "The server answers SYNs and gets no ACK, although both of its queues have room: SYN-ACKs or ACKs are lost on the way, or the clients never meant to answer.",
+            "the server answers SYNs and gets no ACK, although both of its queues have room: SYN-ACKs or ACKs are lost on the way, or the clients never meant to answer",
             "capture on both ends to see which of the two packets is lost; check the route back (ip route get CLIENT) and firewalls that see only one direction",
         ),
     };
