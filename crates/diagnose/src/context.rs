@@ -2,10 +2,11 @@
 //! and what was sampled in between.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use halfopen_evidence::{
-    Cookie, Endpoint, Evidence, Interval, Listener, Netns, NetnsId, QueueTrack, Reading, Snapshot,
-    Want,
+    Cookie, Endpoint, EndpointKey, Evidence, Interval, Listener, Netns, NetnsId, QueueTrack,
+    Reading, Snapshot, Want,
 };
 use halfopen_model::{Counter, Semantics};
 
@@ -18,6 +19,8 @@ pub struct Context<'a> {
     evidence: &'a Evidence,
     semantics: Reading<Semantics>,
     listeners: Vec<ListenerView<'a>>,
+    /// Where the sockets of an endpoint stand in `listeners`: next to each other.
+    places: BTreeMap<(NetnsId, EndpointKey), Range<usize>>,
     accepting: BTreeMap<(NetnsId, Cookie), Accepting>,
     wants: Vec<Want>,
 }
@@ -56,10 +59,16 @@ impl<'a> Context<'a> {
                     .and_then(|interval| interval.queue_track(netns.id, listener.cookie)),
             })
             .collect();
+        let mut places: BTreeMap<_, Range<usize>> = BTreeMap::new();
+        for (index, view) in listeners.iter().enumerate() {
+            places.entry((view.netns.id, view.endpoint.key)).or_insert(index..index).end =
+                index + 1;
+        }
         let mut context = Self {
             evidence,
             semantics: latest.host.semantics(),
             listeners,
+            places,
             accepting: BTreeMap::new(),
             wants: Vec::new(),
         };
@@ -99,6 +108,13 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn listeners(&self) -> &[ListenerView<'a>] {
         &self.listeners
+    }
+
+    /// The sockets that listen at an endpoint.
+    #[must_use]
+    pub fn sockets_of(&self, netns: &Netns, endpoint: &Endpoint) -> &[ListenerView<'a>] {
+        let place = self.places.get(&(netns.id, endpoint.key)).cloned();
+        place.and_then(|place| self.listeners.get(place)).unwrap_or_default()
     }
 
     /// Every listening address with its namespace.

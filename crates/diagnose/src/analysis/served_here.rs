@@ -38,11 +38,7 @@ pub(crate) fn is_explained(
     (netns, endpoint): (&Netns, &Endpoint),
     so_far: &Diagnosis,
 ) -> bool {
-    let full = context
-        .listeners()
-        .iter()
-        .filter(|view| view.netns.id == netns.id && view.endpoint.key == endpoint.key)
-        .any(ListenerView::was_full);
+    let full = context.sockets_of(netns, endpoint).iter().any(ListenerView::was_full);
     full || so_far.findings.iter().any(|finding| {
         finding.subject.netns == netns.id
             && match finding.subject.kind {

@@ -67,12 +67,7 @@ pub(crate) fn all<'a>(context: &Context<'a>) -> impl Iterator<Item = SynQueueVie
 
 impl<'a> SynQueueView<'a> {
     pub(crate) fn new(context: &Context<'a>, netns: &'a Netns, endpoint: &'a Endpoint) -> Self {
-        let sockets: Vec<ListenerView<'a>> = context
-            .listeners()
-            .iter()
-            .filter(|view| view.netns.id == netns.id && view.endpoint.key == endpoint.key)
-            .copied()
-            .collect();
+        let sockets = context.sockets_of(netns, endpoint).to_vec();
         let earlier = context
             .interval()
             .and_then(|interval| interval.earlier_endpoint(netns.id, endpoint.key))

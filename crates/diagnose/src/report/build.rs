@@ -181,11 +181,12 @@ fn by_endpoint<'a, T>(
     grouped
 }
 
-/// Whether something about this endpoint is about this one of its sockets.
+/// Whether something about this endpoint is about this one of its sockets: of several, those whose
+/// accept queue is empty are well while another's is not.
 fn is_about(subject: &Subject, view: &ListenerView<'_>) -> bool {
     match subject.kind {
         SubjectKind::Listener { cookie, .. } => cookie == view.listener.cookie,
-        _ => true,
+        _ => view.listener.depth > 0 || view.endpoint.depth() == 0,
     }
 }
 

@@ -35,15 +35,13 @@ use halfopen_evidence::{Endpoint, Netns, Waiting};
 
 use crate::analysis::accepting::Accepting;
 use crate::words::{count, duration};
-use crate::{
-    Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity, Subject, Verdicts,
-};
+use crate::{Confidence, Context, Fact, Finding, FindingId, Severity, Subject, Verdicts};
 
 pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
     for (netns, endpoint) in context.endpoints() {
-        let judged = views(context, netns, endpoint).map(|view| context.accepting(view));
+        let sockets = context.sockets_of(netns, endpoint);
         let (mut stalled, mut taking) = (false, false);
-        for accepting in judged {
+        for accepting in sockets.iter().map(|view| context.accepting(view)) {
             stalled |= accepting.stalled().is_some();
             taking |= *accepting == Accepting::Taking;
         }
@@ -56,13 +54,13 @@ pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
     }
 }
 
-fn views<'c, 'a>(
-    context: &'c Context<'a>,
-    netns: &Netns,
-    endpoint: &Endpoint,
-) -> impl Iterator<Item = &'c ListenerView<'a>> {
-    let (id, key) = (netns.id, endpoint.key);
-    context.listeners().iter().filter(move |view| view.netns.id == id && view.endpoint.key == key)
+/// The socket in whose queue they all wait, if it is one.
+fn subject(netns: &Netns, endpoint: &Endpoint) -> Subject {
+    let mut queued = endpoint.listeners.iter().filter(|listener| listener.depth > 0);
+    match (queued.next(), queued.next()) {
+        (Some(listener), None) => Subject::listener(netns, endpoint, listener),
+        _ => Subject::endpoint(netns, endpoint),
+    }
 }
 
 /// Places held by connections that were reset, as far as both looks agree.
@@ -97,7 +95,7 @@ fn finding(netns: &Netns, endpoint: &Endpoint, dead: u64, stalled: bool) -> Find
     Finding {
         id: FindingId::NeverAccepted,
         severity: if stalled { Severity::Failure } else { Severity::Warning },
-        subject: Subject::endpoint(netns, endpoint),
+        subject: subject(netns, endpoint),
         headline,
         cause: "these clients were told that they are connected, but no process has taken their \
                 connections out of the accept queue"

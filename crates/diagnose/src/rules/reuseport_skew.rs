@@ -39,13 +39,9 @@ const LISTED: usize = 8;
 
 pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
     for (netns, endpoint) in context.endpoints().filter(|(_, e)| e.listeners.len() >= 2) {
-        let group: Vec<&ListenerView<'_>> = context
-            .listeners()
-            .iter()
-            .filter(|view| view.netns.id == netns.id && view.endpoint.key == endpoint.key)
-            .collect();
+        let group = context.sockets_of(netns, endpoint);
         let (stuck, others): (Vec<&ListenerView<'_>>, Vec<&ListenerView<'_>>) =
-            group.into_iter().partition(|view| is_stuck(context, view));
+            group.iter().partition(|view| is_stuck(context, view));
         if !stuck.is_empty() && others.iter().any(|view| is_idle(view)) {
             verdicts.find(finding(context, netns, endpoint, &stuck, &others));
         }
