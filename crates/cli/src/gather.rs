@@ -10,7 +10,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use halfopen_collect::{Collector, NetnsScope, Scope};
 use halfopen_diagnose::{Filter, diagnose};
-use halfopen_evidence::{Between, Evidence, Interval, NetnsId, Pid, Reading, Snapshot, Want};
+use halfopen_evidence::{
+    Between, Endpoint, Evidence, Interval, Listener, Netns, NetnsId, Pid, Reading, Snapshot, Want,
+};
 
 use crate::{interrupt, output};
 
@@ -28,15 +30,15 @@ const LATE_WATCH: Duration = Duration::from_millis(500);
 pub(crate) fn gather(filter: &Filter, window: Option<Duration>) -> anyhow::Result<Evidence> {
     let mut collector = Collector::new(scope(filter)).context("cannot look at this host")?;
     let mut evidence = Evidence::Look(look(&mut collector, filter)?);
-    answer(&mut collector, &mut evidence);
+    answer(&mut collector, filter, &mut evidence);
     if let (Some(window), Evidence::Look(first)) = (window, &evidence) {
         output::progress(&format!("watching for {:.1} s", window.as_secs_f64()));
         let between = collector.watch(first, window, &interrupt::pressed);
         let first = first.clone();
         let second = look(&mut collector, filter)?;
         evidence = Evidence::Window(Box::new(Interval { first, between, second }));
-        answer(&mut collector, &mut evidence);
-        watch_late_suspects(&mut collector, &mut evidence);
+        answer(&mut collector, filter, &mut evidence);
+        watch_late_suspects(&mut collector, filter, &mut evidence);
     }
     collector.name_listeners(evidence.latest_mut());
     Ok(evidence)
@@ -51,13 +53,14 @@ fn look(collector: &mut Collector, filter: &Filter) -> anyhow::Result<Snapshot> 
     Ok(snapshot)
 }
 
-/// Fetches what the rules want until they want nothing new.
-fn answer(collector: &mut Collector, evidence: &mut Evidence) {
+/// Fetches what the rules want, of what the filter lets through, until they want nothing new.
+fn answer(collector: &mut Collector, filter: &Filter, evidence: &mut Evidence) {
     let mut asked = BTreeSet::new();
     for _ in 0..ROUNDS {
         let wants: Vec<Want> = diagnose(evidence)
             .wants
             .into_iter()
+            .filter_map(|want| concerning(want, filter, evidence.latest()))
             .filter(|want| asked.insert(want.clone()))
             .collect();
         if wants.is_empty() {
@@ -69,7 +72,7 @@ fn answer(collector: &mut Collector, evidence: &mut Evidence) {
 
 /// A process that became a suspect at the second look was not sampled in the window: its threads
 /// are watched now, for a moment.
-fn watch_late_suspects(collector: &mut Collector, evidence: &mut Evidence) {
+fn watch_late_suspects(collector: &mut Collector, filter: &Filter, evidence: &mut Evidence) {
     let Evidence::Window(interval) = evidence else { return };
     let sampled: BTreeSet<Pid> = interval.between.threads.iter().map(|track| track.pid).collect();
     let late = interval.second.processes.keys().any(|pid| !sampled.contains(pid));
@@ -82,7 +85,32 @@ fn watch_late_suspects(collector: &mut Collector, evidence: &mut Evidence) {
         .between
         .threads
         .extend(threads.into_iter().filter(|track| !sampled.contains(&track.pid)));
-    answer(collector, evidence);
+    answer(collector, filter, evidence);
+}
+
+/// What of a want concerns something that the report will show.
+fn concerning(want: Want, filter: &Filter, snapshot: &Snapshot) -> Option<Want> {
+    let left_out = |netns: NetnsId, is_it: &dyn Fn(&Endpoint, &Listener) -> bool| {
+        let mut listeners = snapshot.listeners().filter(|(of, e, l)| of.id == netns && is_it(e, l));
+        let shown = |(of, e, l): (&Netns, &Endpoint, &Listener)| filter.matches_listener(of, e, l);
+        listeners.next().is_some_and(|first| !shown(first) && !listeners.any(shown))
+    };
+    match want {
+        _ if filter.is_everything() => Some(want),
+        Want::Holders { netns, mut inodes } => {
+            inodes.retain(|&inode| !left_out(netns, &|_, listener| listener.inode == inode));
+            (!inodes.is_empty()).then_some(Want::Holders { netns, inodes })
+        }
+        Want::Ages { netns, endpoint } | Want::ClientEnds { netns, endpoint }
+            if left_out(netns, &|at, _| at.key == endpoint) =>
+        {
+            None
+        }
+        Want::Ages { .. }
+        | Want::ClientEnds { .. }
+        | Want::Process { .. }
+        | Want::CloseWaitIdle { .. } => Some(want),
+    }
 }
 
 /// What the collector need not look at, since the filter leaves it out anyway.

@@ -73,7 +73,7 @@ impl Collector {
             gaps: Vec::new(),
         };
         if unreadable > 0 {
-            snapshot.gaps.push(gaps::namespaces_of_processes(unreadable));
+            snapshot.gaps.push(gaps::namespaces_of_processes(&snapshot.host, unreadable));
         }
         snapshot.gaps.extend(gaps::processes(&snapshot.host));
         self.sees_all_netns = self.scope.netns == NetnsScope::All

@@ -40,15 +40,15 @@ pub(crate) fn namespaces(closed: usize, found: usize, needs: &str) -> Gap {
 }
 
 /// Processes whose network namespace may not be read: there may be more namespaces than were found.
-pub(crate) fn namespaces_of_processes(processes: u32) -> Gap {
+pub(crate) fn namespaces_of_processes(host: &Host, processes: u32) -> Gap {
     let what = format!("network namespaces of {}", of_other_users(processes));
-    gap(what, "root (CAP_SYS_PTRACE)", OF_A_NAMESPACE)
+    gap(what, privilege(host), OF_A_NAMESPACE)
 }
 
 /// Processes whose descriptors may not be read.
-pub(crate) fn descriptors(processes: u32) -> Gap {
+pub(crate) fn descriptors(host: &Host, processes: u32) -> Gap {
     let what = format!("descriptors of {}", of_other_users(processes));
-    gap(what, "root (CAP_SYS_PTRACE)", OF_A_PROCESS)
+    gap(what, privilege(host), OF_A_PROCESS)
 }
 
 /// The processes of other pid namespaces, if the collector cannot see them.
@@ -67,6 +67,14 @@ pub(crate) fn processes(host: &Host) -> Option<Gap> {
 pub(crate) fn disturbed(netns: &str) -> Gap {
     let what = format!("some sockets of {netns}, which changed while they were listed");
     gap(what, "another look", &["never-accepted", "close-wait-leak", "ports-low"])
+}
+
+/// What would let the collector read another process.
+fn privilege(host: &Host) -> &'static str {
+    match host.collector_uid {
+        0 => "more than root has here (CAP_SYS_PTRACE, or leave of a security module)",
+        _ => "root (CAP_SYS_PTRACE)",
+    }
 }
 
 fn of_other_users(processes: u32) -> String {

@@ -61,7 +61,7 @@ pub(crate) fn look(visit: &Visit<'_>, ports: Option<&PortFilter>, buffer: &mut D
     let tcp_use = sockstat::read(&visit.net);
     let plan = Plan { sysctls: &sysctls, tcp_use: &tcp_use, ports };
     let listeners = DiagSocket::open().and_then(|mut socket| {
-        let listeners = listeners(&mut socket, ports, buffer)?;
+        let listeners = listeners(&mut socket, buffer)?;
         Ok((socket, listeners))
     });
     // Right after the queues, so that both belong to the same moment: what was accepted between two
@@ -110,13 +110,9 @@ pub(crate) fn look(visit: &Visit<'_>, ports: Option<&PortFilter>, buffer: &mut D
 /// Every listening socket, with its drops.
 pub(crate) fn listeners(
     socket: &mut DiagSocket,
-    ports: Option<&PortFilter>,
     buffer: &mut DumpBuffer,
 ) -> Result<Vec<SocketRow>, DiagError> {
-    let mut request = DumpRequest::new(&[TcpState::Listen]).with_memory_figures();
-    if let Some(ports) = ports {
-        request = request.only_ports(ports.clone());
-    }
+    let request = DumpRequest::new(&[TcpState::Listen]).with_memory_figures();
     let mut rows = Vec::new();
     for _ in 0..LISTENER_ATTEMPTS {
         rows.clear();
@@ -190,7 +186,10 @@ impl Plan<'_> {
     fn requests(&self, waiting: BTreeSet<u16>) -> Vec<DumpRequest> {
         match self.ports {
             _ if self.is_empty() => Vec::new(),
-            Some(ports) if waiting.is_empty() && !self.ports_may_matter() => {
+            Some(ports)
+                if !waiting.iter().any(|&port| ports.passes(port, port))
+                    && !self.ports_may_matter() =>
+            {
                 vec![DumpRequest::new(TELLTALE).only_ports(ports.clone())]
             }
             Some(ports) => {

@@ -9,7 +9,9 @@ use halfopen_evidence::{NetnsId, Pid};
 pub struct Scope {
     /// Which network namespaces.
     pub netns: NetnsScope,
-    /// Only listeners with one of these local ports, and connections with one of them at either end.
+    /// Only connections with one of these ports at either end. Listeners are always looked at, all
+    /// of them: that is cheap, and whether a counter of the namespace belongs to one of them depends
+    /// on the others.
     pub ports: Option<BTreeSet<u16>>,
 }
 

@@ -19,7 +19,8 @@ pub(super) fn fetch(root: &ProcRoot, snapshot: &mut Snapshot, wanted: &BTreeSet<
         search: HolderSearch::Permitted { unreadable }, ..
     }) = &findings
     {
-        add_gap(snapshot, gaps::descriptors(*unreadable));
+        let gap = gaps::descriptors(&snapshot.host, *unreadable);
+        add_gap(snapshot, gap);
     }
     let found = Found { findings: &findings };
     for netns in &mut snapshot.netns {
