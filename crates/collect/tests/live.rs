@@ -34,7 +34,7 @@ impl Scene {
         Self { clients: (0..clients).map(connect).collect(), listener, address }
     }
 
-    /// A collector of this scene alone: other tests run at the same time.
+    /// A collector of this scene's connections alone: other tests run at the same time.
     fn collector(&self) -> Collector {
         let ports = Some(BTreeSet::from([self.address.port()]));
         Collector::new(Scope { netns: NetnsScope::Own, ports }).expect("a collector")
@@ -44,10 +44,8 @@ impl Scene {
         let netns = snapshot.netns.first().expect("the own namespace");
         assert!(netns.is_own);
         let endpoints = netns.endpoints.get().expect("its endpoints");
-        let [endpoint] = endpoints.as_slice() else {
-            panic!("one endpoint, not {endpoints:?}");
-        };
-        (netns.id, endpoint)
+        let here = |endpoint: &&Endpoint| endpoint.key.local.port() == self.address.port();
+        (netns.id, endpoints.iter().find(here).expect("the endpoint"))
     }
 }
 
