@@ -1,11 +1,13 @@
 //! `halfopen check`.
 
-use anyhow::Context as _;
+use std::io;
+
 use halfopen_diagnose::{Filter, Report, diagnose};
 use halfopen_evidence::Evidence;
 
 use crate::args::{CheckArgs, Print};
 use crate::exit::Exit;
+use crate::gather::Purpose;
 use crate::{gather, interrupt, output, record};
 
 /// Looks at this host and prints what is wrong.
@@ -20,13 +22,12 @@ pub(crate) fn check(arguments: &CheckArgs) -> anyhow::Result<Exit> {
     let Some(filter) = filter_or_complaint(&arguments.what) else { return Ok(Exit::Usage) };
     interrupt::listen();
     let window = (!arguments.now).then_some(arguments.window);
-    let evidence = gather::gather(&filter, window)?;
-    let exit = report(&evidence, &filter, &arguments.print)?;
-    if let Some(file) = &arguments.record {
-        record::write_file(evidence, file)
-            .with_context(|| format!("cannot write {}", file.display()))?;
-    }
-    Ok(exit)
+    let Some(path) = &arguments.record else {
+        let evidence = gather::gather(&filter, window, Purpose::Report)?;
+        return report(&evidence, &filter, &arguments.print);
+    };
+    let evidence = record::record_to(path, || gather::gather(&filter, window, Purpose::Recording))?;
+    report(&evidence, &filter, &arguments.print)
 }
 
 /// Prints the report of some evidence, live or recorded.
@@ -36,8 +37,11 @@ pub(crate) fn check(arguments: &CheckArgs) -> anyhow::Result<Exit> {
 pub(crate) fn report(evidence: &Evidence, filter: &Filter, print: &Print) -> anyhow::Result<Exit> {
     let diagnosis = diagnose(evidence);
     let report = Report::new(evidence, &diagnosis, filter, env!("CARGO_PKG_VERSION"));
-    output::print(&report, print)?;
-    Ok(report.status().into())
+    match output::print(&report, print) {
+        // Who stopped reading has read enough; the verdict stands.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(report.status().into()),
+    }
 }
 
 /// The filter, unless it makes no sense: then that has been said.

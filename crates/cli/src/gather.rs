@@ -23,22 +23,41 @@ const ROUNDS: usize = 5;
 /// How long the threads of a process are watched that became a suspect only at the second look.
 const LATE_WATCH: Duration = Duration::from_millis(500);
 
+/// What evidence is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// One report, through this filter: what it leaves out need not be looked at.
+    Report,
+    /// A file, which will be read through other filters: the whole of each namespace is needed.
+    Recording,
+}
+
 /// Takes the evidence for a check of what the filter names: two looks a window apart, or one.
 ///
 /// # Errors
 /// If nothing could be looked at.
-pub(crate) fn gather(filter: &Filter, window: Option<Duration>) -> anyhow::Result<Evidence> {
-    let mut collector = Collector::new(scope(filter)).context("cannot look at this host")?;
+pub(crate) fn gather(
+    filter: &Filter,
+    window: Option<Duration>,
+    purpose: Purpose,
+) -> anyhow::Result<Evidence> {
+    let mut collector =
+        Collector::new(scope(filter, purpose)).context("cannot look at this host")?;
+    let everything = Filter::everything();
+    let asking = match purpose {
+        Purpose::Report => filter,
+        Purpose::Recording => &everything,
+    };
     let mut evidence = Evidence::Look(look(&mut collector, filter)?);
-    answer(&mut collector, filter, &mut evidence);
+    answer(&mut collector, asking, &mut evidence);
     if let (Some(window), Evidence::Look(first)) = (window, &evidence) {
         output::progress(&format!("watching for {:.1} s", window.as_secs_f64()));
         let between = collector.watch(first, window, &interrupt::pressed);
         let first = first.clone();
         let second = look(&mut collector, filter)?;
         evidence = Evidence::Window(Box::new(Interval { first, between, second }));
-        answer(&mut collector, filter, &mut evidence);
-        watch_late_suspects(&mut collector, filter, &mut evidence);
+        answer(&mut collector, asking, &mut evidence);
+        watch_late_suspects(&mut collector, asking, &mut evidence);
     }
     collector.name_listeners(evidence.latest_mut());
     Ok(evidence)
@@ -85,6 +104,7 @@ fn watch_late_suspects(collector: &mut Collector, filter: &Filter, evidence: &mu
         .between
         .threads
         .extend(threads.into_iter().filter(|track| !sampled.contains(&track.pid)));
+    interval.between.threads.sort_by_key(|track| (track.pid, track.tid));
     answer(collector, filter, evidence);
 }
 
@@ -114,7 +134,7 @@ fn concerning(want: Want, filter: &Filter, snapshot: &Snapshot) -> Option<Want> 
 }
 
 /// What the collector need not look at, since the filter leaves it out anyway.
-fn scope(filter: &Filter) -> Scope {
+fn scope(filter: &Filter, purpose: Purpose) -> Scope {
     let only = |names: BTreeSet<_>| (names.len() == 1).then(|| names.into_iter().next())?;
     let netns = match (filter.netns_names().and_then(only), filter.pids()) {
         (Some(name), _) => NetnsScope::Named(name),
@@ -123,7 +143,11 @@ fn scope(filter: &Filter) -> Scope {
         }
         _ => NetnsScope::All,
     };
-    Scope { netns, ports: filter.ports() }
+    let ports = match purpose {
+        Purpose::Report => filter.ports(),
+        Purpose::Recording => None,
+    };
+    Scope { netns, ports }
 }
 
 fn all_holders(snapshot: &Snapshot) -> Vec<Want> {

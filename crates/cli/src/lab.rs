@@ -1,7 +1,9 @@
 //! `halfopen lab`: scenarios on the running kernel, and whether the check calls them by their names.
 
 use std::collections::BTreeSet;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -185,7 +187,7 @@ fn hold_up(lab: &mut Lab) -> anyhow::Result<()> {
 fn check_all(all: &[Scenario]) -> anyhow::Result<Exit> {
     let next = AtomicUsize::new(0);
     let (results, finished) = mpsc::channel();
-    let mut totals = (0, 0, 0);
+    let mut totals = (0_u32, 0_u32, 0_u32);
     std::thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
             let (next, results) = (&next, results.clone());
@@ -213,7 +215,11 @@ fn check_all(all: &[Scenario]) -> anyhow::Result<Exit> {
     });
     let (passed, failed, skipped) = totals;
     eprintln!("{passed} passed, {failed} failed, {skipped} skipped");
-    Ok(if failed == 0 { Exit::Healthy } else { Exit::Warning })
+    Ok(match (passed, failed) {
+        (_, 1..) => Exit::Warning,
+        (0, 0) => Exit::CannotTell,
+        (1.., 0) => Exit::Healthy,
+    })
 }
 
 fn check_one(scenario: &Scenario) -> anyhow::Result<Outcome> {
@@ -229,15 +235,15 @@ fn check_one(scenario: &Scenario) -> anyhow::Result<Outcome> {
 /// Takes the evidence inside the lab's namespaces and judges it out here: the rules cannot tell.
 fn check_inside(lab: &mut Lab, scenario: &Scenario) -> anyhow::Result<Checked> {
     let netns = netns_of(lab.host_pid())?;
-    let file = TemporaryFile::new(&scenario.name);
+    let file = TemporaryFile::new(&scenario.name).context("a folder for the evidence")?;
     let filter = format!("netns {netns}");
-    let path = file.0.to_str().context("the temporary folder's name is not UTF-8")?;
+    let path = file.path.to_str().context("the temporary folder's name is not UTF-8")?;
     let argv = ["/proc/self/exe", "record", "--output", path, &filter].map(str::to_owned);
     let ran = lab.run_inside(&argv)?;
     if !ran.status.success() {
         bail!("the check inside the lab failed: {}", String::from_utf8_lossy(&ran.stderr).trim());
     }
-    let Recording { evidence, .. } = Recording::read(File::open(&file.0)?)?;
+    let Recording { evidence, .. } = Recording::read(File::open(&file.path)?)?;
     let filter = Filter::parse(&filter).context("the filter for the lab")?;
     let found = ids(&diagnose(&evidence), &filter);
     Ok(Checked { evidence, filter, found })
@@ -287,19 +293,26 @@ fn netns_of(pid: u32) -> anyhow::Result<u64> {
         .context("the lab's namespace has no number")
 }
 
-/// A file name that is free, removed at the end.
-struct TemporaryFile(PathBuf);
+/// A file in a folder of its own that nobody else may write to, removed at the end.
+struct TemporaryFile {
+    folder: PathBuf,
+    path: PathBuf,
+}
 
 impl TemporaryFile {
-    fn new(name: &str) -> Self {
-        let file = format!("halfopen-lab-{}-{name}.halfopen", std::process::id());
-        Self(std::env::temp_dir().join(file))
+    fn new(name: &str) -> io::Result<Self> {
+        let folder = format!("halfopen-lab-{}-{name}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
+        DirBuilder::new().mode(0o700).create(&folder)?;
+        let path = folder.join("evidence.halfopen");
+        Ok(Self { folder, path })
     }
 }
 
 impl Drop for TemporaryFile {
     fn drop(&mut self) {
-        // It may never have been made.
-        let _ = std::fs::remove_file(&self.0);
+        // What stays behind is an empty folder at the worst.
+        let _ = std::fs::remove_file(&self.path);
+        let _ = std::fs::remove_dir(&self.folder);
     }
 }

@@ -1,7 +1,8 @@
 //! `halfopen record` and `halfopen replay`.
 
-use std::fs::File;
+use std::fs::{self, File, FileType};
 use std::io::{self, BufWriter, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -10,6 +11,7 @@ use halfopen_evidence::{Evidence, Recording};
 use crate::args::{RecordArgs, ReplayArgs};
 use crate::check::{filter_or_complaint, report};
 use crate::exit::Exit;
+use crate::gather::Purpose;
 use crate::{gather, interrupt, output};
 
 /// Takes evidence into a file.
@@ -19,11 +21,43 @@ use crate::{gather, interrupt, output};
 pub(crate) fn record(arguments: &RecordArgs) -> anyhow::Result<Exit> {
     let Some(filter) = filter_or_complaint(&arguments.what) else { return Ok(Exit::Usage) };
     interrupt::listen();
-    let evidence = gather::gather(&filter, Some(arguments.window))?;
-    write_file(evidence, &arguments.output)
-        .with_context(|| format!("cannot write {}", arguments.output.display()))?;
+    let window = Some(arguments.window);
+    record_to(&arguments.output, || gather::gather(&filter, window, Purpose::Recording))?;
     output::progress(&format!("wrote {}", arguments.output.display()));
     Ok(Exit::Healthy)
+}
+
+/// Takes evidence and writes it to a new file, which is made first: that it cannot be made should
+/// not show when the incident is over. An existing regular file is left alone: it may be the only
+/// evidence of an earlier one.
+///
+/// # Errors
+/// If the file exists or cannot be written, or nothing could be looked at.
+pub(crate) fn record_to(
+    path: &Path,
+    gather: impl FnOnce() -> anyhow::Result<Evidence>,
+) -> anyhow::Result<Evidence> {
+    let cannot_write = || format!("cannot write {}", path.display());
+    let (file, is_new) = open(path).with_context(cannot_write)?;
+    let written = gather().and_then(|evidence| {
+        let recording = Recording::new(evidence, concat!("halfopen ", env!("CARGO_PKG_VERSION")));
+        recording.write(BufWriter::new(file)).with_context(cannot_write)?;
+        Ok(recording.evidence)
+    });
+    if written.is_err() && is_new {
+        // An empty file would only mislead.
+        let _ = fs::remove_file(path);
+    }
+    written
+}
+
+/// A new file, or a pipe or terminal that is there already (`/dev/stdout`). Says whether it is new.
+fn open(path: &Path) -> io::Result<(File, bool)> {
+    let streams = |kind: FileType| kind.is_fifo() || kind.is_char_device() || kind.is_socket();
+    if path.metadata().is_ok_and(|metadata| streams(metadata.file_type())) {
+        return Ok((File::options().write(true).open(path)?, false));
+    }
+    Ok((File::create_new(path)?, true))
 }
 
 /// Prints the report of recorded evidence.
@@ -35,20 +69,6 @@ pub(crate) fn replay(arguments: &ReplayArgs) -> anyhow::Result<Exit> {
     let recording = read_file(&arguments.file)
         .with_context(|| format!("cannot read {}", arguments.file.display()))?;
     report(&recording.evidence, &filter, &arguments.print)
-}
-
-/// Writes evidence to a new file. An existing regular file is left alone: it may be the only
-/// evidence of an incident.
-///
-/// # Errors
-/// If the file exists or could not be written.
-pub(crate) fn write_file(evidence: Evidence, path: &Path) -> anyhow::Result<()> {
-    let is_device = path.metadata().is_ok_and(|metadata| !metadata.is_file());
-    let file =
-        if is_device { File::options().write(true).open(path) } else { File::create_new(path) }?;
-    let recording = Recording::new(evidence, concat!("halfopen ", env!("CARGO_PKG_VERSION")));
-    recording.write(BufWriter::new(file))?;
-    Ok(())
 }
 
 fn read_file(path: &Path) -> anyhow::Result<Recording> {

@@ -43,7 +43,7 @@ fn a_replay_prints_what_the_live_check_printed() {
     let file = folder.path().join("incident.halfopen");
     let file = file.to_str().expect("a UTF-8 path");
     let filter = server.filter();
-    let live = run(&["check", "--window", "500ms", "--record", file, &filter]);
+    let live = run(&["check", "--window", "1500ms", "--record", file, &filter]);
     let replayed = run(&["replay", file, &filter]);
     assert_eq!(replayed.stdout, live.stdout);
     assert_eq!(replayed.status, live.status);
@@ -86,8 +86,8 @@ fn colours_are_for_terminals_only() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_error() {
-    let mut child = halfopen(&["check", "--now"])
+fn a_closed_pipe_is_no_error_and_changes_no_verdict() {
+    let mut child = halfopen(&["check", "--now", &Unaccepted::new(0).filter()])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -95,6 +95,7 @@ fn a_closed_pipe_is_no_error() {
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(3), "nobody listens there any more");
 }
 
 #[test]
