@@ -149,7 +149,7 @@ pub(crate) fn add_gap(snapshot: &mut Snapshot, gap: Gap) {
 /// of the whole look if nothing else was seen.
 fn add_looks(snapshot: &mut Snapshot, looks: Vec<Result<Look, Missing>>) -> Option<DiagError> {
     let found = looks.len();
-    let mut closed: BTreeMap<String, usize> = BTreeMap::new();
+    let mut closed: BTreeMap<String, (Missing, usize)> = BTreeMap::new();
     let mut first_error = None;
     for look in looks {
         match look {
@@ -162,12 +162,11 @@ fn add_looks(snapshot: &mut Snapshot, looks: Vec<Result<Look, Missing>>) -> Opti
             }
             // It costs its own row.
             Err(Missing::Vanished) => {}
-            Err(Missing::NotPermitted { needs }) => *closed.entry(needs).or_default() += 1,
-            Err(why) => *closed.entry(why.to_string()).or_default() += 1,
+            Err(why) => closed.entry(why.to_string()).or_insert((why, 0)).1 += 1,
         }
     }
-    for (needs, closed) in closed {
-        snapshot.gaps.push(gaps::namespaces(closed, found, &needs));
+    for (why, closed) in closed.into_values() {
+        snapshot.gaps.push(gaps::namespaces(closed, found, &why));
     }
     first_error
 }

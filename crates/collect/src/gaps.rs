@@ -1,9 +1,14 @@
 //! What could not be seen, what would show it, and which findings that costs.
 
-use halfopen_evidence::{Gap, Host, Reading};
+use halfopen_evidence::{Gap, Host, Missing, Reading};
 
-/// Findings that are made from a namespace's sockets, counters and settings.
+/// Findings that are made from a namespace's sockets, counters and settings, those about the
+/// processes of its sockets among them.
 const OF_A_NAMESPACE: &[&str] = &[
+    "accept-thread-missing",
+    "accept-process-stopped",
+    "accept-out-of-fds",
+    "accept-blocked",
     "accept-stalled",
     "accept-too-slow",
     "backlog-clamped",
@@ -35,8 +40,12 @@ const OF_A_PROCESS: &[&str] = &[
 ];
 
 /// Namespaces that were found and could not be entered.
-pub(crate) fn namespaces(closed: usize, found: usize, needs: &str) -> Gap {
-    gap(format!("{closed} of {found} network namespaces"), needs, OF_A_NAMESPACE)
+pub(crate) fn namespaces(closed: usize, found: usize, why: &Missing) -> Gap {
+    let what = format!("{closed} of {found} network namespaces");
+    match why {
+        Missing::NotPermitted { needs } => gap(what, needs, OF_A_NAMESPACE),
+        why => gap(format!("{what} ({why})"), "another look", OF_A_NAMESPACE),
+    }
 }
 
 /// Processes whose network namespace may not be read: there may be more namespaces than were found.
@@ -86,4 +95,27 @@ fn of_other_users(processes: u32) -> String {
 
 fn gap(what: String, needs: &str, costs: &[&str]) -> Gap {
     Gap { what, needs: needs.to_owned(), costs: costs.iter().map(|&id| id.to_owned()).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_needs_a_privilege_or_says_what_was_wrong_with_it() {
+        let brief = |why| {
+            let Gap { what, needs, .. } = namespaces(1, 3, &why);
+            (what, needs)
+        };
+        let closed = brief(Missing::needs("root"));
+        assert_eq!(closed, ("1 of 3 network namespaces".to_owned(), "root".to_owned()));
+        let (what, needs) = brief(Missing::unreadable("/run/netns/a: too many open files"));
+        assert!(what.ends_with("(unreadable: /run/netns/a: too many open files)"), "{what}");
+        assert_eq!(needs, "another look");
+    }
+
+    #[test]
+    fn whoever_cannot_see_a_namespace_cannot_see_its_processes() {
+        assert!(OF_A_PROCESS.iter().all(|id| OF_A_NAMESPACE.contains(id)));
+    }
 }

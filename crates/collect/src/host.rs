@@ -41,7 +41,7 @@ pub(crate) fn read(proc: &Path) -> Host {
 
 /// Whether this `/proc` shows every process: it does in the first pid namespace, unless it is mounted
 /// with `hidepid`, which hides process 1 from other users.
-fn sees_all_processes(proc: &Path) -> Reading<bool> {
+pub(crate) fn sees_all_processes(proc: &Path) -> Reading<bool> {
     let link = proc.join("self/ns/pid");
     match std::fs::read_link(&link) {
         Ok(namespace) => {

@@ -25,11 +25,16 @@ pub(crate) fn read(net: &Path) -> Reading<TcpUse> {
     let (Some(in_use), Some(time_wait), Some(orphans)) = figures else {
         return Missing::unreadable(format_args!("{}: no TCP figures", path.display())).into();
     };
-    // A kernel without IPv6 has no such file, and no such sockets.
-    let in_use_v6 = files::read(&net.join("sockstat6"))
-        .ok()
-        .and_then(|text| figure(&text, "TCP6:", "inuse"))
-        .unwrap_or(0);
+    let path = net.join("sockstat6");
+    let in_use_v6 = match files::read(&path) {
+        Ok(text) => figure(&text, "TCP6:", "inuse"),
+        // A kernel without IPv6 has no such file, and no such sockets.
+        Err(Missing::NotOnThisKernel) => Some(0),
+        Err(why) => return why.into(),
+    };
+    let Some(in_use_v6) = in_use_v6 else {
+        return Missing::unreadable(format_args!("{}: no TCP figures", path.display())).into();
+    };
     Reading::Known(TcpUse { in_use: in_use.saturating_add(in_use_v6), time_wait, orphans })
 }
 
@@ -62,6 +67,18 @@ mod tests {
         let expected = |in_use| Reading::Known(TcpUse { in_use, time_wait: 7, orphans: 1 });
         assert_eq!(tcp_use(v4, Some("TCP6: inuse 3\n")), expected(8));
         assert_eq!(tcp_use(v4, None), expected(5));
+    }
+
+    #[test]
+    fn only_a_kernel_without_ipv6_has_no_ipv6_sockets() {
+        let v4 = "TCP: inuse 5 orphan 1 tw 7 alloc 9 mem 71\n";
+        let reading = tcp_use(v4, Some("TCP6: \n"));
+        assert!(matches!(reading, Reading::Missing(Missing::Unreadable { .. })), "{reading:?}");
+        let net = tempfile::tempdir().expect("a directory");
+        fs::write(net.path().join("sockstat"), v4).expect("a file");
+        fs::create_dir(net.path().join("sockstat6")).expect("a directory");
+        let reading = read(net.path());
+        assert!(matches!(reading, Reading::Missing(Missing::Unreadable { .. })), "{reading:?}");
     }
 
     #[test]

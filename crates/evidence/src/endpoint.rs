@@ -195,7 +195,7 @@ impl SynRecv {
 
 impl EndpointKey {
     /// Whether a connection to this local address (canonical: no IPv4 in IPv6) can belong to the
-    /// endpoint. `family_v6` is the family of the connection's socket.
+    /// endpoint.
     #[must_use]
     pub fn covers(&self, local: SocketAddr) -> bool {
         if self.local.port() != local.port() {

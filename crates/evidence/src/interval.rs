@@ -153,7 +153,10 @@ impl Interval {
     /// Exact while no listener with waiting connections was closed.
     pub fn accepted(&self, netns: NetnsId) -> Reading<u64> {
         let depth = |netns: &Netns| -> Reading<u64> {
-            netns.endpoints.as_ref().map(|all| all.iter().map(Endpoint::depth).sum())
+            netns
+                .endpoints
+                .as_ref()
+                .map(|all| all.iter().map(Endpoint::depth).fold(0, u64::saturating_add))
         };
         let (Some(before), Some(after)) = (self.first.netns(netns), self.second.netns(netns))
         else {
@@ -161,7 +164,7 @@ impl Interval {
         };
         self.rise(netns, Counter::PassiveOpens)
             .zip(depth(before).zip(depth(after)))
-            .map(|(made, (before, after))| (made + before).saturating_sub(after))
+            .map(|(made, (before, after))| made.saturating_add(before).saturating_sub(after))
     }
 
     /// Of the connections that waited at this endpoint at the first look, how many no longer wait,

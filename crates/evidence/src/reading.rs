@@ -37,11 +37,6 @@ pub enum Missing {
         /// The file or message, and what was wrong with it.
         what: String,
     },
-    /// The kernel tells it only for a group of sockets or a whole namespace.
-    Shared {
-        /// What shares it.
-        with: String,
-    },
 }
 
 impl<T> Reading<T> {
@@ -152,7 +147,6 @@ impl fmt::Display for Missing {
             Self::NotOnThisKernel => f.write_str("not on this kernel"),
             Self::Vanished => f.write_str("gone before it was read"),
             Self::Unreadable { what } => write!(f, "unreadable: {what}"),
-            Self::Shared { with } => write!(f, "known only together with {with}"),
         }
     }
 }

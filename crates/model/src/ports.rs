@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// `net.ipv4.ip_local_port_range` less `ip_local_reserved_ports`.
+/// `net.ipv4.ip_local_port_range`. [`Self::reserved`] counts what `ip_local_reserved_ports` takes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PortRange {
     /// First port of the range.
@@ -38,13 +38,13 @@ impl PortRange {
     /// How many ports of the range a reservation list takes away. The list is the sysctl's text:
     /// `8080,9148-9200`.
     pub fn reserved(self, list: &str) -> Result<u32, ParsePortRangeError> {
-        let mut taken = 0;
+        let mut taken: u32 = 0;
         for entry in list.trim().split(',').filter(|entry| !entry.is_empty()) {
             let (first, last) = entry.split_once('-').unwrap_or((entry, entry));
             let first: u16 = first.trim().parse().map_err(|_| ParsePortRangeError)?;
             let last: u16 = last.trim().parse().map_err(|_| ParsePortRangeError)?;
             let (low, high) = (first.max(self.low), last.min(self.high));
-            taken += (u32::from(high) + 1).saturating_sub(u32::from(low));
+            taken = taken.saturating_add((u32::from(high) + 1).saturating_sub(u32::from(low)));
         }
         Ok(taken.min(self.len()))
     }

@@ -13,7 +13,8 @@ pub struct Semantics {
     /// Width of `sk_max_ack_backlog`. 32 bits from 4.1 (becb74f0acca).
     pub backlog_width: BacklogWidth,
     /// What may be written to `net.core.somaxconn`. 0..65535 from 3.12 and in RHEL 7
-    /// (5f671d6b4ec3), anything not negative from 4.1.
+    /// (5f671d6b4ec3; also in 3.10.y from some release between .4 and .65, which the table leaves
+    /// out), anything not negative from 4.1.
     pub somaxconn_check: SomaxconnCheck,
     /// Default of `net.core.somaxconn`: 128, and 4096 from 5.4 (19f92a030ca6).
     pub somaxconn_default: u32,

@@ -15,11 +15,11 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use halfopen_evidence::{NetnsId, NetnsLabel, Pid};
+use halfopen_evidence::{NetnsId, NetnsLabel, Pid, Reading};
 use rustix::fs::{CWD, Dir, Mode, OFlags};
 
 use crate::proc::ProcRoot;
-use crate::{CollectError, NetnsScope};
+use crate::{CollectError, NetnsScope, host};
 
 pub(crate) use visit::{Visit, visit};
 
@@ -74,7 +74,10 @@ pub(crate) fn discover(
     for &id in mounts.keys() {
         members.entry(id).or_default();
     }
-    let host = members.iter().find(|(_, pids)| pids.contains(&Pid(1))).map(|(&id, _)| id);
+    // In a container process 1 is the container's own.
+    let sees_host = host::sees_all_processes(proc) == Reading::Known(true);
+    let of_first = members.iter().find(|(_, pids)| pids.contains(&Pid(1))).map(|(&id, _)| id);
+    let host = of_first.filter(|_| sees_host);
     let mut found: Vec<Found> = members
         .into_iter()
         .map(|(id, mut members)| {
@@ -207,7 +210,8 @@ mod tests {
             fs::write(proc.path().join(format!("{pid}/comm")), format!("p{pid}\n")).expect("comm");
             fs::write(proc.path().join(format!("{pid}/cgroup")), "0::/\n").expect("cgroup");
         }
-        fs::create_dir_all(proc.path().join("self")).expect("a directory");
+        fs::create_dir_all(proc.path().join("self/ns")).expect("a directory");
+        symlink("pid:[4026531836]", proc.path().join("self/ns/pid")).expect("a link");
         fs::write(proc.path().join("self/mountinfo"), mountinfo).expect("a file");
         proc
     }
@@ -232,6 +236,16 @@ mod tests {
                 (7, false, vec![], vec![NetnsLabel::Name("blue".to_owned())]),
             ]
         );
+    }
+
+    #[test]
+    fn the_first_process_of_a_container_does_not_live_in_the_hosts_namespace() {
+        let proc = fake_proc(&[(1, 1), (10, 5)], MOUNTS);
+        let link = proc.path().join("self/ns/pid");
+        fs::remove_file(&link).expect("the link");
+        symlink("pid:[4026532201]", link).expect("a link");
+        let found = found(proc.path(), &NetnsScope::All).expect("a look");
+        assert!(found.iter().all(|found| !found.labels.contains(&NetnsLabel::Host)), "{found:?}");
     }
 
     #[test]

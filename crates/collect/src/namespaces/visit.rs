@@ -4,13 +4,13 @@
 //! not come back, so the rest of the process stays where it is. A netlink socket keeps the namespace
 //! that it was made in, so what the visitor opens can be used afterwards from anywhere.
 
-use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use halfopen_evidence::Missing;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -74,7 +74,9 @@ fn enter(found: &Found, proc: &Path) -> Result<(), Missing> {
 }
 
 fn enter_by(way: &Path, found: &Found) -> io::Result<()> {
-    let namespace = File::open(way)?;
+    // What was a namespace may be a FIFO or a terminal by now: it must not block the visit.
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let namespace = rustix::fs::open(way, flags, Mode::empty())?;
     // The pid or the mount may lead elsewhere by now.
     if rustix::fs::fstat(&namespace)?.st_ino != found.id.0 {
         return Err(ErrorKind::NotFound.into());
@@ -86,16 +88,20 @@ fn enter_by(way: &Path, found: &Found) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use halfopen_evidence::{NetnsId, Pid};
+    use rustix::fs::{CWD, FileType, mknodat};
 
     use super::*;
 
     #[test]
     fn a_namespace_whose_ways_in_lead_elsewhere_has_vanished() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let fifo = directory.path().join("fifo");
+        mknodat(CWD, &fifo, FileType::Fifo, Mode::RWXU, 0).expect("a FIFO");
         let found = Found {
             id: NetnsId(1),
             is_own: false,
             members: vec![Pid(std::process::id()), Pid(u32::MAX)],
-            mounts: vec![PathBuf::from("/nowhere")],
+            mounts: vec![PathBuf::from("/nowhere"), fifo],
             labels: Vec::new(),
         };
         let results =

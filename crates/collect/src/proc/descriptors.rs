@@ -11,8 +11,8 @@ use rustix::fs::readlinkat_raw;
 use super::dir::{Dir, LINK_MAX, for_each_number};
 use super::parse;
 
-/// Links read at most; the rest is counted by the kernel, and holds no epoll set or listener that
-/// was opened early. Some 200 ms.
+/// Links read at most, some 200 ms; the rest is only counted, and holds no epoll set or listener
+/// that was opened early.
 const LINKS_MAX: u64 = 65_536;
 
 /// The longest description of a descriptor, in bytes.
@@ -34,30 +34,31 @@ pub(super) struct Descriptors {
 impl Descriptors {
     /// Reads the links in `task/fd`.
     pub(super) fn read(task: &Dir, listeners: &BTreeSet<Inode>) -> Result<Self, Missing> {
-        let links = task.dir("fd")?;
+        Self::read_links(&task.dir("fd")?, listeners, LINKS_MAX)
+    }
+
+    /// Reads so many of these links, and counts them all.
+    fn read_links(links: &Dir, listeners: &BTreeSet<Inode>, most: u64) -> Result<Self, Missing> {
         let mut found = Self::default();
         let mut denied = None;
-        let listed = for_each_number(&links, |fd, name| {
+        let listed = for_each_number(links, |fd, name| {
             found.open += 1;
+            if found.open > most {
+                return ControlFlow::Continue(());
+            }
             // Long enough for every target that matters.
             let mut target = [MaybeUninit::uninit(); 40];
-            match readlinkat_raw(&links, name, &mut target[..]) {
+            match readlinkat_raw(links, name, &mut target[..]) {
                 Ok((target, _)) => found.note(fd, target, listeners),
                 Err(errno) => denied = Some(super::dir::missing("fd".as_ref(), errno)),
             }
-            if found.open < LINKS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            ControlFlow::Continue(())
         });
         if let Err(errno) = listed {
             return Err(super::dir::missing("fd".as_ref(), errno));
         }
         if let Some(why @ Missing::NotPermitted { .. }) = denied {
             return Err(why);
-        }
-        if found.open >= LINKS_MAX {
-            // Since Linux 6.2 the size of /proc/PID/fd is the number of descriptors
-            // (fs/proc/fd.c, proc_readfd_count).
-            let size = rustix::fs::fstat(&links).map_or(0, |stat| stat.st_size);
-            found.open = found.open.max(u64::try_from(size).unwrap_or(0));
         }
         Ok(found)
     }
@@ -102,7 +103,21 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
+
+    #[test]
+    fn descriptors_whose_links_are_not_read_are_counted_all_the_same() {
+        let links = tempfile::tempdir().expect("a directory");
+        for fd in 0..9 {
+            symlink(format!("socket:[{fd}]"), links.path().join(fd.to_string())).expect("a link");
+        }
+        let links = Dir::open(links.path()).expect("the directory");
+        let listeners = (0..9).map(Inode).collect();
+        let found = Descriptors::read_links(&links, &listeners, 4).expect("descriptors");
+        assert_eq!((found.open, found.listeners.len()), (9, 4));
+    }
 
     #[test]
     fn descriptors_are_described_in_few_words() {

@@ -30,6 +30,9 @@ const QUICK_PROCESSES: u32 = 2048;
 /// 24 bytes.
 const QUICK_ENTRIES: usize = 66 * 24;
 
+/// Processes that are told of per socket, those with the lowest pids.
+const HOLDERS_MAX: usize = 1024;
+
 /// How far to look for holders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
@@ -43,7 +46,8 @@ pub enum Extent {
 /// Who holds which of the sockets that were asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HolderFindings {
-    /// Holders by pid and descriptor. Sockets without a holder are left out.
+    /// Holders by pid, at most 1024 per socket, each with its lowest descriptor. Sockets without a
+    /// holder are left out.
     pub found: BTreeMap<Inode, Vec<Holder>>,
     /// Where they were looked for.
     pub search: HolderSearch,
@@ -113,7 +117,8 @@ impl Walk<'_> {
             }
             Err(_) => {}
         }
-        self.processes_left -= 1;
+        // Counts for a quick search only: the other goes on at zero.
+        self.processes_left = self.processes_left.saturating_sub(1);
         let enough = self.extent == Extent::FirstDescriptors
             && (self.found.len() == self.wanted.len()
                 || self.processes_left == 0
@@ -162,12 +167,18 @@ impl Walk<'_> {
             *process = self.stat(pid);
         }
         let (Some(stat), Ok(fd)) = (process, u32::try_from(fd)) else { return };
-        self.found.entry(Inode(inode)).or_default().push(Holder {
-            pid,
-            fd,
-            comm: stat.comm.clone(),
-            start_ticks: stat.start_ticks,
-        });
+        let holders = self.found.entry(Inode(inode)).or_default();
+        match holders.last_mut() {
+            // One process is visited after the other, so it can only be the last.
+            Some(last) if last.pid == pid => last.fd = last.fd.min(fd),
+            _ if holders.len() >= HOLDERS_MAX => {}
+            _ => holders.push(Holder {
+                pid,
+                fd,
+                comm: stat.comm.clone(),
+                start_ticks: stat.start_ticks,
+            }),
+        }
     }
 
     /// The descriptors of a process whose first thread has exited while others live: the link list

@@ -82,6 +82,38 @@ fn a_quick_search_does_not_go_beyond_the_first_descriptors() {
 }
 
 #[test]
+fn a_search_ends_with_the_last_process_however_many_there_are() {
+    let tree = Tree::new();
+    for pid in 1..=3000 {
+        tree.dir(&format!("{pid}/fd"));
+    }
+    let stat = stat("nginx", 'S', 0, 1);
+    tree.file("3001/stat", &stat).link("3001/fd/6", "socket:[100]");
+    let expected = (BTreeMap::from([(100, vec![3001])]), HolderSearch::Everywhere);
+    assert_eq!(tree.holders(&[100], Extent::Everywhere), expected);
+    assert_eq!(tree.holders(&[101], Extent::FirstDescriptors).0, BTreeMap::new());
+}
+
+#[test]
+fn a_process_holds_a_socket_once_and_the_holders_of_one_socket_are_bounded() {
+    let tree = Tree::new();
+    let stat = stat("nginx", 'S', 0, 1);
+    for pid in 1..=1100 {
+        let pid = format!("{pid}");
+        tree.file(&format!("{pid}/stat"), &stat).link(&format!("{pid}/fd/6"), "socket:[100]");
+    }
+    for fd in (3..40).rev() {
+        tree.link(&format!("7/fd/{}", fd + 100), "socket:[200]");
+    }
+    let wanted = BTreeSet::from([Inode(100), Inode(200)]);
+    let findings = find_holders(&tree.root(), &wanted, Extent::Everywhere).known();
+    let found = findings.expect("a search").found;
+    assert_eq!(found[&Inode(100)].len(), 1024);
+    let brief: Vec<_> = found[&Inode(200)].iter().map(|h| (h.pid.0, h.fd)).collect();
+    assert_eq!(brief, [(7, 103)]);
+}
+
+#[test]
 fn a_process_whose_first_thread_exited_is_read_through_another() {
     let tree = Tree::new();
     tree.file("7/stat", stat("java", 'Z', 0, 2)).dir("7/fd").dir("7/task/7");
