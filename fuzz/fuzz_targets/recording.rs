@@ -1,4 +1,4 @@
-//! Recordings: files from somewhere else.
+//! Recordings: files from somewhere else, all the way to what is printed of them.
 //!
 //! An input that begins with gzip's first byte is read as it is. Any other is read as the lines
 //! within the file, since a mutated gzip stream seldom gets past its checksum.
@@ -9,7 +9,9 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use halfopen_evidence::Recording;
+use halfopen_diagnose::report::TextOptions;
+use halfopen_diagnose::{Filter, Report, diagnose};
+use halfopen_evidence::{Evidence, Recording};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: &[u8]| {
@@ -23,8 +25,18 @@ fuzz_target!(|input: &[u8]| {
         recording.write(&mut file).expect("into a vector");
         let again = Recording::read(file.as_slice()).expect("what we wrote");
         assert_eq!(again, recording);
+        diagnose_and_print(&recording.evidence);
     }
 });
+
+/// No figure that a file can hold may make a rule or a report panic.
+fn diagnose_and_print(evidence: &Evidence) {
+    let report = Report::new(evidence, &diagnose(evidence), &Filter::everything(), "fuzz");
+    let text = report.to_text(&TextOptions { width: 80, colour: false, verbose: true });
+    let escapes = text.chars().any(|c| c.is_control() && c != '\n');
+    assert!(!escapes, "{text:?}");
+    assert!(!report.to_markdown().is_empty() && !report.to_json().is_empty());
+}
 
 fn packed(lines: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::none());
