@@ -168,16 +168,12 @@ impl Walk<'_> {
         }
         let (Some(stat), Ok(fd)) = (process, u32::try_from(fd)) else { return };
         let holders = self.found.entry(Inode(inode)).or_default();
-        match holders.last_mut() {
-            // One process is visited after the other, so it can only be the last.
-            Some(last) if last.pid == pid => last.fd = last.fd.min(fd),
-            _ if holders.len() >= HOLDERS_MAX => {}
-            _ => holders.push(Holder {
-                pid,
-                fd,
-                comm: stat.comm.clone(),
-                start_ticks: stat.start_ticks,
-            }),
+        // One process is visited after the other, so it can only be the last.
+        if let Some(last) = holders.last_mut().filter(|last| last.pid == pid) {
+            last.fd = last.fd.min(fd);
+        } else if holders.len() < HOLDERS_MAX {
+            let Stat { comm, start_ticks, .. } = stat;
+            holders.push(Holder { pid, fd, comm: comm.clone(), start_ticks: *start_ticks });
         }
     }
 
