@@ -1,11 +1,13 @@
 //! The time between two looks: accept queues and threads, sampled about ten times a second.
 //!
 //! A dump of listening sockets costs some ten microseconds, so the queues of every namespace with a
-//! listener are sampled; on a host with many namespaces only those where somebody waits. Threads are
-//! sampled on a thread of their own, which is left behind if a process that it reads is stuck.
+//! listener are sampled; on a host with many namespaces only those where somebody waits. Processes
+//! are sampled on threads of their own; one whose process is stuck is left behind, and what it has
+//! seen until then counts.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,7 +22,7 @@ use crate::fetch::name_sockets;
 use crate::namespaces::{Found, visit};
 use crate::netlink::request::DumpRequest;
 use crate::netlink::{DiagSocket, DumpBuffer};
-use crate::proc::{ProcRoot, ThreadSampler};
+use crate::proc::{ProcRoot, ThreadSample, ThreadSampler};
 
 /// Time between two samples.
 const PERIOD: Duration = Duration::from_millis(100);
@@ -34,8 +36,12 @@ const NAMESPACES_MAX: usize = 16;
 /// Netlink sockets held at a time.
 const SOCKETS_MAX: usize = 64;
 
-/// How long the sampler of threads may take to hand over what it has.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// Threads that sample processes. A process that is stuck in the kernel costs only the samples of
+/// those that share its sampler.
+const SAMPLERS_MAX: usize = 8;
+
+/// Queues and threads that are followed, at most; those that appear later are left out.
+const TRACKS_MAX: usize = 65_536;
 
 /// Different things that one thread is seen doing, at most; later ones are left out.
 const SIGHTINGS_MAX: usize = 64;
@@ -138,6 +144,9 @@ fn add_sample(
     depth: u32,
     limit: u32,
 ) {
+    if tracks.len() >= TRACKS_MAX && !tracks.contains_key(&(netns, cookie)) {
+        return;
+    }
     let entry = tracks.entry((netns, cookie)).or_insert_with(|| Track {
         last: depth,
         track: QueueTrack { netns, cookie, samples: 0, full: 0, min: depth, max: depth, falls: 0 },
@@ -165,13 +174,11 @@ fn namespaces_to_sample(snapshot: &Snapshot) -> BTreeSet<NetnsId> {
     ids(&|netns| netns.endpoints.get().into_iter().flatten().any(|endpoint| endpoint.depth() > 0))
 }
 
-/// Threads under watch, on a thread of their own; nothing while no process is asked about.
-struct Threads(Option<Sampler>);
-
-struct Sampler {
-    /// Dropped to end it.
-    stop: mpsc::Sender<()>,
-    tallies: mpsc::Receiver<Tallies>,
+/// Threads under watch, on threads of their own.
+struct Threads {
+    /// Dropped to end them.
+    stops: Vec<mpsc::Sender<()>>,
+    tallies: Arc<Mutex<Tallies>>,
 }
 
 /// What each thread was seen doing, and how often.
@@ -179,29 +186,31 @@ type Tallies = BTreeMap<(Pid, Tid), Vec<Sighting>>;
 
 impl Threads {
     fn start(root: &ProcRoot, snapshot: &Snapshot) -> Self {
-        if snapshot.processes.is_empty() {
-            return Self(None);
-        }
         let listeners: BTreeSet<Inode> =
             snapshot.listeners().map(|(.., listener)| listener.inode).collect();
         let pids: Vec<Pid> = snapshot.processes.keys().copied().collect();
-        let root = root.clone();
-        let (stop, stopped) = mpsc::channel();
-        let (sender, tallies) = mpsc::channel();
-        let work = move || {
-            // Nobody listens any more if it took too long.
-            let _ = sender.send(sample_threads(&root, &pids, &listeners, &stopped));
-        };
-        let started = thread::Builder::new().name("threads".to_owned()).spawn(work);
-        Self(started.is_ok().then_some(Sampler { stop, tallies }))
+        Self::of(root, &pids, &listeners)
     }
 
+    fn of(root: &ProcRoot, pids: &[Pid], listeners: &BTreeSet<Inode>) -> Self {
+        let mut threads = Self { stops: Vec::new(), tallies: Arc::default() };
+        for pids in pids.chunks(pids.len().div_ceil(SAMPLERS_MAX).max(1)) {
+            let (root, pids, listeners) = (root.clone(), pids.to_vec(), listeners.clone());
+            let tallies = Arc::clone(&threads.tallies);
+            let (stop, stopped) = mpsc::channel();
+            let work = move || sample_threads(&root, &pids, &listeners, &stopped, &tallies);
+            // What cannot be sampled has no track.
+            if thread::Builder::new().name("threads".to_owned()).spawn(work).is_ok() {
+                threads.stops.push(stop);
+            }
+        }
+        threads
+    }
+
+    /// What was seen so far, by pid and tid. A sampler that is stuck is left behind.
     fn finish(self) -> Vec<ThreadTrack> {
-        let Some(Sampler { stop, tallies }) = self.0 else {
-            return Vec::new();
-        };
-        drop(stop);
-        let tallies = tallies.recv_timeout(PATIENCE).unwrap_or_default();
+        drop(self.stops);
+        let tallies = std::mem::take(&mut *lock(&self.tallies));
         let track = |((pid, tid), mut seen): ((Pid, Tid), Vec<Sighting>)| {
             seen.sort_by_key(|sighting| std::cmp::Reverse(sighting.times));
             ThreadTrack { pid, tid, seen }
@@ -216,25 +225,37 @@ fn sample_threads(
     pids: &[Pid],
     listeners: &BTreeSet<Inode>,
     stopped: &mpsc::Receiver<()>,
-) -> Tallies {
+    tallies: &Mutex<Tallies>,
+) {
     let mut samplers: Vec<(Pid, ThreadSampler)> = pids
         .iter()
         .filter_map(|&pid| Some((pid, ThreadSampler::new(root, pid, listeners).known()?)))
         .collect();
-    let mut tallies = Tallies::new();
     while stopped.recv_timeout(PERIOD) == Err(RecvTimeoutError::Timeout) {
         for (pid, sampler) in &mut samplers {
-            for sample in sampler.sample().known().into_iter().flatten() {
-                let (Some(activity), waits) = (sample.activity.known(), sample.waits.known())
-                else {
-                    continue;
-                };
-                let seen = tallies.entry((*pid, sample.tid)).or_default();
-                tally(seen, activity, waits.unwrap_or_default());
-            }
+            // The lock is not held while a process is read: that may never end.
+            let samples = sampler.sample();
+            add_threads(&mut lock(tallies), *pid, samples.known().unwrap_or_default());
         }
     }
-    tallies
+}
+
+fn add_threads(tallies: &mut Tallies, pid: Pid, samples: Vec<ThreadSample>) {
+    for ThreadSample { tid, activity, waits } in samples {
+        let Some(activity) = activity.known() else {
+            continue;
+        };
+        if tallies.len() >= TRACKS_MAX && !tallies.contains_key(&(pid, tid)) {
+            continue;
+        }
+        let seen = tallies.entry((pid, tid)).or_default();
+        tally(seen, activity, waits.known().unwrap_or_default());
+    }
+}
+
+/// A sampler that panicked leaves whole tallies behind.
+fn lock(tallies: &Mutex<Tallies>) -> MutexGuard<'_, Tallies> {
+    tallies.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn tally(seen: &mut Vec<Sighting>, activity: Activity, waits: Vec<WaitedSocket>) {
@@ -249,6 +270,10 @@ fn tally(seen: &mut Vec<Sighting>, activity: Activity, waits: Vec<WaitedSocket>)
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+    use std::fs;
+
+    use halfopen_evidence::Reading;
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
 
     use super::*;
 
@@ -282,6 +307,52 @@ mod tests {
             tally(&mut seen, Activity::Running, waits);
         }
         assert_eq!((seen.len(), seen[0].times, seen[1].times), (SIGHTINGS_MAX, 3, 1));
+    }
+
+    #[test]
+    fn queues_and_threads_are_followed_up_to_a_bound_and_listed_in_order() {
+        let mut tracks = HashMap::new();
+        let mut tallies = Tallies::new();
+        for n in (0..70_000_u32).rev() {
+            add_sample(&mut tracks, NetnsId(1), Cookie(u64::from(n)), 1, 5);
+            let activity = Reading::Known(Activity::Running);
+            let sample = ThreadSample { tid: Tid(n), activity, waits: Reading::not_collected() };
+            add_threads(&mut tallies, Pid(1), vec![sample]);
+        }
+        let queues = Queues { sockets: Vec::new(), tracks }.finish();
+        let threads =
+            Threads { stops: Vec::new(), tallies: Arc::new(Mutex::new(tallies)) }.finish();
+        assert_eq!((queues.len(), threads.len()), (TRACKS_MAX, TRACKS_MAX));
+        assert!(queues.is_sorted_by_key(|track| track.cookie));
+        assert!(threads.is_sorted_by_key(|track| track.tid));
+    }
+
+    #[test]
+    fn what_was_seen_of_other_processes_outlives_one_that_is_stuck() {
+        let proc = tempfile::tempdir().expect("a directory");
+        for pid in 1..=3 {
+            let task = proc.path().join(format!("{pid}/task/{pid}"));
+            fs::create_dir_all(&task).expect("a directory");
+            let stat = format!("{pid} (p) R 1 1 1 0 -1 0 0 0 0 0 5 6 0 0 20 0 1 0 4321 0 0\n");
+            fs::write(proc.path().join(format!("{pid}/stat")), &stat).expect("a file");
+            fs::write(task.join("stat"), &stat).expect("a file");
+            fs::create_dir_all(task.join("fd")).expect("a directory");
+            let syscall = task.join("syscall");
+            if pid == 2 {
+                // Nobody ever writes to it, so that opening it does not return.
+                mknodat(CWD, &syscall, FileType::Fifo, Mode::RWXU, 0).expect("a FIFO");
+            } else {
+                fs::write(syscall, "running\n").expect("a file");
+            }
+        }
+        let processes = (1..=3).map(Pid).collect::<Vec<_>>();
+        let threads = Threads::of(&ProcRoot::new(proc.path()), &processes, &BTreeSet::new());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while lock(&threads.tallies).len() < 2 && Instant::now() < deadline {
+            thread::sleep(STOP_CHECK);
+        }
+        let pids: Vec<_> = threads.finish().iter().map(|track| track.pid.0).collect();
+        assert_eq!(pids, [1, 3]);
     }
 
     #[test]
