@@ -5,7 +5,7 @@
 //! Collectors push the rows of a netlink dump; the simulator and pasted `ss` output can push theirs.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use halfopen_model::{PortRange, TcpState};
 
@@ -83,11 +83,20 @@ pub struct SocketFold {
     limits: FoldLimits,
     range: PortRange,
     endpoints: Vec<EndpointFold>,
-    by_port: HashMap<u16, Vec<usize>>,
+    by_key: HashMap<EndpointKey, usize>,
+    by_port: HashMap<u16, Bound>,
     connecting: HeavyKeys<(IpAddr, SocketAddr), ConnectingFold>,
     close_wait: HeavyKeys<CloseWaitSide, CloseWaitFold>,
     ports: HeavyKeys<(IpAddr, SocketAddr), PortsFold>,
 }
+
+/// The endpoints of one port, by canonical address and by whether they refuse IPv4; of those that
+/// differ by their device only, the one that comes first for a connection.
+type Bound = HashMap<(IpAddr, bool), usize>;
+
+/// Addresses that cover others, the closer one first.
+const WILDCARDS: [IpAddr; 2] =
+    [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
 
 #[derive(Debug)]
 struct EndpointFold {
@@ -141,6 +150,7 @@ impl SocketFold {
             limits,
             range,
             endpoints: Vec::new(),
+            by_key: HashMap::new(),
             by_port: HashMap::new(),
             connecting: HeavyKeys::new(limits.groups),
             close_wait: HeavyKeys::new(limits.groups),
@@ -209,22 +219,7 @@ impl SocketFold {
 
     fn add_listener(&mut self, row: &SocketRow) {
         let key = EndpointKey { local: row.local, device: row.device, v6_only: row.v6_only };
-        let indices = self.by_port.entry(key.local.port()).or_default();
-        let found =
-            indices.iter().copied().find(|&index| self.endpoints[index].endpoint.key == key);
-        let index = found.unwrap_or_else(|| {
-            indices.push(self.endpoints.len());
-            self.endpoints.push(EndpointFold {
-                endpoint: Endpoint {
-                    key,
-                    listeners: Vec::new(),
-                    syn_recv: SynRecv::default(),
-                    never_accepted: NeverAccepted::default(),
-                },
-                sources: HashSet::new(),
-            });
-            self.endpoints.len() - 1
-        });
+        let index = self.by_key.get(&key).copied().unwrap_or_else(|| self.add_endpoint(key));
         self.endpoints[index].endpoint.listeners.push(Listener {
             cookie: Cookie(row.cookie),
             inode: Inode(row.inode),
@@ -236,14 +231,39 @@ impl SocketFold {
         });
     }
 
-    /// The endpoint that a connection came in through, if somebody listens there.
+    fn add_endpoint(&mut self, key: EndpointKey) -> usize {
+        let index = self.endpoints.len();
+        self.by_key.insert(key, index);
+        self.endpoints.push(EndpointFold {
+            endpoint: Endpoint {
+                key,
+                listeners: Vec::new(),
+                syn_recv: SynRecv::default(),
+                never_accepted: NeverAccepted::default(),
+            },
+            sources: HashSet::new(),
+        });
+        let bound = self.by_port.entry(key.local.port()).or_default();
+        let first = bound.entry((key.local.ip().to_canonical(), key.v6_only)).or_insert(index);
+        if key.closeness() >= self.endpoints[*first].endpoint.key.closeness() {
+            *first = index;
+        }
+        index
+    }
+
+    /// The endpoint that a connection came in through, if somebody listens there: at its very
+    /// address, or else at any.
     fn endpoint_of(&self, row: &SocketRow) -> Option<usize> {
-        let indices = self.by_port.get(&row.local.port())?;
-        indices
-            .iter()
-            .copied()
-            .filter(|&index| self.endpoints[index].endpoint.key.covers(row.local))
-            .max_by_key(|&index| self.endpoints[index].endpoint.key.closeness())
+        let bound = self.by_port.get(&row.local.port())?;
+        let local = row.local.ip().to_canonical();
+        let key = |index: usize| &self.endpoints[index].endpoint.key;
+        std::iter::once(local).chain(WILDCARDS).find_map(|address| {
+            [false, true]
+                .into_iter()
+                .filter_map(|v6_only| bound.get(&(address, v6_only)).copied())
+                .filter(|&index| key(index).covers(row.local))
+                .max_by_key(|&index| (key(index).closeness(), index))
+        })
     }
 
     fn add_request(&mut self, row: &SocketRow) {
@@ -501,6 +521,42 @@ mod tests {
             .collect();
         assert_eq!(counts, [(1, 0), (1, 1)]);
         assert_eq!(folded.endpoints[1].dead_slots(), 0);
+    }
+
+    #[test]
+    fn a_connection_belongs_to_the_closest_of_all_endpoints_that_cover_it() {
+        let keys = [
+            ("0.0.0.0:80", 0, false),
+            ("0.0.0.0:80", 2, false),
+            ("10.0.0.1:80", 0, false),
+            ("[::ffff:10.0.0.1]:80", 3, false),
+            ("[::]:80", 0, false),
+            ("[::]:80", 2, true),
+            ("[::]:80", 0, true),
+            ("[fd00::1]:80", 0, true),
+            ("10.0.0.1:81", 0, false),
+        ];
+        let locals =
+            ["10.0.0.1:80", "[::ffff:10.0.0.1]:80", "10.0.0.2:80", "[fd00::1]:80", "[fd00::2]:80"];
+        for chosen in 0..1_u32 << keys.len() {
+            let is_chosen = |&(n, _): &(usize, _)| chosen & 1 << n != 0;
+            let rows = keys.into_iter().enumerate().filter(is_chosen).map(
+                |(_, (local, device, v6_only))| SocketRow {
+                    device,
+                    v6_only,
+                    ..listener(local, 0, 5)
+                },
+            );
+            let fold = SocketFold::new(rows, RANGE, FoldLimits::default());
+            for local in locals {
+                let row = row(TcpState::SynRecv, local, "10.0.0.9:1", 0);
+                let all = fold.endpoints.iter().map(|fold| fold.endpoint.key).enumerate();
+                let closest = all
+                    .filter(|(_, key)| key.covers(row.local))
+                    .max_by_key(|(_, key)| key.closeness());
+                assert_eq!(fold.endpoint_of(&row), closest.map(|(index, _)| index), "{chosen:b}");
+            }
+        }
     }
 
     #[test]
