@@ -23,8 +23,9 @@ pub struct Collector {
     pub(crate) places: Vec<Found>,
     /// Whether these are all there are.
     pub(crate) sees_all_netns: bool,
-    /// What sockets that threads wait for are called, by inode.
-    pub(crate) socket_names: HashMap<u64, String>,
+    /// What sockets that threads wait for are called, by inode; `None` for those that are no TCP
+    /// sockets of a namespace that was looked at.
+    pub(crate) socket_names: HashMap<u64, Option<String>>,
 }
 
 impl Collector {

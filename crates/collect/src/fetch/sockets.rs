@@ -33,17 +33,22 @@ pub(crate) fn name_sockets<'a>(
     for (_, endpoint, listener) in snapshot.listeners() {
         if unnamed.iter().any(|&(inode, _)| inode == listener.inode.0) {
             let name = format!("listening socket {}", endpoint.key.local);
-            names.insert(listener.inode.0, name);
+            names.insert(listener.inode.0, Some(name));
         }
     }
     let mut sought: BTreeSet<u64> = unnamed.iter().map(|&(inode, _)| inode).collect();
     sought.retain(|inode| !names.contains_key(inode));
     if !sought.is_empty() {
-        let found = dump_names(collector, &mut sought);
-        collector.socket_names.extend(found);
+        let (found, is_whole) = dump_names(collector, &mut sought);
+        let names = &mut collector.socket_names;
+        names.extend(found.into_iter().map(|(inode, name)| (inode, Some(name))));
+        if is_whole {
+            // A Unix or UDP socket is in no dump: without this there would be one on each round.
+            names.extend(sought.into_iter().map(|inode| (inode, None)));
+        }
     }
     for (inode, what) in &mut unnamed {
-        if let Some(name) = collector.socket_names.get(inode) {
+        if let Some(Some(name)) = collector.socket_names.get(inode) {
             what.clone_from(name);
         }
     }
@@ -59,8 +64,9 @@ fn socket_of(activity: &mut Activity) -> Option<(u64, &mut String)> {
     Some((inode, what))
 }
 
-/// One dump per namespace, the collector's own first, until all are found.
-fn dump_names(collector: &Collector, sought: &mut BTreeSet<u64>) -> HashMap<u64, String> {
+/// One dump per namespace, the collector's own first, until all are found; and whether nothing was
+/// left out that another dump could show.
+fn dump_names(collector: &Collector, sought: &mut BTreeSet<u64>) -> (HashMap<u64, String>, bool) {
     let states: Vec<TcpState> =
         TcpState::ALL.into_iter().filter(|&state| state != TcpState::TimeWait).collect();
     let request = DumpRequest::new(&states);
@@ -68,14 +74,14 @@ fn dump_names(collector: &Collector, sought: &mut BTreeSet<u64>) -> HashMap<u64,
     let mut buffer = DumpBuffer::new();
     let mut names = HashMap::new();
     // A name is a nicety: what cannot be dumped keeps its number.
-    let _ = visit(&places, &collector.proc, |_, entered| {
+    let visited = visit(&places, &collector.proc, |_, entered| {
         if sought.is_empty() || entered.is_err() {
-            return;
+            return true;
         }
         let Ok(mut socket) = DiagSocket::open() else {
-            return;
+            return false;
         };
-        let _ = socket.dump(&request, &mut buffer, |view| {
+        let dumped = socket.dump(&request, &mut buffer, |view| {
             let inode = u64::from(view.inode());
             if inode != 0 && sought.remove(&inode) {
                 let row = socket_row(view)?;
@@ -88,8 +94,10 @@ fn dump_names(collector: &Collector, sought: &mut BTreeSet<u64>) -> HashMap<u64,
             }
             Ok(())
         });
+        dumped.is_ok()
     });
-    names
+    let is_whole = visited.is_ok_and(|dumps| dumps.into_iter().all(|is_whole| is_whole));
+    (names, is_whole)
 }
 
 #[cfg(test)]
