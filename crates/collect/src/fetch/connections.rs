@@ -46,7 +46,7 @@ struct Asked {
 #[derive(Debug, Default)]
 struct Answers {
     ages: Vec<(Cookie, Reading<u64>)>,
-    clients: Vec<(usize, TcpState)>,
+    clients: Vec<(usize, Reading<TcpState>)>,
     idle: Vec<(CloseWaitSide, Reading<u64>)>,
 }
 
@@ -98,21 +98,19 @@ impl Lookups {
             Ok(Vec::new())
         } else {
             visit(&places, &collector.proc, |found, entered| {
-                let answers = entered
-                    .and_then(|_| self.ask(found.id, &mut buffer).map_err(Missing::unreadable));
-                (found.id, answers)
+                let mut answers = Answers::default();
+                let asked = entered.and_then(|_| {
+                    self.ask(found.id, &mut buffer, &mut answers).map_err(Missing::unreadable)
+                });
+                (found.id, answers, asked.err())
             })
         };
         let mut why: BTreeMap<NetnsId, Missing> = BTreeMap::new();
         match visited {
             Ok(visited) => {
-                for (netns, answers) in visited {
-                    match answers {
-                        Ok(answers) => self.enter(snapshot, netns, answers),
-                        Err(missing) => {
-                            why.insert(netns, missing);
-                        }
-                    }
+                for (netns, answers, missing) in visited {
+                    self.enter(snapshot, netns, answers);
+                    why.extend(missing.map(|missing| (netns, missing)));
                 }
             }
             Err(error) => {
@@ -123,31 +121,41 @@ impl Lookups {
         self.settle(snapshot, &why, collector.sees_all_netns);
     }
 
-    /// Asks the kernel about one namespace, which the calling thread is in.
-    fn ask(&self, netns: NetnsId, buffer: &mut DumpBuffer) -> Result<Answers, DiagError> {
+    /// Asks the kernel about one namespace, which the calling thread is in. What was answered before
+    /// an error counts.
+    fn ask(
+        &self,
+        netns: NetnsId,
+        buffer: &mut DumpBuffer,
+        answers: &mut Answers,
+    ) -> Result<(), DiagError> {
         let mut socket = DiagSocket::open()?;
-        let mut answers = Answers::default();
         for (_, cookie, request) in self.ages.get(&netns).into_iter().flatten() {
-            let found = socket.find(request, buffer, idle)?;
-            let age = match found {
-                Some(Some(Idle { sent_ms, .. })) => Reading::Known(u64::from(sent_ms)),
-                Some(None) => Missing::NotOnThisKernel.into(),
-                None => Missing::Vanished.into(),
+            let age = match socket.find(request, buffer, idle) {
+                Ok(Some(Some(Idle { sent_ms, .. }))) => Reading::Known(u64::from(sent_ms)),
+                Ok(Some(None)) => Missing::NotOnThisKernel.into(),
+                Ok(None) => Missing::Vanished.into(),
+                Err(error) => unanswered(error)?.into(),
             };
             answers.ages.push((*cookie, age));
         }
         for (index, (.., request)) in self.clients.iter().enumerate() {
-            let state = socket.find(request, buffer, |view| Ok(view.state()))?;
+            let state = match socket.find(request, buffer, |view| Ok(view.state())) {
+                Ok(state) => state.and_then(TcpState::from_number),
+                Err(error) => {
+                    answers.clients.push((index, unanswered(error)?.into()));
+                    continue;
+                }
+            };
             // A listening socket at that address is not the client's end.
-            let state = state.and_then(TcpState::from_number);
             if let Some(state) = state.filter(|&state| state != TcpState::Listen) {
-                answers.clients.push((index, state));
+                answers.clients.push((index, Reading::Known(state)));
             }
         }
         if let Some(groups) = self.idle.get(&netns) {
             answers.idle = idle_times(&mut socket, groups, buffer)?;
         }
-        Ok(answers)
+        Ok(())
     }
 
     fn enter(&self, snapshot: &mut Snapshot, netns: NetnsId, answers: Answers) {
@@ -166,7 +174,10 @@ impl Lookups {
             let endpoints = endpoints_mut(snapshot, *server).filter(|e| e.key == *key);
             for sample in endpoints.flat_map(|endpoint| &mut endpoint.syn_recv.sample) {
                 if (sample.peer, sample.local) == (request.local, request.peer) {
-                    sample.client = Reading::Known(state);
+                    // Another namespace may have the answer that this one could not give.
+                    if sample.client.get().is_none() {
+                        sample.client = state.clone();
+                    }
                 }
             }
         }
@@ -185,10 +196,10 @@ impl Lookups {
         sees_all_netns: bool,
     ) {
         let reason = |netns: NetnsId| why.get(&netns).cloned().unwrap_or(Missing::Vanished);
-        let elsewhere = Missing::unreadable(if sees_all_netns {
-            "no socket of this host is the client's end"
+        let elsewhere = Missing::needs(if sees_all_netns {
+            "a look at the client's host"
         } else {
-            "the client's end is in none of the network namespaces that were looked at"
+            "a look at the client's network namespace or host"
         });
         for &(netns, key) in &self.asked.ages {
             for endpoint in endpoints_mut(snapshot, netns).filter(|e| e.key == key) {
@@ -214,6 +225,16 @@ impl Lookups {
                 settle(&mut group.idle_ms, || reason(netns));
             }
         }
+    }
+}
+
+/// What a failed lookup costs: its own answer, or all that follow if the kernel does not answer at all.
+fn unanswered(error: DiagError) -> Result<Missing, DiagError> {
+    match error {
+        DiagError::Refused(_) | DiagError::Decode(_) | DiagError::Lost => {
+            Ok(Missing::unreadable(error))
+        }
+        DiagError::NoInetDiag | DiagError::Call { .. } | DiagError::TimedOut { .. } => Err(error),
     }
 }
 
@@ -283,4 +304,16 @@ fn groups_mut(
 ) -> impl Iterator<Item = &mut CloseWaitGroup> {
     let netns = snapshot.netns.iter_mut().filter(move |found| found.id == netns);
     netns.flat_map(|netns| netns.close_wait.get_mut().into_iter().flatten())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_lookup_costs_its_own_answer_and_a_silent_kernel_the_rest() {
+        let refused = DiagError::Refused(std::io::ErrorKind::InvalidInput.into());
+        assert!(matches!(unanswered(refused), Ok(Missing::Unreadable { .. })));
+        assert!(unanswered(DiagError::TimedOut { seconds: 5 }).is_err());
+    }
 }
