@@ -114,7 +114,8 @@ fn queue_facts(context: &Context<'_>, view: &ListenerView<'_>, stalled: &Stalled
         facts.push(Fact::number("accepted-of-those-waiting", 0_u32, text));
     }
     if let Some(oldest) = oldest(&view.endpoint.never_accepted.waiting) {
-        let text = format!("the oldest has waited for {}", duration(oldest));
+        let whose = if view.endpoint.listeners.len() > 1 { " at this address" } else { "" };
+        let text = format!("the oldest{whose} has waited for {}", duration(oldest));
         facts.push(Fact::number("oldest-wait-ms", oldest, text));
     }
     if let Some(interval) = context.interval()
