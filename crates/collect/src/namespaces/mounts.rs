@@ -1,14 +1,13 @@
 //! Bind mounts of network namespaces, out of `/proc/self/mountinfo`.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use halfopen_evidence::NetnsId;
 
 use super::namespace_of;
 use crate::files;
+use crate::proc::parse::MountLine;
 
 /// Where each namespace's nsfs file is mounted, in this mount namespace. Empty if the list cannot be
 /// read: processes still lead to most namespaces.
@@ -16,50 +15,21 @@ pub(super) fn read(proc: &Path) -> BTreeMap<NetnsId, Vec<PathBuf>> {
     files::read(&proc.join("self/mountinfo")).map(|text| parse(&text)).unwrap_or_default()
 }
 
-/// A line is `ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS … - TYPE SOURCE OPTIONS`; of nsfs the
-/// root is `net:[NUMBER]` (proc(5)).
+/// The root of an nsfs mount is `net:[NUMBER]`.
 fn parse(mountinfo: &str) -> BTreeMap<NetnsId, Vec<PathBuf>> {
     let mut mounts: BTreeMap<NetnsId, Vec<PathBuf>> = BTreeMap::new();
-    for line in mountinfo.lines() {
-        let Some((mount, filesystem)) = line.split_once(" - ") else {
-            continue;
-        };
-        if filesystem.split(' ').next() != Some("nsfs") {
-            continue;
-        }
-        let mut fields = mount.split(' ').skip(3);
-        if let (Some(root), Some(mount_point)) = (fields.next(), fields.next())
-            && let Some(id) = namespace_of(root.as_bytes())
-        {
-            let path = unescaped(mount_point);
-            let paths = mounts.entry(id).or_default();
+    let lines = mountinfo.lines().filter_map(|line| MountLine::parse(line.as_bytes()));
+    for line in lines.filter(|line| line.kind == b"nsfs") {
+        if let Some(id) = namespace_of(&line.root()) {
+            let point = line.point();
+            let points = mounts.entry(id).or_default();
             // `ip netns` mounts appear twice where /run/netns is a shared mount of itself.
-            if !paths.contains(&path) {
-                paths.push(path);
+            if !points.contains(&point) {
+                points.push(point);
             }
         }
     }
     mounts
-}
-
-/// Spaces, tabs, newlines and backslashes are written as three octal digits.
-fn unescaped(field: &str) -> PathBuf {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let octal = (byte == b'\\').then(|| after.first_chunk::<3>()).flatten();
-        let value = octal
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        if let Some(value) = value {
-            bytes.push(value);
-            rest = after.get(3..).unwrap_or_default();
-        } else {
-            bytes.push(byte);
-            rest = after;
-        }
-    }
-    PathBuf::from(OsString::from_vec(bytes))
 }
 
 #[cfg(test)]
@@ -78,13 +48,5 @@ mod tests {
         );
         let paths = ["/run/netns/a b", "/run/docker/netns/1f"].map(PathBuf::from).to_vec();
         assert_eq!(mounts, BTreeMap::from([(NetnsId(5), paths)]));
-    }
-
-    #[test]
-    fn a_backslash_that_begins_no_octal_number_stays() {
-        for (field, path) in [("\\", "\\"), ("\\9xx", "\\9xx"), ("\\134", "\\"), ("a\\04", "a\\04")]
-        {
-            assert_eq!(unescaped(field), PathBuf::from(path));
-        }
     }
 }

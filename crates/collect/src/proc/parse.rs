@@ -6,10 +6,12 @@
 //! costs nothing. None of these functions panics on any input.
 
 mod cgroup;
+mod mountinfo;
 
 use halfopen_evidence::{SchedStat, Throttling};
 
 pub use cgroup::{Membership, Mount, Tree, memberships, mount};
+pub(crate) use mountinfo::MountLine;
 
 /// What is used of `/proc/PID/stat` and `/proc/PID/task/TID/stat` (fs/proc/array.c, do_task_stat).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::mountinfo::MountLine;
+
 /// A mounted tree of control groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
@@ -48,43 +50,20 @@ pub fn memberships(text: &[u8]) -> Vec<Membership> {
         .collect()
 }
 
-/// Parses a line of mountinfo (proc(5)): `36 35 0:30 ROOT POINT OPTIONS … - TYPE SOURCE SUPER`;
-/// `None` for a mount of anything else than control groups.
+/// Parses a line of mountinfo (proc(5)); `None` for a mount of anything else than control groups.
 #[must_use]
 pub fn mount(line: &[u8]) -> Option<Mount> {
-    let line = String::from_utf8_lossy(line);
-    let (mount, filesystem) = line.split_once(" - ")?;
-    let mut filesystem = filesystem.split(' ');
-    let tree = match filesystem.next()? {
-        "cgroup2" => Tree::V2,
-        "cgroup" => {
-            let options = filesystem.nth(1)?.split(',');
-            Tree::V1 { controllers: options.map(str::to_owned).collect() }
+    let line = MountLine::parse(line)?;
+    let tree = match line.kind {
+        b"cgroup2" => Tree::V2,
+        b"cgroup" => {
+            let options = String::from_utf8_lossy(line.super_options);
+            Tree::V1 { controllers: options.split(',').map(str::to_owned).collect() }
         }
         _ => return None,
     };
-    let mut fields = mount.split(' ').skip(3);
-    let root = unescaped(fields.next()?);
-    Some(Mount { tree, root, point: unescaped(fields.next()?).into() })
-}
-
-/// Blanks, tabs, newlines and backslashes are written as `\040` and the like.
-fn unescaped(field: &str) -> String {
-    let mut parts = field.split('\\');
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        match part.split_at_checked(3).map(|(code, rest)| (u8::from_str_radix(code, 8), rest)) {
-            Some((Ok(code), rest)) if code.is_ascii() => {
-                text.push(char::from(code));
-                text.push_str(rest);
-            }
-            _ => {
-                text.push('\\');
-                text.push_str(part);
-            }
-        }
-    }
-    text
+    let root = String::from_utf8_lossy(&line.root()).into_owned();
+    Some(Mount { tree, root, point: line.point() })
 }
 
 #[cfg(test)]
@@ -92,11 +71,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    #[test]
-    fn blanks_in_mount_points_are_unescaped() {
-        assert_eq!(unescaped(r"/a\040b\134c\9"), r"/a b\c\9");
-    }
 
     proptest! {
         #[test]
@@ -107,7 +81,6 @@ mod tests {
         #[test]
         fn no_mount_makes_a_parser_panic(text in "([0-9/ ,:é\\\\-]| - |cgroup2?){0,40}") {
             let _ = mount(text.as_bytes());
-            let _ = unescaped(&text);
         }
     }
 }
