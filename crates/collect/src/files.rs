@@ -1,11 +1,13 @@
 //! Small files of `/proc`, read whole and up to a bound; what cannot be read says why.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, Read};
 use std::path::Path;
 
 use halfopen_evidence::Missing;
 use rustix::io::Errno;
+
+use crate::privilege;
 
 /// No file that is read here is longer, but for a list of mounts on a very large host.
 const FILE_MAX: u64 = 16 << 20;
@@ -22,12 +24,37 @@ pub(crate) fn read(path: &Path) -> Result<String, Missing> {
     }
 }
 
-/// Why a file could not be read, in the terms of the evidence.
+/// Why a file of this kernel could not be read: what is not there, no kernel of its kind has.
 pub(crate) fn missing(path: &Path, error: &io::Error) -> Missing {
-    match error.kind() {
-        ErrorKind::NotFound => Missing::NotOnThisKernel,
-        ErrorKind::PermissionDenied => Missing::needs("root"),
-        _ if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Missing::Vanished,
-        _ => Missing::unreadable(format_args!("{}: {error}", path.display())),
+    match Errno::from_io_error(error) {
+        Some(errno) => reason(path, errno, Missing::NotOnThisKernel, privilege::READ_FILES),
+        None => Missing::unreadable(format_args!("{}: {error}", path.display())),
+    }
+}
+
+/// An error in the terms of the evidence, given what it means that the file is not there, and what
+/// would permit to read it.
+pub(crate) fn reason(path: &Path, errno: Errno, absent: Missing, needs: &str) -> Missing {
+    match errno {
+        Errno::NOENT => absent,
+        Errno::SRCH => Missing::Vanished,
+        Errno::ACCESS | Errno::PERM => Missing::needs(needs),
+        other => Missing::unreadable(format_args!("{}: {other}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_not_there_is_not_on_this_kernel_and_others_say_why() {
+        let path = Path::new("/x");
+        let of = |errno: Errno| missing(path, &errno.into());
+        assert_eq!(of(Errno::NOENT), Missing::NotOnThisKernel);
+        assert_eq!(of(Errno::SRCH), Missing::Vanished);
+        assert_eq!(of(Errno::PERM), Missing::needs("root"));
+        let Missing::Unreadable { what } = of(Errno::IO) else { panic!("{:?}", of(Errno::IO)) };
+        assert!(what.starts_with("/x: "), "{what}");
     }
 }

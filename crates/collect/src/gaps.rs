@@ -2,6 +2,8 @@
 
 use halfopen_evidence::{Gap, Host, Missing, Reading};
 
+use crate::privilege;
+
 /// Findings that are made from a namespace's sockets, counters and settings, those about the
 /// processes of its sockets among them.
 const OF_A_NAMESPACE: &[&str] = &[
@@ -51,13 +53,13 @@ pub(crate) fn namespaces(closed: usize, found: usize, why: &Missing) -> Gap {
 /// Processes whose network namespace may not be read: there may be more namespaces than were found.
 pub(crate) fn namespaces_of_processes(host: &Host, processes: u32) -> Gap {
     let what = format!("network namespaces of {}", of_other_users(processes));
-    gap(what, privilege(host), OF_A_NAMESPACE)
+    gap(what, needed(host), OF_A_NAMESPACE)
 }
 
 /// Processes whose descriptors may not be read.
 pub(crate) fn descriptors(host: &Host, processes: u32) -> Gap {
     let what = format!("descriptors of {}", of_other_users(processes));
-    gap(what, privilege(host), OF_A_PROCESS)
+    gap(what, needed(host), OF_A_PROCESS)
 }
 
 /// The processes of other pid namespaces, if the collector cannot see them.
@@ -79,10 +81,10 @@ pub(crate) fn disturbed(netns: &str) -> Gap {
 }
 
 /// What would let the collector read another process.
-fn privilege(host: &Host) -> &'static str {
+fn needed(host: &Host) -> &'static str {
     match host.collector_uid {
         0 => "more than root has here (CAP_SYS_PTRACE, or leave of a security module)",
-        _ => "root (CAP_SYS_PTRACE)",
+        _ => privilege::READ_PROCESSES,
     }
 }
 

@@ -22,6 +22,7 @@ mod host;
 mod look;
 mod namespaces;
 pub mod netlink;
+mod privilege;
 pub mod proc;
 mod scope;
 mod sockstat;

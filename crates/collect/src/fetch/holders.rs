@@ -9,6 +9,7 @@ use halfopen_evidence::{
 
 use crate::collector::add_gap;
 use crate::gaps;
+use crate::privilege;
 use crate::proc::{Extent, HolderFindings, ProcRoot, find_holders};
 
 /// Looks for the holders everywhere, and enters them wherever the snapshot has one of the sockets.
@@ -77,7 +78,7 @@ impl Found<'_> {
             (Some(holder), _) => Reading::Known(Some(holder.clone())),
             (None, HolderSearch::Everywhere) => Reading::Known(None),
             (None, HolderSearch::Permitted { .. } | HolderSearch::FirstDescriptors) => {
-                Missing::needs("root (CAP_SYS_PTRACE)").into()
+                Missing::needs(privilege::READ_PROCESSES).into()
             }
         }
     }
@@ -103,7 +104,7 @@ impl Found<'_> {
             }
         }
         if by_process.is_empty() && findings.search != HolderSearch::Everywhere {
-            return Missing::needs("root (CAP_SYS_PTRACE)").into();
+            return Missing::needs(privilege::READ_PROCESSES).into();
         }
         let mut held: Vec<HeldCloseWait> = by_process.into_values().collect();
         held.sort_by_key(|held| (std::cmp::Reverse(held.count), held.pid));
@@ -155,7 +156,7 @@ mod tests {
             (Found { findings: &everywhere }, Found { findings: &permitted });
         assert_eq!(everywhere.holder(Inode(99)), Reading::Known(None));
         assert_eq!(everywhere.held(&group(&[99])), Reading::Known(Vec::new()));
-        let missing = Missing::needs("root (CAP_SYS_PTRACE)");
+        let missing = Missing::needs(privilege::READ_PROCESSES);
         assert_eq!(permitted.holder(Inode(99)).missing(), Some(&missing));
         assert_eq!(permitted.held(&group(&[99])).missing(), Some(&missing));
         assert_eq!(permitted.holder(Inode(5)), Reading::Known(Some(holder(7, 3))));

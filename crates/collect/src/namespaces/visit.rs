@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::Found;
-use crate::CollectError;
+use crate::{CollectError, privilege};
 
 /// What a visitor finds where it is.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ fn enter(found: &Found, proc: &Path) -> Result<(), Missing> {
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => {}
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                why = Missing::needs("root (CAP_SYS_ADMIN)");
+                why = Missing::needs(privilege::ENTER_NAMESPACES);
             }
             Err(error) => why = Missing::unreadable(format_args!("{}: {error}", way.display())),
         }

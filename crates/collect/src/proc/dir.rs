@@ -15,6 +15,7 @@ use rustix::fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat_raw};
 use rustix::io::Errno;
 
 use super::parse;
+use crate::{files, privilege};
 
 /// The most that is read of one file into memory, in bytes.
 const FILE_MAX: u64 = 1 << 20;
@@ -182,11 +183,7 @@ fn missing_io(path: &Path, error: &io::Error) -> Missing {
     }
 }
 
-/// Why a read below `/proc` failed.
+/// Why a read below `/proc/PID` failed: what is not there any more has vanished.
 pub(super) fn missing(path: &Path, errno: Errno) -> Missing {
-    match errno {
-        Errno::NOENT | Errno::SRCH => Missing::Vanished,
-        Errno::ACCESS | Errno::PERM => Missing::needs("root or CAP_SYS_PTRACE"),
-        other => Missing::unreadable(format_args!("{}: {other}", path.display())),
-    }
+    files::reason(path, errno, Missing::Vanished, privilege::READ_PROCESSES)
 }

@@ -1,0 +1,10 @@
+//! What a collector may lack, in the words of the evidence.
+
+/// Reads files that are their owner's only.
+pub(crate) const READ_FILES: &str = "root";
+
+/// Reads what belongs to another user's process (ptrace(2), "Ptrace access mode checking").
+pub(crate) const READ_PROCESSES: &str = "root or CAP_SYS_PTRACE";
+
+/// Enters a network namespace (setns(2)).
+pub(crate) const ENTER_NAMESPACES: &str = "root or CAP_SYS_ADMIN";
