@@ -21,14 +21,18 @@ impl Overflow {
     /// What this listener refused over the window; `None` if nothing, or if that cannot be told.
     pub(crate) fn of(context: &Context<'_>, view: &ListenerView<'_>) -> Option<Self> {
         let overflows = context.rise(view.netns.id, Counter::ListenOverflows).known()?;
+        if overflows == 0 {
+            return None;
+        }
+        let census = context.census(view.netns.id);
         let segments = match view.drops(context) {
             Reading::Known(drops) => {
-                let is_its =
-                    view.was_full() || others(context, view).all(|o| dropped_none(context, o));
+                let only_one = census.dropping == usize::from(drops > 0);
+                let is_its = view.was_full() || only_one;
                 if is_its { overflows.min(u64::from(drops)) } else { 0 }
             }
             Reading::Missing(_) => {
-                let is_its = view.was_full() && !others(context, view).any(ListenerView::was_full);
+                let is_its = view.was_full() && census.full == 1;
                 if is_its { overflows } else { 0 }
             }
         };
@@ -42,19 +46,11 @@ impl Overflow {
     }
 }
 
-fn others<'c, 'a>(
-    context: &'c Context<'a>,
-    view: &ListenerView<'a>,
-) -> impl Iterator<Item = &'c ListenerView<'a>> {
-    let (netns, cookie) = (view.netns.id, view.listener.cookie);
-    context
-        .listeners()
-        .iter()
-        .filter(move |other| other.netns.id == netns && other.listener.cookie != cookie)
-}
-
-fn dropped_none(context: &Context<'_>, view: &ListenerView<'_>) -> bool {
-    view.drops(context).value().is_none_or(|drops| drops == 0)
+/// Whether this listener may have refused SYNs that its kernel does not count: before 3.10, only
+/// third ACKs are.
+pub(crate) fn is_untold(context: &Context<'_>, view: &ListenerView<'_>) -> bool {
+    let counted = context.semantics().as_ref().map(|semantics| semantics.syn_drops_are_counted);
+    counted.known() == Some(false) && view.was_full()
 }
 
 #[cfg(test)]

@@ -57,7 +57,7 @@ pub(crate) fn finding(
         headline: headline(view, stalled),
         cause: told.cause,
         evidence,
-        confidence: confidence(told.confidence, stalled),
+        confidence: confidence(context, told.confidence, stalled),
         refuted_by: told.refuted_by,
         remedies: told.remedies,
         useless,
@@ -80,13 +80,15 @@ fn headline(view: &ListenerView<'_>, stalled: &Stalled) -> String {
     }
 }
 
-/// One look cannot tell a server that stands from one that is slow; only that its process cannot
-/// run is certain either way.
-fn confidence(told: Confidence, stalled: &Stalled) -> Confidence {
-    match (stalled.proof, &stalled.cause, told) {
-        (StallProof::Window { .. }, _, told) | (_, StallCause::Stopped(_), told) => told,
-        (StallProof::Waited { .. }, _, Confidence::Certain) => Confidence::Probable,
-        (StallProof::Waited { .. }, _, _) => Confidence::Possible,
+/// One look cannot tell a server that stands from one that is slow, and a process that cannot run
+/// now may run the next moment.
+fn confidence(context: &Context<'_>, told: Confidence, stalled: &Stalled) -> Confidence {
+    let stopped = matches!(stalled.cause, StallCause::Stopped(_));
+    match (stalled.proof, told) {
+        (StallProof::Window { .. }, told) => told,
+        (StallProof::Waited { .. }, told) if stopped && context.interval().is_some() => told,
+        (StallProof::Waited { .. }, Confidence::Certain) => Confidence::Probable,
+        (StallProof::Waited { .. }, _) => Confidence::Possible,
     }
 }
 

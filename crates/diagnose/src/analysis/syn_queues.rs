@@ -73,7 +73,7 @@ impl<'a> SynQueueView<'a> {
             .and_then(|interval| interval.earlier_endpoint(netns.id, endpoint.key))
             .map(|endpoint| &endpoint.syn_recv);
         let drops = sockets.iter().fold(Reading::Known(0), |sum: Reading<u64>, view| {
-            sum.zip(view.drops(context)).map(|(sum, drops)| sum + u64::from(drops))
+            sum.zip(view.drops(context)).map(|(sum, drops)| sum.saturating_add(u64::from(drops)))
         });
         Self {
             netns,
@@ -258,7 +258,7 @@ fn capacity(
     semantics.as_ref().zip(max_syn_backlog).map(|(semantics, max_syn_backlog)| {
         let of = |limit| SynQueue::of_listener(limit, max_syn_backlog, semantics).capacity;
         let each = || endpoint.listeners.iter().map(|listener| of(listener.limit));
-        Capacity { all: each().sum(), least: each().min().unwrap_or(0) }
+        Capacity { all: each().fold(0, u64::saturating_add), least: each().min().unwrap_or(0) }
     })
 }
 

@@ -36,7 +36,7 @@ use halfopen_evidence::Interval;
 use halfopen_model::Counter;
 
 use crate::analysis::accepting::Accepting;
-use crate::analysis::overflow::Overflow;
+use crate::analysis::overflow::{self, Overflow};
 use crate::analysis::stall_report;
 use crate::words::{count, duration, rate};
 use crate::{Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity, Verdicts};
@@ -44,11 +44,18 @@ use crate::{Confidence, Context, Fact, Finding, FindingId, ListenerView, Severit
 pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
     let Some(interval) = context.interval() else { return };
     for view in context.listeners() {
-        let Some(overflow) = Overflow::of(context, view) else { continue };
+        let Some(overflow) = Overflow::of(context, view) else {
+            if overflow::is_untold(context, view) && context.accepting(view).stalled().is_none() {
+                let why = "its accept queue was full, and kernels before 3.10 do not count the \
+                           SYNs that they refuse";
+                verdicts.undetermined(FindingId::AcceptTooSlow, view.subject(), why);
+            }
+            continue;
+        };
         let accepted = interval.accepted(view.netns.id).value();
         let confidence = match context.accepting(view) {
             Accepting::Stalled(_) => continue,
-            Accepting::Taking if view.listener.drops.get().is_some() => Confidence::Certain,
+            Accepting::Taking if view.drops(context).get().is_some() => Confidence::Certain,
             Accepting::Taking => Confidence::Probable,
             Accepting::Unremarkable | Accepting::Unclear { .. } => match accepted {
                 Some(0) => continue,
@@ -122,7 +129,8 @@ fn finding(
 /// one place, and the refused segments are SYNs that clients may have repeated.
 fn backlog_needed(view: &ListenerView<'_>, interval: &Interval, overflow: Overflow) -> (u64, u64) {
     let limit = u64::from(view.listener.limit);
-    (limit + overflow.fewest_clients(interval.elapsed_ms()), limit + overflow.segments)
+    let fewest = overflow.fewest_clients(interval.elapsed_ms());
+    (limit.saturating_add(fewest), limit.saturating_add(overflow.segments))
 }
 
 fn facts(
@@ -144,7 +152,8 @@ fn facts(
         facts.push(Fact::number("samples-full", track.full, text));
     }
     if let Some(made) = context.rise(view.netns.id, Counter::PassiveOpens).known() {
-        let (least, most) = (made + overflow.fewest_clients(ms), made + overflow.segments);
+        let least = made.saturating_add(overflow.fewest_clients(ms));
+        let most = made.saturating_add(overflow.segments);
         let text =
             format!("{} to {} connections/s arrived{whose}", rate(least, ms), rate(most, ms));
         facts.push(Fact::number("arrived", least, text));
@@ -218,6 +227,42 @@ mod tests {
             .endpoint_changing(queue(6, 0), queue(6, 12))
             .rise(Counter::ListenOverflows, 12);
         assert!(stands.is_silent_about(FindingId::AcceptTooSlow));
+    }
+
+    #[test]
+    fn before_linux_3_10_a_queue_that_was_full_may_have_refused_syns() {
+        let of = |release: &str, full| {
+            let mut scene =
+                Scene::window().endpoint(queue(2, 0)).track(1, 1, if full { 6 } else { 5 }, 7);
+            for look in [&mut scene.first, &mut scene.second] {
+                look.host.kernel_release = release.to_owned();
+            }
+            let undetermined = scene.diagnose().undetermined;
+            undetermined.iter().any(|entry| entry.id == FindingId::AcceptTooSlow)
+        };
+        assert!(of("3.2.0", true));
+        assert!(!of("3.2.0", false));
+        assert!(!of("3.16.0", true));
+    }
+
+    #[test]
+    fn made_up_figures_overflow_nothing() {
+        let huge = overflowing()
+            .netns(|netns| {
+                for counter in [Counter::PassiveOpens, Counter::ListenOverflows] {
+                    netns.counters.get_mut().expect("counters").set(counter, 0);
+                }
+            })
+            .rise(Counter::PassiveOpens, u64::MAX)
+            .rise(Counter::ListenOverflows, u64::MAX)
+            .netns(|netns| {
+                for endpoint in netns.endpoints.get_mut().into_iter().flatten() {
+                    let socket = &mut endpoint.listeners[0];
+                    (socket.limit, socket.drops) = (u32::MAX - 1, Missing::NotOnThisKernel.into());
+                }
+            })
+            .track(1, 1, u32::MAX, 7);
+        assert!(!huge.is_silent_about(FindingId::AcceptTooSlow));
     }
 
     #[test]

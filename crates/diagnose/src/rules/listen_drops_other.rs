@@ -71,7 +71,10 @@ fn look(context: &Context<'_>, netns: &Netns, drops: u64, verdicts: &mut Verdict
         .into_iter()
         .partition(SynQueueView::reached_the_reserve);
     // Where a listener does not count its own drops, all of them may be the reserve's.
-    let by_reserve: u64 = reserved.iter().map(|queue| queue.drops.value().unwrap_or(drops)).sum();
+    let by_reserve = reserved
+        .iter()
+        .map(|queue| queue.drops.value().unwrap_or(drops))
+        .fold(0, u64::saturating_add);
     let drops = drops.saturating_sub(by_reserve);
     if drops == 0 {
         return;
@@ -273,6 +276,26 @@ mod tests {
         assert!(overflow(10, 6, 4));
         assert!(overflow(101, 100, 0));
         assert!(!overflow(110, 100, 0));
+    }
+
+    #[test]
+    fn made_up_figures_overflow_nothing() {
+        let reserve = |port: u16| {
+            let mut endpoint = idle(port, 0);
+            endpoint.listeners[0].drops = Reading::not_collected();
+            endpoint.syn_recv.count = 100;
+            endpoint
+        };
+        let huge = Scene::window()
+            .endpoint(reserve(80))
+            .endpoint(reserve(81))
+            .netns(|netns| {
+                netns.sysctls.tcp_syncookies = Reading::Known(0);
+                netns.sysctls.tcp_max_syn_backlog = Reading::Known(64);
+                netns.counters.get_mut().expect("counters").set(Counter::ListenDrops, 0);
+            })
+            .rise(Counter::ListenDrops, u64::MAX);
+        assert!(huge.is_silent_about(ID));
     }
 
     #[test]

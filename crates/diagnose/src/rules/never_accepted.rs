@@ -84,8 +84,8 @@ fn clients_gone_at_both_looks(context: &Context<'_>, netns: &Netns, endpoint: &E
 
 fn finding(netns: &Netns, endpoint: &Endpoint, dead: u64, stalled: bool) -> Finding {
     let never = &endpoint.never_accepted;
-    let all = never.total() + dead;
-    let gone = u64::from(never.close_wait) + dead;
+    let all = never.total().saturating_add(dead);
+    let gone = u64::from(never.close_wait).saturating_add(dead);
     let headline = match gone {
         0 => format!("{} never accepted", count(all, "connection")),
         gone => {
