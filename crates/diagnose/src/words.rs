@@ -46,13 +46,18 @@ pub fn rate(events: u64, ms: u64) -> String {
 pub fn harmless(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() || is_invisible(c) {
+        if is_harmful(c) {
             shown.extend(c.escape_unicode());
         } else {
             shown.push(c);
         }
     }
     shown
+}
+
+/// Whether a terminal may act on a character, or show it as nothing.
+pub(crate) fn is_harmful(c: char) -> bool {
+    c.is_control() || is_invisible(c)
 }
 
 const fn is_invisible(c: char) -> bool {

@@ -8,15 +8,14 @@ use halfopen_evidence::{
 };
 
 use super::entries::{
-    AcceptQueueEntry, ConfidenceName, FactEntry, FindingEntry, GapEntry, HostEntry, ListenerEntry,
-    NetnsEntry, ProcessEntry, SearchEntry, SeenNetnsEntry, SeverityName, SubjectEntry, SubjectName,
-    UndecidedEntry, UndeterminedEntry, Verdict,
+    AcceptQueueEntry, FactEntry, FindingEntry, GapEntry, HostEntry, ListenerEntry, NetnsEntry,
+    ProcessEntry, SearchEntry, SeenNetnsEntry, SubjectEntry, SubjectName, UndecidedEntry,
+    UndeterminedEntry, Verdict,
 };
 use super::{Report, SCHEMA, Status, time, verdict};
 use crate::filter::Truth;
 use crate::{
-    Confidence, Context, Diagnosis, Filter, Finding, ListenerView, Severity, Subject, SubjectKind,
-    Undetermined,
+    Context, Diagnosis, Filter, Finding, ListenerView, Severity, Subject, SubjectKind, Undetermined,
 };
 
 pub(super) fn report(
@@ -155,7 +154,10 @@ fn listeners(
             let about: Vec<&Finding> =
                 here.copied().filter(|finding| is_about(&finding.subject, view)).collect();
             let mut unsure = undetermined.get(&place).into_iter().flatten();
-            let unsure = unsure.any(|entry| is_about(&entry.subject, view));
+            let unsure = unsure.any(|entry| {
+                verdict::takes_the_verdict_away(entry.id, &entry.why)
+                    && is_about(&entry.subject, view)
+            });
             listener_entry(context, view, &about, unsure)
         })
         .collect();
@@ -218,7 +220,7 @@ fn listener_entry(
         },
         syn_recv: endpoint.syn_recv.count,
         sockets: u32::try_from(endpoint.listeners.len()).unwrap_or(u32::MAX),
-        drops: listener.drops.value(),
+        drops: view.all_drops(context).value(),
         drops_in_window: view.drops(context).known(),
         processes: processes(&view.subject()),
         process_search: search_entry(&listener.holders),
@@ -241,15 +243,8 @@ fn search_entry(holders: &Reading<Holders>) -> SearchEntry {
 fn finding_entry(finding: &Finding) -> FindingEntry {
     FindingEntry {
         id: finding.id.to_string(),
-        severity: match finding.severity {
-            Severity::Warning => SeverityName::Warning,
-            Severity::Failure => SeverityName::Failure,
-        },
-        confidence: match finding.confidence {
-            Confidence::Possible => ConfidenceName::Possible,
-            Confidence::Probable => ConfidenceName::Probable,
-            Confidence::Certain => ConfidenceName::Certain,
-        },
+        severity: finding.severity,
+        confidence: finding.confidence,
         subject: subject_entry(&finding.subject),
         headline: finding.headline.clone(),
         cause: finding.cause.clone(),

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::{Confidence, Severity};
+
 /// The host that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct HostEntry {
@@ -91,9 +93,9 @@ pub struct FindingEntry {
     /// What it is called: `accept-stalled`. Stable.
     pub id: String,
     /// `warning`: nothing fails because of it yet. `failure`: connections fail now.
-    pub severity: SeverityName,
+    pub severity: Severity,
     /// How sure it is: `possible`, `probable` or `certain`.
-    pub confidence: ConfidenceName,
+    pub confidence: Confidence,
     /// What it is about.
     pub subject: SubjectEntry,
     /// What is the matter, in a few words.
@@ -108,28 +110,6 @@ pub struct FindingEntry {
     pub not_helpful: Vec<String>,
     /// What would prove it wrong.
     pub refuted_by: String,
-}
-
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SeverityName {
-    /// Worth knowing; nothing fails because of it yet.
-    Warning,
-    /// Connections fail now.
-    Failure,
-}
-
-/// How sure a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum ConfidenceName {
-    /// It fits the evidence, and so would something else.
-    Possible,
-    /// Something else would be unusual.
-    Probable,
-    /// The kernel says so.
-    Certain,
 }
 
 /// A figure that a finding rests on.
@@ -256,16 +236,4 @@ pub struct UndecidedEntry {
     pub listeners: u32,
     /// Findings left out for the same reason.
     pub findings: u32,
-}
-
-impl ConfidenceName {
-    /// `possible`, `probable` or `certain`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Possible => "possible",
-            Self::Probable => "probable",
-            Self::Certain => "certain",
-        }
-    }
 }

@@ -105,8 +105,14 @@ fn code(text: &str) -> String {
     format!("{fence}{pad}{text}{pad}{fence}")
 }
 
+fn ends_with_www(text: &str) -> bool {
+    let mut end = text.chars().rev().take(3);
+    text.len() >= 3 && end.all(|c| c.eq_ignore_ascii_case(&'w'))
+}
+
 /// Text without a sign that Markdown would act on. An underscore inside a word is none
-/// (`tcp_max_syn_backlog`).
+/// (`tcp_max_syn_backlog`). Addresses that GitHub would make links of are
+/// broken too.
 fn escaped(text: &str) -> String {
     let text = harmless(text);
     let mut shown = String::with_capacity(text.len());
@@ -115,11 +121,39 @@ fn escaped(text: &str) -> String {
     while let Some(c) = chars.next() {
         let inside_word =
             before.is_alphanumeric() && chars.peek().is_some_and(|c| c.is_alphanumeric());
-        if "\\`*|<[]#".contains(c) || (c == '_' && !inside_word) {
-            shown.push('\\');
+        let links = (c == '.' && ends_with_www(&shown))
+            || (c == ':' && chars.peek().is_some_and(|&c| c == '/'));
+        if c == '@' {
+            // A mention or a mail address even behind a backslash: both are looked for in the text
+            // that comes out.
+            shown.push_str("`@`");
+        } else {
+            if "\\`*|<[]#&~".contains(c) || (c == '_' && !inside_word) || links {
+                shown.push('\\');
+            }
+            shown.push(c);
         }
-        shown.push(c);
         before = c;
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_no_links_and_mention_nobody() {
+        for (name, shown) in [
+            ("www.evil.com", "www\\.evil.com"),
+            ("WwW.evil.com", "WwW\\.evil.com"),
+            ("https://evil.com", "https\\://evil.com"),
+            ("@user", "`@`user"),
+            ("a@evil.com", "a`@`evil.com"),
+            ("&#64;user ~~x~~", "\\&\\#64;user \\~\\~x\\~\\~"),
+            ("*:80 of nginx", "\\*:80 of nginx"),
+        ] {
+            assert_eq!(escaped(name), shown);
+        }
+    }
 }

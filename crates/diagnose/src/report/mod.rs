@@ -22,8 +22,8 @@ use serde::Serialize;
 use crate::{Diagnosis, Filter};
 
 pub use entries::{
-    AcceptQueueEntry, ConfidenceName, FactEntry, FindingEntry, GapEntry, HostEntry, ListenerEntry,
-    NetnsEntry, ProcessEntry, SearchEntry, SeenNetnsEntry, SeverityName, SubjectEntry, SubjectName,
+    AcceptQueueEntry, FactEntry, FindingEntry, GapEntry, HostEntry, ListenerEntry,
+    NetnsEntry, ProcessEntry, SearchEntry, SeenNetnsEntry, SubjectEntry, SubjectName,
     UndecidedEntry, UndeterminedEntry, Verdict,
 };
 pub use json::json_schema;

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::entries::{
-    FindingEntry, GapEntry, ListenerEntry, NetnsEntry, ProcessEntry, SeverityName, SubjectEntry,
-    SubjectName, UndeterminedEntry,
+    FindingEntry, GapEntry, ListenerEntry, NetnsEntry, ProcessEntry, SubjectEntry, SubjectName,
+    UndeterminedEntry,
 };
 use super::layout::{Ink, Page, Span};
 use super::table::{self, Shown};
 use super::{Report, Status};
-use crate::FindingId;
 use crate::words::{count, duration, harmless};
+use crate::{FindingId, Severity};
 
 /// The column in which the text of a finding begins.
 const TEXT_COLUMN: usize = 14;
@@ -119,10 +119,10 @@ pub(super) fn evidence(finding: &FindingEntry) -> String {
 }
 
 /// `FAIL` or `WARN`.
-pub(super) const fn severity(severity: SeverityName) -> (&'static str, Ink) {
+pub(super) const fn severity(severity: Severity) -> (&'static str, Ink) {
     match severity {
-        SeverityName::Failure => ("FAIL", Ink::Failure),
-        SeverityName::Warning => ("WARN", Ink::Warning),
+        Severity::Failure => ("FAIL", Ink::Failure),
+        Severity::Warning => ("WARN", Ink::Warning),
     }
 }
 

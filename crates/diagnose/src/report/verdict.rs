@@ -2,11 +2,14 @@
 //!
 //! The worst finding decides. Without a finding the host is healthy, unless what was asked about was
 //! not there or could not be seen. A gap alone does not take the verdict away: it holds for what was
-//! seen, and the report says what was not.
+//! seen, and the report says what was not. Nor does a finding that could not be excluded, unless it
+//! would mean that a listener fails.
 
-use super::{Report, SeverityName, Status, Verdict};
-use crate::Filter;
+use halfopen_evidence::Missing;
+
+use super::{Report, Status, Verdict};
 use crate::words::{count, duration};
+use crate::{Filter, FindingId, Severity};
 
 /// Ports named one by one in a summary.
 const PORTS_NAMED: usize = 4;
@@ -16,8 +19,8 @@ const PORTS_NAMED: usize = 4;
 pub(super) fn sum_up(report: &mut Report, filter: &Filter, sees_destination: bool) {
     let worst = report.findings.iter().map(|finding| finding.severity).max();
     report.status = match worst {
-        Some(SeverityName::Failure) => Status::Failure,
-        Some(SeverityName::Warning) => Status::Warning,
+        Some(Severity::Failure) => Status::Failure,
+        Some(Severity::Warning) => Status::Warning,
         None => {
             report.unknown_because = unknown_because(report, filter, sees_destination);
             if report.unknown_because.is_empty() { Status::Healthy } else { Status::Unknown }
@@ -51,13 +54,35 @@ fn unknown_because(report: &Report, filter: &Filter, sees_destination: bool) -> 
     {
         because.push(nothing_there(report, filter));
     }
-    if !report.undetermined.is_empty() {
-        let mut ids: Vec<&str> = report.undetermined.iter().map(|u| u.id.as_str()).collect();
+    let open = report
+        .undetermined
+        .iter()
+        .filter(|entry| entry.id.parse().is_ok_and(|id| takes_the_verdict_away(id, &entry.why)));
+    let mut ids: Vec<&str> = open.map(|entry| entry.id.as_str()).collect();
+    if !ids.is_empty() {
         ids.sort_unstable();
         ids.dedup();
         because.push(format!("{} could not be excluded", ids.join(", ")));
     }
     because
+}
+
+/// Whether a finding that could not be excluded leaves open if a listener works: it would be that
+/// listener's failure. What was gone before it could be read was not stuck, so it leaves nothing
+/// open.
+pub(super) fn takes_the_verdict_away(id: FindingId, why: &str) -> bool {
+    let fails = matches!(
+        id,
+        FindingId::AcceptProcessStopped
+            | FindingId::AcceptOutOfFds
+            | FindingId::AcceptThreadMissing
+            | FindingId::AcceptBlocked
+            | FindingId::AcceptStalled
+            | FindingId::AcceptTooSlow
+            | FindingId::SynQueueFull
+            | FindingId::SynReserve
+    );
+    fails && !why.contains(&Missing::Vanished.to_string())
 }
 
 /// Why no namespace's listeners could be read, if so.
@@ -108,7 +133,7 @@ fn healthy(report: &Report) -> String {
 
 fn found(report: &Report) -> String {
     let of = |severity| report.findings.iter().filter(|f| f.severity == severity).count() as u64;
-    let kinds = [(SeverityName::Failure, "failure"), (SeverityName::Warning, "warning")];
+    let kinds = [(Severity::Failure, "failure"), (Severity::Warning, "warning")];
     let counts: Vec<String> = kinds
         .into_iter()
         .filter(|&(severity, _)| of(severity) > 0)
