@@ -102,7 +102,26 @@ fn dump_names(collector: &Collector, sought: &mut BTreeSet<u64>) -> (HashMap<u64
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
     use super::*;
+    use crate::{NetnsScope, Scope};
+
+    #[test]
+    fn a_socket_that_is_no_tcp_socket_keeps_its_number_and_is_sought_once() {
+        let scope = Scope { netns: NetnsScope::Own, ..Scope::default() };
+        let mut collector = Collector::new(scope).expect("/proc");
+        let snapshot = collector.look().expect("a look at this host");
+        let (unix, _other) = UnixStream::pair().expect("a pair of sockets");
+        let inode = rustix::fs::fstat(unix.as_fd()).expect("its inode").st_ino;
+        let what = format!("socket:[{inode}]");
+        let target = CallTarget::Descriptor { fd: 3, what };
+        let mut activity = Activity::Blocked(Call { name: "read".to_owned(), target });
+        name_sockets(&mut collector, &snapshot, [&mut activity]);
+        assert_eq!(socket_of(&mut activity).map(|(inode, _)| inode), Some(inode));
+        assert_eq!(collector.socket_names.get(&inode), Some(&None));
+    }
 
     #[test]
     fn only_sockets_are_sought() {
