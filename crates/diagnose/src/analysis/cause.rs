@@ -4,32 +4,21 @@
 //! the listener, and if none does, what does the one do that should. A shared listener is served if
 //! any of its holders serves it, so all are judged together.
 
-use halfopen_evidence::{
-    Activity, FdUse, Holder, HolderSearch, Holders, Missing, Process, Reading, Via, Want,
-};
+use halfopen_evidence::{Activity, FdUse, Process, Reading, Via, Want};
 
+use super::holders::{self, Looked, is_no_server};
 use super::serving::{Doing, Serving, Suspect};
-use super::stops::{Stop, all_stopped, stop};
+use super::stops::{self, Stopped};
 use crate::{Confidence, Context, ListenerView, ProcessName};
-
-/// Processes of one listener that are looked at; a server with more of them runs the same code in
-/// each.
-const PROCESSES: usize = 16;
 
 /// Threads that a finding lists.
 const LISTED: usize = 5;
-
-/// Programs that listen on nothing: holding a listener, they have inherited it.
-const NO_SERVERS: [&str; 14] = [
-    "sleep", "sh", "bash", "dash", "ash", "zsh", "tail", "cat", "tee", "timeout", "sudo", "su",
-    "xargs", "logger",
-];
 
 /// Why nothing is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StallCause {
     /// The processes are kept from running.
-    Stopped(Vec<(ProcessName, Stop)>),
+    Stopped(Stopped),
     /// They have no descriptors left.
     OutOfFds(Vec<(ProcessName, FdUse)>),
     /// The thread that serves the listener does something else.
@@ -129,16 +118,19 @@ pub(super) fn find(
     view: &ListenerView<'_>,
     wants: &mut Vec<Want>,
 ) -> StallCause {
-    let holders = match holders(context, view, wants) {
+    let holders = match holders::known(context, view, wants) {
         Ok(holders) => holders,
         Err(unknown) => return StallCause::Unknown(unknown),
     };
-    let Looked { processes, unseen, maybe_others } = look_at(context, holders, wants);
-    if let Some(stopped) = all_stopped(context, &processes, unseen.is_some()) {
-        return StallCause::Stopped(stopped);
+    let Looked { processes, unseen, maybe_others } = holders::look_at(context, holders, wants);
+    let processes = holders::servers(context, view, &processes);
+    let stopped = stops::stopped(context, view, &processes, maybe_others);
+    if let (Some(stopped), None) = (&stopped, &unseen)
+        && stopped.others_rest
+    {
+        return StallCause::Stopped(stopped.clone());
     }
-    let awake: Vec<&Process> =
-        processes.iter().copied().filter(|process| stop(context, process).is_none()).collect();
+    let awake = holders::candidates(context, view, &processes);
     let serving = Serving::of(context, view, &awake);
     let most = if maybe_others { Confidence::Probable } else { Confidence::Certain };
     if let Some(exhausted) = out_of_fds(&awake) {
@@ -157,79 +149,11 @@ pub(super) fn find(
         return StallCause::NobodyWaits(nobody_waits(view, &awake, serving, Nobody::Stray));
     }
     let nobody = if maybe_others { Nobody::OfSome } else { Nobody::OfAll };
-    match suspects(&serving) {
-        Some(blocked) => StallCause::Blocked(blocked.at_most(most)),
-        None => StallCause::NobodyWaits(nobody_waits(view, &awake, serving, nobody)),
+    match (suspects(&serving), stopped) {
+        (Some(blocked), _) => StallCause::Blocked(blocked.at_most(most)),
+        (None, Some(stopped)) => StallCause::Stopped(stopped),
+        (None, None) => StallCause::NobodyWaits(nobody_waits(view, &awake, serving, nobody)),
     }
-}
-
-fn holders<'a>(
-    context: &Context<'_>,
-    view: &ListenerView<'a>,
-    wants: &mut Vec<Want>,
-) -> Result<&'a Holders, Unknown> {
-    let no_holder = |why: String| Unknown::NoHolder { why };
-    let want = Want::Holders { netns: view.netns.id, inodes: vec![view.listener.inode] };
-    match &view.listener.holders {
-        Reading::Missing(why) => {
-            if *why == Missing::NotCollected {
-                wants.push(want);
-            }
-            Err(no_holder(format!("its holders are {why}")))
-        }
-        Reading::Known(Holders { search: HolderSearch::FirstDescriptors, .. }) => {
-            wants.push(want);
-            Err(no_holder("its holders were not looked for everywhere".to_owned()))
-        }
-        Reading::Known(Holders { found, search }) if found.is_empty() => {
-            Err(no_holder(match search {
-                HolderSearch::Permitted { unreadable } => {
-                    format!("the descriptors of {unreadable} processes may not be read")
-                }
-                _ if context.latest().host.sees_all_processes.value() != Some(true) => {
-                    "no process of this pid namespace holds it".to_owned()
-                }
-                _ => "no process holds it; the kernel itself may".to_owned(),
-            }))
-        }
-        Reading::Known(holders) => Ok(holders),
-    }
-}
-
-/// The processes that hold a listener, as far as they were looked at.
-struct Looked<'a> {
-    processes: Vec<&'a Process>,
-    /// Why one that was asked about could not be looked at.
-    unseen: Option<String>,
-    /// Whether there may be others, so that one of those may serve the listener.
-    maybe_others: bool,
-}
-
-fn look_at<'a>(context: &Context<'a>, holders: &Holders, wants: &mut Vec<Want>) -> Looked<'a> {
-    let mut pids: Vec<&Holder> = holders.found.iter().collect();
-    pids.dedup_by_key(|holder| holder.pid);
-    let unreadable = matches!(holders.search, HolderSearch::Permitted { unreadable: 1.. });
-    let mut looked = Looked {
-        processes: Vec::new(),
-        unseen: None,
-        maybe_others: unreadable || pids.len() > PROCESSES,
-    };
-    for &Holder { pid, start_ticks, .. } in pids.into_iter().take(PROCESSES) {
-        match context.latest().processes.get(&pid) {
-            Some(process) if process.start_ticks == start_ticks => {
-                if process.threads.missing() == Some(&Missing::NotCollected) {
-                    wants.push(Want::Process { pid });
-                }
-                looked.processes.push(process);
-            }
-            Some(_) => looked.unseen = Some(format!("process {pid} is another one by now")),
-            None => {
-                wants.push(Want::Process { pid });
-                looked.unseen = Some(format!("process {pid} was not looked at, or has ended"));
-            }
-        }
-    }
-    looked
 }
 
 /// The processes that have no descriptors left, if no other is there to accept.
@@ -244,7 +168,7 @@ fn out_of_fds(processes: &[&Process]) -> Option<Vec<(ProcessName, FdUse)>> {
         .collect();
     let others_may = processes.iter().any(|process| {
         let in_need = exhausted.iter().any(|(name, _)| name.pid == process.pid);
-        !in_need && !NO_SERVERS.contains(&process.comm.as_str())
+        !in_need && !is_no_server(process)
     });
     (!exhausted.is_empty() && !others_may).then_some(exhausted)
 }
@@ -288,8 +212,7 @@ fn unreadable(serving: &Serving) -> Option<String> {
 }
 
 fn is_stray(processes: &[&Process]) -> bool {
-    !processes.is_empty()
-        && processes.iter().all(|process| NO_SERVERS.contains(&process.comm.as_str()))
+    !processes.is_empty() && processes.iter().all(|process| is_no_server(process))
 }
 
 /// The threads that may be the one which should accept.
@@ -389,6 +312,7 @@ mod tests {
 
     use super::*;
     use crate::analysis::accepting::Accepting;
+    use crate::analysis::holders::PROCESSES;
     use crate::fixture::{
         Scene, blocked as sits, endpoint, held, in_epoll, inode, listener, process, thread,
         waiting_for,

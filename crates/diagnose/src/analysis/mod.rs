@@ -1,7 +1,8 @@
 //! Judgements that several rules share, each made once.
 //!
 //! [`accepting`] says how a listener's connections are being taken: it asks [`queue`] whether they
-//! are, and [`cause`] why not. For that, [`stops`] sees what keeps a process from running,
+//! are, and [`cause`] why not. For that, [`holders`] tells which
+//! processes serve it, [`stops`] sees what keeps a process from running,
 //! [`serving`] looks through the threads that should take them, and [`lock_chain`] follows their
 //! locks. [`stall_report`] puts the answer into words for the `accept-*` rules. [`overflow`] says
 //! whether a listener refused connections.
@@ -15,6 +16,7 @@ pub(crate) mod accepting;
 pub(crate) mod attribution;
 pub(crate) mod cause;
 pub(crate) mod client_ends;
+pub(crate) mod holders;
 pub(crate) mod lock_chain;
 pub(crate) mod overflow;
 pub(crate) mod port_space;

@@ -167,7 +167,7 @@ impl Serving {
 }
 
 /// A thread that ended while it was read.
-fn is_gone(thread: &Thread) -> bool {
+pub(super) fn is_gone(thread: &Thread) -> bool {
     thread.activity.missing() == Some(&Missing::Vanished) || matches!(thread.state, 'Z' | 'X')
 }
 
@@ -204,7 +204,7 @@ fn role(activity: &Activity, only_one: bool, port: u16) -> Role {
 }
 
 /// Descriptors that helper threads read for ever.
-fn is_notification(what: &str) -> bool {
+pub(super) fn is_notification(what: &str) -> bool {
     ["eventfd", "timerfd", "signalfd", "inotify", "fanotify"].iter().any(|kind| what.contains(kind))
 }
 
@@ -217,12 +217,13 @@ fn is_connection_at(what: &str, port: u16) -> bool {
 }
 
 /// Calls in which threads wait for signals or finished work.
-fn is_idle_call(name: &str) -> bool {
-    const IDLE: [&str; 9] = [
+pub(super) fn is_idle_call(name: &str) -> bool {
+    const IDLE: [&str; 10] = [
         "pause",
         "rt_sigsuspend",
         "rt_sigtimedwait",
         "sigsuspend",
+        "sigwait",
         "restart_syscall",
         "io_getevents",
         "io_pgetevents",
@@ -243,7 +244,12 @@ fn is_ownerless(activity: &Activity) -> bool {
 }
 
 /// How the thread was seen to wait for the listener at the first look or at a sample.
-fn waited_before(context: &Context<'_>, process: &Process, tid: Tid, inode: Inode) -> Option<Via> {
+pub(super) fn waited_before(
+    context: &Context<'_>,
+    process: &Process,
+    tid: Tid,
+    inode: Inode,
+) -> Option<Via> {
     let interval = context.interval()?;
     let earlier = interval
         .first

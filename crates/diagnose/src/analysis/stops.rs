@@ -5,7 +5,8 @@
 
 use halfopen_evidence::{Pid, Process, Reading};
 
-use crate::{Context, ProcessName};
+use super::holders::{registers, rests, shows_waiter, waits_for_signals_or_children};
+use crate::{Confidence, Context, ListenerView, ProcessName};
 
 /// What keeps a process from running.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,18 +25,55 @@ pub enum Stop {
     },
 }
 
-/// What stops every one of these processes.
-pub(super) fn all_stopped(
+/// Processes that should accept and are kept from running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// They, and what keeps them.
+    pub processes: Vec<(ProcessName, Stop)>,
+    /// Others that hold the listener and run.
+    pub running: Vec<ProcessName>,
+    /// Whether these others only wait, for signals, children or other descriptors: masters.
+    pub others_rest: bool,
+    /// How sure it is that this is the cause.
+    pub confidence: Confidence,
+}
+
+/// Those among the servers of a listener that are stopped.
+pub(super) fn stopped(
     context: &Context<'_>,
-    processes: &[&Process],
-    some_unseen: bool,
-) -> Option<Vec<(ProcessName, Stop)>> {
-    let stops: Vec<(ProcessName, Stop)> = processes
-        .iter()
-        .filter_map(|process| Some((ProcessName::of_process(process), stop(context, process)?)))
-        .collect();
-    let all = !stops.is_empty() && stops.len() == processes.len() && !some_unseen;
-    all.then_some(stops)
+    view: &ListenerView<'_>,
+    servers: &[&Process],
+    maybe_others: bool,
+) -> Option<Stopped> {
+    let inode = view.listener.inode;
+    let mut stopped = Stopped {
+        processes: Vec::new(),
+        running: Vec::new(),
+        others_rest: true,
+        confidence: if maybe_others { Confidence::Probable } else { Confidence::Certain },
+    };
+    let (mut served, mut masters) = (false, true);
+    for process in servers {
+        let name = ProcessName::of_process(process);
+        if let Some(stop) = stop(context, process) {
+            served |= registers(process, inode) || shows_waiter(context, process, inode);
+            stopped.processes.push((name, stop));
+        } else {
+            stopped.others_rest &= rests(context, view, process);
+            masters &= waits_for_signals_or_children(process);
+            stopped.running.push(name);
+        }
+    }
+    // Beside one that rests, a stopped process may be a child that only inherited the listener.
+    if !(stopped.others_rest && (served || masters)) {
+        stopped.confidence = stopped.confidence.min(Confidence::Probable);
+    }
+    // At one look, strace's stop of a moment is not told from a real one.
+    let traced = |(_, stop): &(ProcessName, Stop)| matches!(stop, Stop::Traced { .. });
+    if context.interval().is_none() && stopped.processes.iter().any(traced) {
+        stopped.confidence = Confidence::Possible;
+    }
+    (!stopped.processes.is_empty()).then_some(stopped)
 }
 
 pub(super) fn stop(context: &Context<'_>, process: &Process) -> Option<Stop> {
