@@ -22,9 +22,9 @@ use serde::Serialize;
 use crate::{Diagnosis, Filter};
 
 pub use entries::{
-    AcceptQueueEntry, FactEntry, FindingEntry, GapEntry, HostEntry, ListenerEntry,
-    NetnsEntry, ProcessEntry, SearchEntry, SeenNetnsEntry, SubjectEntry, SubjectName,
-    UndecidedEntry, UndeterminedEntry, Verdict,
+    AcceptQueueEntry, FactEntry, FindingEntry, GapEntry, HostEntry, ListenerEntry, NetnsEntry,
+    ProcessEntry, SearchEntry, SeenNetnsEntry, SubjectEntry, SubjectName, UndecidedEntry,
+    UndeterminedEntry, Verdict,
 };
 pub use json::json_schema;
 pub use text::TextOptions;
