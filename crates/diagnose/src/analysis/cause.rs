@@ -49,6 +49,10 @@ pub enum Basis {
     OnlyThread,
     /// It was seen waiting for the listener before.
     SeenWaiting,
+    /// The listener is in its process's epoll set, and the event loop must be its.
+    EventLoop,
+    /// Several processes have one thread each that may be it, and all of these do something else.
+    EachProcess,
     /// Its name says so.
     Name,
     /// No other thread sits in a call that idle threads do not sit in.
@@ -218,11 +222,18 @@ fn is_stray(processes: &[&Process]) -> bool {
 /// The threads that may be the one which should accept.
 fn suspects(serving: &Serving) -> Option<Blocked> {
     let all: Vec<&Suspect> = serving.strong.iter().collect();
+    let loops: Vec<&Suspect> = serving.loops.iter().collect();
+    if !loops.is_empty() && !(serving.only_one && !all.is_empty()) {
+        return Some(blocked(&loops, Basis::EventLoop, Confidence::Probable));
+    }
     let first = *all.first()?;
     if serving.only_one {
         let runs = first.doing.activity == Reading::Known(Activity::Running);
         let confidence = if runs { Confidence::Probable } else { Confidence::Certain };
         return Some(blocked(&all, Basis::OnlyThread, confidence));
+    }
+    if serving.is_one_per_process() {
+        return Some(blocked(&all, Basis::EachProcess, Confidence::Probable));
     }
     let mut named = all.iter().filter(|suspect| suspect.is_named_acceptor());
     if let (Some(acceptor), None) = (named.next(), named.next()) {
@@ -353,8 +364,12 @@ mod tests {
             scene.process(sleeper(pid))
         });
         assert_eq!(many.clone().diagnose().wants.len(), 0);
-        let StallCause::NobodyWaits(nobody) = cause(many) else { panic!("somebody waits") };
-        assert_eq!((nobody.threads, nobody.confidence), (PROCESSES, Confidence::Possible));
+        let StallCause::Blocked(blocked) = cause(many) else { panic!("nobody is blocked") };
+        assert_eq!(
+            (blocked.suspects.len() + blocked.more, blocked.basis),
+            (PROCESSES, Basis::EachProcess)
+        );
+        assert_eq!(blocked.confidence, Confidence::Probable);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! [`accepting`] says how a listener's connections are being taken: it asks [`queue`] whether they
 //! are, and [`cause`] why not. For that, [`holders`] tells which
 //! processes serve it, [`stops`] sees what keeps a process from running,
-//! [`serving`] looks through the threads that should take them, and [`lock_chain`] follows their
+//! [`serving`] looks through the threads that should take them with
+//! [`event_loops`] for those whose loop should, and [`lock_chain`] follows their
 //! locks. [`stall_report`] puts the answer into words for the `accept-*` rules. [`overflow`] says
 //! whether a listener refused connections.
 //!
@@ -16,6 +17,7 @@ pub(crate) mod accepting;
 pub(crate) mod attribution;
 pub(crate) mod cause;
 pub(crate) mod client_ends;
+pub(crate) mod event_loops;
 pub(crate) mod holders;
 pub(crate) mod lock_chain;
 pub(crate) mod overflow;

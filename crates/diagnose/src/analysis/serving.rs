@@ -11,6 +11,7 @@ use halfopen_evidence::{
     Via,
 };
 
+use super::event_loops;
 use super::lock_chain::LockChain;
 use crate::words::harmless;
 use crate::{Context, ListenerView};
@@ -71,6 +72,20 @@ pub(super) struct Serving {
     pub(super) ownerless: usize,
     /// Whether there is but one, in but one process.
     pub(super) only_one: bool,
+    /// For processes that have the listener armed in an epoll set, the thread that must be their event
+    /// loop's; empty if one of them has none.
+    pub(super) loops: Vec<Suspect>,
+}
+
+/// Which other threads there are beside one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Company {
+    /// None, and no other process.
+    Alone,
+    /// None in its process, but there are other processes.
+    OnePerProcess,
+    /// Others in its process.
+    Many,
 }
 
 /// What a thread has to do with a listener that it does not wait for.
@@ -108,12 +123,28 @@ impl Serving {
                 )));
             }
             serving.threads += threads.len();
-            serving.only_one = only_process && threads.len() == 1;
+            let company = match (threads.as_slice(), only_process) {
+                ([_], true) => Company::Alone,
+                ([_], false) => Company::OnePerProcess,
+                _ => Company::Many,
+            };
+            serving.only_one = company == Company::Alone;
             for thread in &threads {
-                serving.sort_in(context, view, process, thread);
+                serving.sort_in(context, view, process, thread, company);
             }
         }
+        serving.loops = event_loops::busy(context, view, processes);
         serving
+    }
+
+    /// Whether several processes have one suspect each, and nothing else to do: workers.
+    pub(super) fn is_one_per_process(&self) -> bool {
+        let pid = |suspect: &Suspect| suspect.doing.thread.pid;
+        let differ = self.strong.windows(2).all(|pair| match pair {
+            [a, b] => pid(a) != pid(b),
+            _ => true,
+        });
+        self.strong.len() > 1 && self.weak.is_empty() && differ
     }
 
     fn sort_in(
@@ -122,6 +153,7 @@ impl Serving {
         view: &ListenerView<'_>,
         process: &Process,
         thread: &Thread,
+        company: Company,
     ) {
         let inode = view.listener.inode;
         let doing = || Doing::of(process, thread);
@@ -145,7 +177,7 @@ impl Serving {
         let role = if waits_for_others {
             Role::AccountedFor
         } else {
-            match role(activity, self.only_one, view.endpoint.key.local.port()) {
+            match role(activity, company, view.endpoint.key.local.port()) {
                 Role::Weak | Role::AccountedFor if is_named_acceptor(&thread.name) => Role::Strong,
                 role => role,
             }
@@ -178,9 +210,11 @@ fn waits_for_some(activity: &Activity) -> bool {
         call.name.starts_with("accept") || matches!(call.target, CallTarget::Descriptors { .. }))
 }
 
-fn role(activity: &Activity, only_one: bool, port: u16) -> Role {
+fn role(activity: &Activity, company: Company, port: u16) -> Role {
+    let only_one = company == Company::Alone;
+    let own_task = if company == Company::Many { Role::Weak } else { Role::Strong };
     let Activity::Blocked(call) = activity else {
-        return if only_one { Role::Strong } else { Role::Weak };
+        return own_task;
     };
     match &call.target {
         // An epoll set may be a whole program's; poll on one descriptor is a call that waits for
@@ -192,11 +226,13 @@ fn role(activity: &Activity, only_one: bool, port: u16) -> Role {
         // Another listener: one of a unix socket, say.
         CallTarget::Descriptor { .. } if call.name.starts_with("accept") => Role::AccountedFor,
         _ if only_one => Role::Strong,
+        // Beside workers, a master's way to spend its time.
+        CallTarget::Child if company == Company::OnePerProcess => Role::AccountedFor,
         CallTarget::Lock { .. } | CallTarget::Child => Role::Strong,
         CallTarget::Descriptor { what, .. } if is_notification(what) => Role::AccountedFor,
-        CallTarget::Descriptor { what, .. } if is_connection_at(what, port) => Role::Weak,
+        CallTarget::Descriptor { what, .. } if is_connection_at(what, port) => own_task,
         CallTarget::Descriptor { .. } => Role::Strong,
-        CallTarget::Time => Role::Weak,
+        CallTarget::Time => own_task,
         CallTarget::Futex { .. } | CallTarget::ThreadExit { .. } => Role::AccountedFor,
         CallTarget::Unknown if is_idle_call(&call.name) => Role::AccountedFor,
         CallTarget::Unknown => Role::Strong,
@@ -269,7 +305,8 @@ fn sampled(track: &ThreadTrack, inode: Inode) -> Option<Via> {
 }
 
 impl Suspect {
-    fn of(context: &Context<'_>, process: &Process, thread: &Thread) -> Self {
+    /// A thread with what is known of its waiting.
+    pub(super) fn of(context: &Context<'_>, process: &Process, thread: &Thread) -> Self {
         let ran = context.interval().and_then(|interval| interval.ran(process, thread).known());
         Self {
             doing: Doing::of(process, thread),
@@ -383,8 +420,8 @@ mod tests {
             (blocked("fsync", CallTarget::Unknown), Role::Strong, Role::Strong),
             (blocked("rt_sigtimedwait", CallTarget::Unknown), Role::AccountedFor, Role::Strong),
         ] {
-            assert_eq!(role(&activity, false, 8080), among_many, "{activity:?}");
-            assert_eq!(role(&activity, true, 8080), alone, "{activity:?} alone");
+            assert_eq!(role(&activity, Company::Many, 8080), among_many, "{activity:?}");
+            assert_eq!(role(&activity, Company::Alone, 8080), alone, "{activity:?} alone");
         }
     }
 

@@ -68,11 +68,6 @@ pub(super) fn stopped(
     if !(stopped.others_rest && (served || masters)) {
         stopped.confidence = stopped.confidence.min(Confidence::Probable);
     }
-    // At one look, strace's stop of a moment is not told from a real one.
-    let traced = |(_, stop): &(ProcessName, Stop)| matches!(stop, Stop::Traced { .. });
-    if context.interval().is_none() && stopped.processes.iter().any(traced) {
-        stopped.confidence = Confidence::Possible;
-    }
     (!stopped.processes.is_empty()).then_some(stopped)
 }
 

@@ -10,7 +10,9 @@
 //!
 //! # How sure
 //! Certain if the process has one thread only, or if the thread was seen waiting for the listener
-//! before. Probable if it is the only thread in a call that idle threads do not sit in, if its name
+//! before. Probable if the listener is in an epoll set of the process and the thread must be its
+//! event loop's, if each process that could accept has one such thread,
+//! if it is the only thread in a call that idle threads do not sit in, if its name
 //! says that it accepts, or if all suspects wait for the same thread in the end. Possible if there
 //! are several; the finding lists them. Threads that wait for work, for other sockets or for
 //! another thread's end are not suspects.
@@ -67,15 +69,35 @@ fn cause(blocked: &Blocked) -> String {
         return "the thread that serves the listener does something else".to_owned();
     };
     let sits = format!("{} {}", first.doing.thread, doing(first));
+    let more = blocked.suspects.len() - 1 + blocked.more;
     match blocked.basis {
         Basis::OnlyThread | Basis::SeenWaiting | Basis::Name => {
             format!("{sits}, instead of accepting")
         }
+        Basis::EventLoop => {
+            let work = if first.doing.activity.get() == Some(&Activity::Running) {
+                " (long work)"
+            } else {
+                ""
+            };
+            let too = match more {
+                0 => String::new(),
+                1 => "; so it is with one other process".to_owned(),
+                n => format!("; so it is with {n} other processes"),
+            };
+            format!("{sits} instead of waiting for connections{work}{too}")
+        }
+        Basis::EachProcess => {
+            let too = match more {
+                1 => "the other process that could accept is".to_owned(),
+                n => format!("the {n} other processes that could accept are"),
+            };
+            format!("{sits}, instead of accepting, and {too} busy too")
+        }
         Basis::OnlySuspect => format!("nobody accepts, most likely because {sits}"),
-        Basis::SameRoot => format!(
-            "nobody accepts, most likely because {sits}, and so do {}",
-            others(blocked.suspects.len() - 1 + blocked.more)
-        ),
+        Basis::SameRoot => {
+            format!("nobody accepts, most likely because {sits}, and so do {}", others(more))
+        }
         Basis::Several => format!(
             "nobody accepts; the thread that should may be one of {}, such as {sits}",
             blocked.suspects.len() + blocked.more
@@ -91,6 +113,11 @@ const fn basis(basis: Basis) -> &'static str {
     match basis {
         Basis::OnlyThread => "the process has no other thread",
         Basis::SeenWaiting => "the thread was seen waiting for the listener before",
+        Basis::EventLoop => {
+            "the listener is in an epoll set of the process, on which no thread waits: its event \
+             loop is busy"
+        }
+        Basis::EachProcess => "no other thread of these processes may be it",
         Basis::Name => "the thread's name says that it accepts",
         Basis::OnlySuspect => "every other thread is accounted for",
         Basis::SameRoot => "all suspects wait for the same thread in the end",
@@ -130,7 +157,12 @@ fn first_step(suspect: &Suspect) -> String {
     };
     match &call.target {
         CallTarget::Descriptor { what, .. } if !what.is_empty() => {
-            format!("see why {} does not answer, and end that wait", harmless(what))
+            let what = harmless(what);
+            if is_file_lock(&call.name, &what) {
+                format!("see who holds the lock on {what} (/proc/locks)")
+            } else {
+                format!("see why {what} does not answer, and end that wait")
+            }
         }
         CallTarget::Lock { owner, .. } => format!("see why tid {owner} keeps the lock"),
         CallTarget::Child => "end the child process that it waits for".to_owned(),
@@ -143,19 +175,24 @@ fn first_step(suspect: &Suspect) -> String {
     }
 }
 
+/// Whether a call waits for a lock on a file.
+fn is_file_lock(name: &str, what: &str) -> bool {
+    name == "flock" || (name.starts_with("fcntl") && what.starts_with('/'))
+}
+
 fn last_owner(suspect: &Suspect) -> Option<String> {
     Some(suspect.chain.as_ref()?.owners.last()?.thread.to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use halfopen_evidence::{Missing, Process, Thread, Via};
+    use halfopen_evidence::{Missing, Process, Reading, Thread, Via};
 
     use super::*;
     use crate::Confidence;
     use crate::fixture::{
-        Scene, blocked, endpoint, held, in_futex, in_lock, inode, listener, on_descriptor, process,
-        thread,
+        Scene, blocked, endpoint, held, in_epoll, in_futex, in_lock, inode, listener,
+        on_descriptor, process, registered, thread,
     };
 
     fn scene(process: Process) -> Scene {
@@ -245,6 +282,51 @@ mod tests {
         let reads = on_descriptor("read", 7, "socket 10.0.0.1:8080 -> 10.0.0.9:40000");
         let app = process(812, [thread(812, "app", in_futex()), thread(813, "conn", reads)]);
         assert!(scene(app).is_silent_about(FindingId::AcceptBlocked));
+    }
+
+    #[test]
+    fn an_event_loop_that_is_busy_elsewhere_is_named() {
+        for (main, cause) in [
+            (Activity::Running, "runs on a CPU instead of waiting for connections (long work)"),
+            (in_epoll(), "sits in epoll_wait on 3 descriptors instead of waiting"),
+            (blocked("wait4", CallTarget::Child), "until a child process ends instead of waiting"),
+            (blocked("clock_nanosleep", CallTarget::Time), "sleeps in clock_nanosleep instead"),
+        ] {
+            let helpers = (813..816).map(|tid| thread(tid, "libuv-worker", in_futex()));
+            let mut node = process(812, helpers.chain([thread(812, "node", main)]));
+            node.epoll = Reading::Known(vec![registered(inode(1), 1)]);
+            let finding = scene(node).finding(FindingId::AcceptBlocked);
+            assert_eq!(finding.confidence, Confidence::Probable);
+            assert!(finding.cause.contains(cause), "{}", finding.cause);
+        }
+    }
+
+    #[test]
+    fn workers_that_all_sleep_are_named_and_their_master_is_not() {
+        let selects = blocked("select", CallTarget::Descriptors { count: 1 });
+        let helper = thread(821, "helper", in_futex());
+        let sigwaits = blocked("rt_sigsuspend", CallTarget::Unknown);
+        for (master, confidence) in [
+            (process(810, [thread(810, "app", sigwaits)]), Confidence::Probable),
+            (process(810, [thread(810, "app", selects), helper]), Confidence::Probable),
+        ] {
+            let shared = endpoint("0.0.0.0:8080", [held(listener(1, 6, 128), &[810, 811, 812])]);
+            let finding = Scene::window()
+                .endpoint(shared)
+                .process(master)
+                .process(process(811, [naps(811)]))
+                .process(process(812, [naps(812)]))
+                .finding(FindingId::AcceptBlocked);
+            assert_eq!(finding.confidence, confidence, "{}", finding.cause);
+            assert!(finding.cause.contains("(tid 811) of app[811] sleeps"), "{}", finding.cause);
+        }
+    }
+
+    #[test]
+    fn who_holds_a_file_lock_is_asked_rather_than_the_file() {
+        let flocks = thread(812, "app", on_descriptor("flock", 5, "/run/app.lock"));
+        let finding = scene(process(812, [flocks])).finding(FindingId::AcceptBlocked);
+        assert_eq!(finding.remedies[0], "see who holds the lock on /run/app.lock (/proc/locks)");
     }
 
     #[test]
