@@ -317,6 +317,22 @@ fn what_could_not_be_excluded_takes_the_verdict_away_where_it_matters() {
 }
 
 #[test]
+fn what_would_be_a_warning_or_was_gone_too_soon_does_not_take_the_verdict_away() {
+    let evidence = healthy(Scene::now());
+    let gone = format!("the ages of its connections are {}", Missing::Vanished);
+    let entries =
+        [(FindingId::CloseWaitLeak, "unknown".to_owned()), (FindingId::AcceptStalled, gone)];
+    let undetermined =
+        entries.map(|(id, why)| Undetermined { id, subject: subject_at(&evidence, 80), why });
+    let diagnosis = Diagnosis { undetermined: undetermined.into(), ..nothing() };
+    check(&evidence, &diagnosis, "", Status::Healthy, "All is well");
+    let report = report_of(&evidence, &diagnosis, "");
+    assert_eq!(report.exit_code, 0);
+    assert!(report.listeners.iter().all(|row| row.verdict == Verdict::Ok));
+    assert!(report.to_text(&WIDE).contains("close-wait-leak of [::]:80: unknown"));
+}
+
+#[test]
 fn a_finding_about_a_namespace_concerns_its_listeners() {
     let evidence = healthy(Scene::window());
     let (_, failing) = failing();
