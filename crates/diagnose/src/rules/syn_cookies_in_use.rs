@@ -17,13 +17,18 @@
 //! cookie is dropped like any other, and since the server kept nothing, such a client believes that
 //! it is connected to a connection that exists nowhere on the server: not in SYN_RECV, not in the
 //! accept queue. It gets neither data nor a reset. SyncookiesRecv and ListenOverflows rising together
-//! show it.
+//! while no handshake completes (PassiveOpens) show it; where some complete, most clients get through.
 //!
 //! # How sure
 //!
-//! SyncookiesSent counts cookies and nothing else: certain. Cookies raise no listener's drop counter,
-//! so the listener is told by its requests, or by being the only one; else the namespace is named. With
-//! a single look, a full SYN queue with cookies on is probable.
+//! SyncookiesSent counts cookies and nothing else: certain; probable if the accept queue overflows
+//! beside it and handshakes complete all the same, which a crowd at a small backlog does too. Cookies
+//! that return to a full accept queue while nothing is accepted are a failure; anything else is a
+//! warning. Cookies that only return were sent before the window.
+//!
+//! Cookies raise no listener's drop counter, so the listener is told by its requests, by being the
+//! only one, or by the drops that a full accept queue beside the cookies leaves; else the namespace is
+//! named. With a single look, a full SYN queue with cookies on is probable.
 //!
 //! # What to do
 //!
@@ -60,9 +65,9 @@ pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
     for netns in &context.latest().netns {
         let queues = syn_queues::of_netns(context, netns);
         let rises = Rises::new(context, netns.id);
-        let nowhere = rises.rose(Counter::SyncookiesRecv) && rises.rose(Counter::ListenOverflows);
-        if rises.rose(Counter::SyncookiesSent) || nowhere {
-            sent(context, netns, &queues, nowhere, verdicts);
+        let trouble = Trouble::of(&rises);
+        if rises.rose(Counter::SyncookiesSent) || trouble.nowhere {
+            sent(context, netns, &queues, trouble, verdicts);
         } else if let Reading::Missing(why) = rises.by(Counter::SyncookiesSent) {
             for queue in &queues {
                 state(context, queue, &why, verdicts);
@@ -71,12 +76,38 @@ pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
     }
 }
 
+/// What happens at the accept queues while cookies are in use.
+#[derive(Clone, Copy, Debug)]
+struct Trouble {
+    /// An accept queue overflowed.
+    overflows: bool,
+    /// Cookies return, the accept queue is full, and no handshake completes.
+    nowhere: bool,
+}
+
+impl Trouble {
+    fn of(rises: &Rises<'_, '_>) -> Self {
+        let overflows = rises.rose(Counter::ListenOverflows);
+        let returned = rises.rose(Counter::SyncookiesRecv);
+        let none_made = rises.by(Counter::PassiveOpens).value() == Some(0);
+        Self { overflows, nowhere: overflows && returned && none_made }
+    }
+
+    const fn severity(self) -> Severity {
+        if self.nowhere { Severity::Failure } else { Severity::Warning }
+    }
+
+    const fn confidence(self) -> Confidence {
+        if self.overflows && !self.nowhere { Confidence::Probable } else { Confidence::Certain }
+    }
+}
+
 /// Cookies were sent, or came back to a full accept queue.
 fn sent<'a>(
     context: &Context<'a>,
     netns: &'a Netns,
     queues: &[SynQueueView<'a>],
-    nowhere: bool,
+    trouble: Trouble,
     verdicts: &mut Verdicts,
 ) {
     let rises = Rises::new(context, netns.id);
@@ -86,33 +117,48 @@ fn sent<'a>(
         Counter::SyncookiesFailed,
         Counter::TcpReqQFullDoCookies,
     ]);
-    if nowhere {
+    if trouble.overflows {
         evidence.extend(rises.fact(Counter::ListenOverflows));
     }
-    let mut suspects: Vec<&SynQueueView<'a>> = queues
-        .iter()
-        .filter(|queue| queue.may_have_been_full() || (nowhere && queue.accept_queue_was_full()))
-        .collect();
-    if suspects.is_empty() && queues.len() == 1 {
-        suspects.extend(queues);
-    }
-    let severity = if nowhere { Severity::Failure } else { Severity::Warning };
+    let nowhere = trouble.nowhere;
+    let (severity, confidence) = (trouble.severity(), trouble.confidence());
+    let suspects = suspects(queues, trouble);
     if suspects.is_empty() {
         evidence.push(among_fact(queues));
         let subject = Subject::netns(netns);
-        verdicts.find(finding(netns, subject, severity, Confidence::Certain, nowhere, evidence));
+        verdicts.find(finding(netns, subject, severity, confidence, nowhere, evidence));
         return;
     }
     for queue in suspects {
         let evidence = evidence.iter().cloned().chain(queue.facts()).collect();
         let subject = queue.subject(context);
-        let mut finding = finding(netns, subject, severity, Confidence::Certain, nowhere, evidence);
+        let mut finding = finding(netns, subject, severity, confidence, nowhere, evidence);
         if queue.now() > 0 {
             finding.cause.push_str("; ");
             finding.cause.push_str(queue.pattern().sentence());
         }
         verdicts.find(finding);
         queue.want_holders(verdicts);
+    }
+}
+
+/// The listeners that the cookies were for; none if that cannot be told.
+fn suspects<'q, 'a>(queues: &'q [SynQueueView<'a>], trouble: Trouble) -> Vec<&'q SynQueueView<'a>> {
+    let dropped = |queue: &&SynQueueView<'_>| queue.drops.value().is_some_and(|drops| drops > 0);
+    let mut dropping = queues.iter().filter(dropped);
+    let only_one = match (dropping.next(), dropping.next()) {
+        (Some(only), None) if trouble.overflows => Some(only),
+        _ => None,
+    };
+    let full = queues.iter().filter(|queue| {
+        queue.may_have_been_full() || (trouble.overflows && queue.accept_queue_was_full())
+    });
+    let full: Vec<_> = full.collect();
+    match (only_one, full.as_slice(), queues) {
+        // Of several that may be meant, the one whose accept queue overflowed.
+        (Some(only), [] | [_, _, ..], _) => vec![only],
+        (None, [], [alone]) => vec![alone],
+        _ => full,
     }
 }
 
@@ -256,6 +302,28 @@ mod tests {
             .finding(ID);
         assert_eq!(finding.severity, Severity::Failure);
         assert!(finding.useless[0].contains("do not help a full accept queue"));
+    }
+
+    #[test]
+    fn a_busy_server_whose_small_queue_overflows_has_a_warning_at_the_most() {
+        let crowd = |sent| {
+            let before = half_open(80, 0);
+            let mut after = before.clone();
+            after.listeners[0].drops = Reading::Known(9);
+            (81..93)
+                .fold(Scene::window().endpoint_changing(before, after), |scene, port| {
+                    scene.endpoint(half_open(port, 0))
+                })
+                .rise(Counter::SyncookiesSent, sent)
+                .rise(Counter::SyncookiesRecv, 40)
+                .rise(Counter::ListenOverflows, 9)
+                .rise(Counter::PassiveOpens, 400)
+        };
+        assert!(crowd(0).is_silent_about(ID));
+        let finding = crowd(30).finding(ID);
+        assert_eq!(finding.severity, Severity::Warning);
+        assert_eq!(finding.confidence, Confidence::Probable);
+        assert_eq!(finding.subject.kind.to_string(), "*:80");
     }
 
     #[test]
