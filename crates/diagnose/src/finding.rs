@@ -1,7 +1,5 @@
 //! What a rule says.
 
-use std::fmt;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -79,17 +77,6 @@ impl Fact {
     }
 }
 
-impl Severity {
-    /// `warning` or `failure`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Warning => "warning",
-            Self::Failure => "failure",
-        }
-    }
-}
-
 impl Confidence {
     /// `possible`, `probable` or `certain`.
     #[must_use]
@@ -99,17 +86,5 @@ impl Confidence {
             Self::Probable => "probable",
             Self::Certain => "certain",
         }
-    }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Display for Confidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
