@@ -22,6 +22,15 @@ pub fn count(n: impl Into<u64>, noun: &str) -> String {
     }
 }
 
+/// A figure that is known within bounds: `9 to 17`, or `13` where both are the same.
+#[must_use]
+pub fn bounds(least: impl ToString, most: impl ToString) -> String {
+    match (least.to_string(), most.to_string()) {
+        (least, most) if least == most => most,
+        (least, most) => format!("{least} to {most}"),
+    }
+}
+
 /// A share in whole percent, 0 for a share of nothing.
 #[must_use]
 pub fn percent(part: impl Into<u64>, whole: impl Into<u64>) -> u64 {
@@ -75,6 +84,12 @@ mod tests {
         let said: Vec<String> =
             [340, 2000, 59_999, 372_000, 11_100_000, 187_200_000].map(duration).into();
         assert_eq!(said, ["340 ms", "2.0 s", "59.9 s", "6m12s", "3h05m", "2d04h"]);
+    }
+
+    #[test]
+    fn bounds_that_are_the_same_are_one_figure() {
+        assert_eq!(bounds(9_u64, 17_u64), "9 to 17");
+        assert_eq!(bounds(rate(1570, 2000), rate(1571, 2000)), "785");
     }
 
     #[test]

@@ -38,7 +38,7 @@ use halfopen_model::Counter;
 use crate::analysis::accepting::Accepting;
 use crate::analysis::overflow::{self, Overflow};
 use crate::analysis::stall_report;
-use crate::words::{count, duration, rate};
+use crate::words::{bounds, count, duration, rate};
 use crate::{Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity, Verdicts};
 
 pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
@@ -82,11 +82,7 @@ fn finding(
 ) -> Finding {
     let (fewest, most) = backlog_needed(view, interval, overflow);
     let refused = overflow.segments;
-    let size = if fewest == most {
-        format!("a backlog of {most}")
-    } else {
-        format!("a backlog of {fewest} to {most}")
-    };
+    let size = format!("a backlog of {}", bounds(fewest, most));
     Finding {
         id: FindingId::AcceptTooSlow,
         // A refused SYN is sent again, so most clients of a small burst get in, only later.
@@ -154,8 +150,8 @@ fn facts(
     if let Some(made) = context.rise(view.netns.id, Counter::PassiveOpens).known() {
         let least = made.saturating_add(overflow.fewest_clients(ms));
         let most = made.saturating_add(overflow.segments);
-        let text =
-            format!("{} to {} connections/s arrived{whose}", rate(least, ms), rate(most, ms));
+        let per_second = bounds(rate(least, ms), rate(most, ms));
+        let text = format!("{per_second} connections/s arrived{whose}");
         facts.push(Fact::number("arrived", least, text));
     }
     if let Some(accepted) = interval.accepted(view.netns.id).known() {
@@ -169,7 +165,7 @@ fn facts(
         facts.push(Fact::number("given-up", gone, text));
     }
     let (fewest, most) = backlog_needed(view, interval, overflow);
-    let needed = format!("this burst needed a backlog of {fewest} to {most}");
+    let needed = format!("this burst needed a backlog of {}", bounds(fewest, most));
     facts.push(Fact::number("backlog-needed", most, needed));
     facts
 }

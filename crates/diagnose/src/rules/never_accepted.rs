@@ -141,7 +141,11 @@ fn facts(endpoint: &Endpoint, dead: u64) -> Vec<Fact> {
     }
     let unread: u64 = never.waiting.iter().map(|waiting| u64::from(waiting.unread)).sum();
     if unread > 0 {
-        facts.push(Fact::number("unread-bytes", unread, format!("{unread} bytes sent and unread")));
+        facts.push(Fact::number(
+            "unread-bytes",
+            unread,
+            format!("{} sent and unread", count(unread, "byte")),
+        ));
     }
     facts
 }
