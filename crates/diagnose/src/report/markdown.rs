@@ -3,7 +3,7 @@
 //! Names come from processes, so none may become a link, a heading or a cell border: names stand in
 //! code spans, and in sentences every sign that Markdown knows is escaped.
 
-use super::entries::FindingEntry;
+use super::printed::{Printed, printed};
 use super::table::{self, ColumnKind, Shown, Table};
 use super::text::{alike, evidence, headline, processes, rest, several, severity, subject, unseen};
 use super::{Report, Status};
@@ -21,7 +21,7 @@ pub(super) fn markdown(report: &Report) -> String {
         escaped(&format!("{} · halfopen {}", headline(report).join(" · "), report.tool_version)),
         format!("**{}**", escaped(&report.summary)),
     ];
-    blocks.extend(report.findings.iter().map(finding));
+    blocks.extend(printed(&report.findings).iter().map(finding));
     let Shown { rows, omitted } = Shown::of(report, false);
     if !rows.is_empty() {
         blocks.push(table(&table::of_listeners(report, rows)));
@@ -45,7 +45,8 @@ pub(super) fn markdown(report: &Report) -> String {
     text
 }
 
-fn finding(finding: &FindingEntry) -> String {
+fn finding(printed: &Printed<'_>) -> String {
+    let finding = printed.finding;
     let (word, _) = severity(finding.severity);
     let who = processes(&finding.subject.processes);
     let who = who.map(|who| format!(" {}", code(&who))).unwrap_or_default();
@@ -62,11 +63,16 @@ fn finding(finding: &FindingEntry) -> String {
             lines.push(format!("- **{label}**: {}", escaped(text)));
         }
     };
-    item("cause", &finding.cause);
+    if !printed.brief {
+        item("cause", &finding.cause);
+    }
     item("evidence", &evidence(finding));
-    finding.remedies.iter().for_each(|remedy| item("do", remedy));
-    finding.not_helpful.iter().for_each(|useless| item("not", useless));
-    item("refuted by", &finding.refuted_by);
+    item("alike", &printed.more().unwrap_or_default());
+    if !printed.brief {
+        finding.remedies.iter().for_each(|remedy| item("do", remedy));
+        finding.not_helpful.iter().for_each(|useless| item("not", useless));
+        item("refuted by", &finding.refuted_by);
+    }
     lines.push(format!("- **id**: {} ({})", code(&finding.id), finding.confidence.as_str()));
     lines.join("\n")
 }

@@ -10,6 +10,7 @@ mod entries;
 mod json;
 mod layout;
 mod markdown;
+mod printed;
 mod table;
 mod text;
 mod time;

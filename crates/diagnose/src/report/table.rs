@@ -53,12 +53,11 @@ pub(super) struct Row {
 }
 
 impl<'a> Shown<'a> {
-    /// Every row with a finding; of the others the first few, or all if a filter names them or
-    /// everything is asked for.
+    /// Every row with a finding; of the others the first few, or all if everything is asked for.
     pub(super) fn of(report: &'a Report, everything: bool) -> Self {
         let loud = report.listeners.partition_point(|row| row.verdict >= Verdict::Warning);
         let all = report.listeners.len();
-        let enough = if everything || report.filter.is_some() { all } else { loud + QUIET_ROWS };
+        let enough = if everything { all } else { loud + QUIET_ROWS };
         // One row more is no longer than the line that would stand for it.
         let enough = if enough + 1 >= all { all } else { enough };
         let (rows, omitted) = report.listeners.split_at(enough);
@@ -142,12 +141,14 @@ const fn ink(verdict: Verdict) -> Ink {
 /// What a reader of the table must know: where processes were not looked for, and why.
 pub(super) fn notes(rows: &[ListenerEntry]) -> Vec<String> {
     let mut notes = Vec::new();
-    if rows.iter().any(|row| row.process_search == SearchEntry::FirstDescriptors) {
-        notes.push(
-            "processes: only the first descriptors of each were searched, since nothing is wrong; \
-             a filter by pid or comm searches all"
-                .to_owned(),
-        );
+    let mut well = rows.iter().filter(|row| row.findings.is_empty());
+    if well.any(|row| row.process_search == SearchEntry::FirstDescriptors) {
+        let all_well = rows.iter().all(|row| row.findings.is_empty());
+        let whose = if all_well { "processes" } else { "processes of rows without findings" };
+        notes.push(format!(
+            "{whose}: only the first descriptors of each were searched, since nothing is wrong \
+             there; a filter by pid or comm searches all"
+        ));
     }
     let unseen: Vec<u32> = rows
         .iter()

@@ -251,7 +251,7 @@ fn long_tables_are_cut_unless_all_is_asked_for() {
     assert_eq!(rows(&short), 20);
     assert!(short.contains("and 41 more listeners without findings, fullest accept queue 7/10"));
     assert_eq!(rows(&report.to_text(&TextOptions { verbose: true, ..WIDE })), 61);
-    assert_eq!(rows(&report_of(&evidence, &nothing(), "sport > 1000").to_text(&WIDE)), 60);
+    assert_eq!(rows(&report_of(&evidence, &nothing(), "sport > 1000").to_text(&WIDE)), 20);
     assert_eq!(report.listeners.len(), 61, "JSON has them all");
 }
 
@@ -330,6 +330,46 @@ fn what_would_be_a_warning_or_was_gone_too_soon_does_not_take_the_verdict_away()
     assert_eq!(report.exit_code, 0);
     assert!(report.listeners.iter().all(|row| row.verdict == Verdict::Ok));
     assert!(report.to_text(&WIDE).contains("close-wait-leak of [::]:80: unknown"));
+}
+
+#[test]
+fn findings_of_one_process_that_say_the_same_are_shown_once() {
+    let (_, failing) = failing();
+    let ports = 8000..8100_u16;
+    let scene = ports.clone().fold(Scene::window(), |scene, port| {
+        let socket = held(listener(u64::from(port), 9, 8), &[812]);
+        scene.endpoint(endpoint(&format!("0.0.0.0:{port}"), [socket]))
+    });
+    let evidence = scene.evidence();
+    let findings = ports.flat_map(|port| {
+        let subject = subject_at(&evidence, port);
+        failing.findings.iter().map(move |f| Finding { subject: subject.clone(), ..f.clone() })
+    });
+    let diagnosis = Diagnosis { findings: findings.collect(), ..nothing() };
+    let report = report_of(&evidence, &diagnosis, "");
+    assert_eq!(report.findings.len(), 200, "JSON has them all");
+    let markdown = report.to_markdown().replace('\\', "");
+    for text in [report.to_text(&TextOptions { width: 400, ..WIDE }), markdown] {
+        let more = "and 99 more listeners of app[812]: ";
+        assert_eq!(text.matches(more).count(), 2, "{text}");
+        assert!(text.contains(":8001, ") && text.contains(":8008, …"), "{text}");
+        assert_eq!(text.matches("take a dump").count(), 1);
+        assert!(!text.contains("see accept-blocked"), "its advice is above");
+    }
+}
+
+#[test]
+fn one_process_that_could_not_be_read_leaves_all_well() {
+    let mut scene = Scene::window();
+    let costs: Vec<String> = FindingId::ALL.iter().take(19).map(ToString::to_string).collect();
+    scene.second.gaps = vec![Gap { what: "process 66".to_owned(), needs: String::new(), costs }];
+    let evidence = healthy(scene);
+    check(&evidence, &nothing(), "", Status::Healthy, "All is well:");
+    let report = report_of(&evidence, &nothing(), "");
+    let text = report.to_text(&TextOptions { width: 400, ..WIDE });
+    assert!(text.contains("accept-thread-missing and 16 more\n"), "{text}");
+    let verbose = report.to_text(&TextOptions { width: 4000, verbose: true, ..WIDE });
+    assert!(!verbose.contains("and 16 more"), "{verbose}");
 }
 
 #[test]

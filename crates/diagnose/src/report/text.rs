@@ -7,8 +7,9 @@ use super::entries::{
     UndeterminedEntry,
 };
 use super::layout::{Ink, Page, Span};
+use super::printed::{Printed, printed};
 use super::table::{self, Shown};
-use super::{Report, Status};
+use super::{Report, Status, verdict};
 use crate::words::{count, duration, harmless};
 use crate::{FindingId, Severity};
 
@@ -23,6 +24,9 @@ const WIDTH_MIN: usize = 40;
 
 /// Subjects and finding ids named one by one in a line that stands for many.
 const NAMED: usize = 4;
+
+/// Finding ids named in a line about what could not be seen.
+const COSTS_NAMED: usize = 3;
 
 /// How a report is laid out as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,9 +49,9 @@ impl Default for TextOptions {
 pub(super) fn text(report: &Report, options: &TextOptions) -> String {
     let mut page = Page::new(options.width.max(WIDTH_MIN), options.colour);
     page.paragraph(2, &[Span::new(Ink::Dim, headline(report).join(" · "))]);
-    for finding in &report.findings {
+    for finding in printed(&report.findings) {
         page.blank();
-        write_finding(&mut page, finding);
+        write_finding(&mut page, &finding);
     }
     write_listeners(&mut page, report, options.verbose);
     write_undetermined(&mut page, &report.undetermined, options.verbose);
@@ -87,7 +91,8 @@ pub(super) fn headline(report: &Report) -> Vec<String> {
     parts
 }
 
-fn write_finding(page: &mut Page, finding: &FindingEntry) {
+fn write_finding(page: &mut Page, printed: &Printed<'_>) {
+    let finding = printed.finding;
     let (word, ink) = severity(finding.severity);
     let mut head = vec![Span::new(ink, word), Span::new(Ink::Subject, subject(&finding.subject))];
     head.extend(processes(&finding.subject.processes).map(|who| Span::new(Ink::Subject, who)));
@@ -99,8 +104,17 @@ fn write_finding(page: &mut Page, finding: &FindingEntry) {
             page.labelled(label, TEXT_COLUMN, hang, Span::new(Ink::Plain, harmless(text)));
         }
     };
+    let id = format!("{} ({})", finding.id, finding.confidence.as_str());
+    let more = printed.more().unwrap_or_default();
+    if printed.brief {
+        field("evidence", &evidence(finding));
+        field("", &more);
+        field("id", &id);
+        return;
+    }
     field("cause", &finding.cause);
     field("evidence", &evidence(finding));
+    field("", &more);
     for (label, list) in [("do", &finding.remedies), ("not", &finding.not_helpful)] {
         for (index, item) in list.iter().enumerate() {
             let label = if index == 0 { label } else { "" };
@@ -109,7 +123,7 @@ fn write_finding(page: &mut Page, finding: &FindingEntry) {
         }
     }
     field("refuted by", &finding.refuted_by);
-    field("id", &format!("{} ({})", finding.id, finding.confidence.as_str()));
+    field("id", &id);
 }
 
 /// The figures of a finding in a line.
@@ -214,10 +228,17 @@ pub(super) fn alike(
 
 /// Names in a row, the first few unless all are asked for.
 pub(super) fn several(names: &[String], all: bool) -> String {
-    if all || names.len() <= NAMED + 1 {
-        return names.join(", ");
+    // One name more is no longer than the words that would stand for it.
+    first_of(names, if all || names.len() <= NAMED + 1 { names.len() } else { NAMED })
+}
+
+fn first_of(names: &[String], most: usize) -> String {
+    match names.split_at_checked(most) {
+        Some((named, rest)) if !rest.is_empty() => {
+            format!("{} and {} more", named.join(", "), rest.len())
+        }
+        _ => names.join(", "),
     }
-    format!("{} and {} more", names[..NAMED].join(", "), names.len() - NAMED)
 }
 
 fn write_unseen(page: &mut Page, report: &Report, verbose: bool) {
@@ -226,8 +247,9 @@ fn write_unseen(page: &mut Page, report: &Report, verbose: bool) {
         return;
     }
     page.blank();
+    let ink = if verdict::is_partial(report) { Ink::Plain } else { Ink::Dim };
     for line in unseen {
-        page.labelled("not seen", TEXT_COLUMN, 0, Span::new(Ink::Plain, line));
+        page.labelled("not seen", TEXT_COLUMN, 0, Span::new(ink, line));
     }
 }
 
@@ -262,8 +284,9 @@ fn gap_line(gap: &GapEntry, verbose: bool) -> String {
     if gap.costs.len() == FindingId::ALL.len() {
         line.push_str("; costs every finding there");
     } else if !gap.costs.is_empty() {
+        let most = if verbose { gap.costs.len() } else { COSTS_NAMED };
         let ids: Vec<String> = gap.costs.iter().map(|id| harmless(id)).collect();
-        line.push_str(&format!("; costs {}", several(&ids, verbose)));
+        line.push_str(&format!("; costs {}", first_of(&ids, most)));
     }
     line
 }

@@ -113,11 +113,16 @@ fn nothing_there(report: &Report, filter: &Filter) -> String {
     }
 }
 
-fn healthy(report: &Report) -> String {
-    let partly = !report.gaps.is_empty()
+/// Whether whole namespaces, or listeners that the filter may match, are missing from a report. A
+/// process here or there that could not be read is no reason to doubt the rest.
+pub(super) fn is_partial(report: &Report) -> bool {
+    report.gaps.iter().any(|gap| gap.costs.len() == FindingId::ALL.len())
         || report.namespaces.iter().any(|netns| netns.missing.is_some())
-        || report.undecided.listeners > 0;
-    let well = if partly { "All is well with what was seen" } else { "All is well" };
+        || report.undecided.listeners > 0
+}
+
+fn healthy(report: &Report) -> String {
+    let well = if is_partial(report) { "All is well with what was seen" } else { "All is well" };
     let readable = report.namespaces.iter().filter(|netns| netns.missing.is_none()).count();
     let listeners = match report.listeners.len() {
         0 => "no listener".to_owned(),
