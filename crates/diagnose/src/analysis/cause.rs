@@ -7,6 +7,7 @@
 use halfopen_evidence::{Activity, FdUse, Process, Reading, Via, Want};
 
 use super::holders::{self, Looked, is_no_server};
+use super::queue::{self, QueueState};
 use super::serving::{Doing, Serving, Suspect};
 use super::stops::{self, Stopped};
 use crate::{Confidence, Context, ListenerView, ProcessName};
@@ -61,6 +62,9 @@ pub enum Basis {
     SameRoot,
     /// It was not told: any of them may be it.
     Several,
+    /// It was not told: another listener of the process stalls as well, and the thread may be that
+    /// one's while this one's has ended.
+    MaybeOfAnother,
 }
 
 /// No thread waits for the listener.
@@ -136,7 +140,8 @@ pub(super) fn find(
     }
     let awake = holders::candidates(context, view, &processes);
     let serving = Serving::of(context, view, &awake);
-    let most = if maybe_others { Confidence::Probable } else { Confidence::Certain };
+    let not_all = maybe_others || stopped.is_some();
+    let most = if not_all { Confidence::Probable } else { Confidence::Certain };
     if let Some(exhausted) = out_of_fds(&awake) {
         return StallCause::OutOfFds(exhausted);
     }
@@ -153,7 +158,8 @@ pub(super) fn find(
         return StallCause::NobodyWaits(nobody_waits(view, &awake, serving, Nobody::Stray));
     }
     let nobody = if maybe_others { Nobody::OfSome } else { Nobody::OfAll };
-    match (suspects(&serving), stopped) {
+    let alone = serving.strong.is_empty() || !another_stalls(context, view, &awake);
+    match (suspects(&serving, alone), stopped) {
         (Some(blocked), _) => StallCause::Blocked(blocked.at_most(most)),
         (None, Some(stopped)) => StallCause::Stopped(stopped),
         (None, None) => StallCause::NobodyWaits(nobody_waits(view, &awake, serving, nobody)),
@@ -220,7 +226,9 @@ fn is_stray(processes: &[&Process]) -> bool {
 }
 
 /// The threads that may be the one which should accept.
-fn suspects(serving: &Serving) -> Option<Blocked> {
+///
+/// Neither its name nor its call ties a thread to a listener if others of its process stall too.
+fn suspects(serving: &Serving, alone: bool) -> Option<Blocked> {
     let all: Vec<&Suspect> = serving.strong.iter().collect();
     let loops: Vec<&Suspect> = serving.loops.iter().collect();
     if !loops.is_empty() && !(serving.only_one && !all.is_empty()) {
@@ -235,6 +243,10 @@ fn suspects(serving: &Serving) -> Option<Blocked> {
     if serving.is_one_per_process() {
         return Some(blocked(&all, Basis::EachProcess, Confidence::Probable));
     }
+    if !alone {
+        let basis = if all.len() == 1 { Basis::MaybeOfAnother } else { Basis::Several };
+        return Some(blocked(&all, basis, Confidence::Possible));
+    }
     let mut named = all.iter().filter(|suspect| suspect.is_named_acceptor());
     if let (Some(acceptor), None) = (named.next(), named.next()) {
         return Some(blocked(&[acceptor], Basis::Name, Confidence::Probable));
@@ -245,6 +257,24 @@ fn suspects(serving: &Serving) -> Option<Blocked> {
         blocked(&all, Basis::SameRoot, Confidence::Probable)
     } else {
         blocked(&all, Basis::Several, Confidence::Possible)
+    })
+}
+
+/// Whether another listener that these processes hold stands as well: at another port, since
+/// listeners of the same port are most often one service.
+fn another_stalls(context: &Context<'_>, view: &ListenerView<'_>, processes: &[&Process]) -> bool {
+    let is_of_these = |other: &&ListenerView<'_>| {
+        other.netns.id == view.netns.id
+            && other.listener.depth > 0
+            && other.endpoint.key.local.port() != view.endpoint.key.local.port()
+            && other.listener.holders.get().is_some_and(|holders| {
+                let held_by = |pid| holders.found.iter().any(|holder| holder.pid == pid);
+                processes.iter().any(|process| held_by(process.pid))
+            })
+    };
+    context.listeners().iter().filter(is_of_these).any(|other| {
+        // What would tell more of it is asked for in its own turn.
+        matches!(queue::state(context, other, &mut Vec::new()), QueueState::Stands(_))
     })
 }
 

@@ -14,7 +14,7 @@
 //! event loop's, if each process that could accept has one such thread,
 //! if it is the only thread in a call that idle threads do not sit in, if its name
 //! says that it accepts, or if all suspects wait for the same thread in the end. Possible if there
-//! are several; the finding lists them. Threads that wait for work, for other sockets or for
+//! are several, or if another listener of the process stalls as well; the finding lists them. Threads that wait for work, for other sockets or for
 //! another thread's end are not suspects.
 //!
 //! # What to do
@@ -98,6 +98,10 @@ fn cause(blocked: &Blocked) -> String {
         Basis::SameRoot => {
             format!("nobody accepts, most likely because {sits}, and so do {}", others(more))
         }
+        Basis::MaybeOfAnother => format!(
+            "nobody accepts, perhaps because {sits}; another listener of the process accepts nothing \
+             either, so this may be the thread of that one, and that of this one be gone"
+        ),
         Basis::Several => format!(
             "nobody accepts; the thread that should may be one of {}, such as {sits}",
             blocked.suspects.len() + blocked.more
@@ -121,6 +125,7 @@ const fn basis(basis: Basis) -> &'static str {
         Basis::Name => "the thread's name says that it accepts",
         Basis::OnlySuspect => "every other thread is accounted for",
         Basis::SameRoot => "all suspects wait for the same thread in the end",
+        Basis::MaybeOfAnother => "the only thread that may be it may be another listener's",
         Basis::Several => "it was not seen which of these threads should accept",
     }
 }
@@ -319,6 +324,23 @@ mod tests {
                 .finding(FindingId::AcceptBlocked);
             assert_eq!(finding.confidence, confidence, "{}", finding.cause);
             assert!(finding.cause.contains("(tid 811) of app[811] sleeps"), "{}", finding.cause);
+        }
+    }
+
+    #[test]
+    fn a_thread_is_not_blamed_for_two_listeners_by_its_name() {
+        let (a, b) = (thread(814, "dl-acceptor", in_lock(815)), thread(815, "dl", in_lock(814)));
+        for threads in [vec![a.clone(), b], vec![a]] {
+            let joins = thread(812, "app", in_futex());
+            let app = process(812, threads.into_iter().chain([joins]));
+            let two = Scene::window()
+                .endpoint(endpoint("0.0.0.0:9005", [held(listener(1, 6, 128), &[812])]))
+                .endpoint(endpoint("0.0.0.0:9006", [held(listener(2, 6, 128), &[812])]))
+                .process(app);
+            let findings = two.diagnose().findings;
+            let blocked = findings.iter().filter(|found| found.id == FindingId::AcceptBlocked);
+            let sure: Vec<Confidence> = blocked.map(|found| found.confidence).collect();
+            assert_eq!(sure, [Confidence::Possible, Confidence::Possible]);
         }
     }
 
