@@ -24,7 +24,7 @@ pub fn count(n: impl Into<u64>, noun: &str) -> String {
 
 /// A figure that is known within bounds: `9 to 17`, or `13` where both are the same.
 #[must_use]
-pub fn bounds(least: impl ToString, most: impl ToString) -> String {
+pub fn bounds(least: &impl ToString, most: &impl ToString) -> String {
     match (least.to_string(), most.to_string()) {
         (least, most) if least == most => most,
         (least, most) => format!("{least} to {most}"),
@@ -88,8 +88,8 @@ mod tests {
 
     #[test]
     fn bounds_that_are_the_same_are_one_figure() {
-        assert_eq!(bounds(9_u64, 17_u64), "9 to 17");
-        assert_eq!(bounds(rate(1570, 2000), rate(1571, 2000)), "785");
+        assert_eq!(bounds(&9_u64, &17_u64), "9 to 17");
+        assert_eq!(bounds(&rate(1570, 2000), &rate(1571, 2000)), "785");
     }
 
     #[test]

@@ -359,6 +359,21 @@ fn findings_of_one_process_that_say_the_same_are_shown_once() {
 }
 
 #[test]
+fn how_far_processes_were_sought_is_said_of_rows_without_findings() {
+    let note = |evidence: &Evidence, diagnosis: &Diagnosis| {
+        let text = report_of(evidence, diagnosis, "").to_text(&TextOptions { width: 400, ..WIDE });
+        text.lines().find(|line| line.contains("first descriptors")).map(ToOwned::to_owned)
+    };
+    let (evidence, found) = failing();
+    assert_eq!(note(&evidence, &found), None, "all were searched");
+    let evidence = healthy(Scene::window());
+    let finding = Finding { subject: subject_at(&evidence, 22), ..found.findings[0].clone() };
+    let diagnosis = Diagnosis { findings: vec![finding], ..nothing() };
+    let said = note(&evidence, &diagnosis).expect("a note");
+    assert!(said.starts_with("processes of rows without findings: only the first"), "{said}");
+}
+
+#[test]
 fn one_process_that_could_not_be_read_leaves_all_well() {
     let mut scene = Scene::window();
     let costs: Vec<String> = FindingId::ALL.iter().take(19).map(ToString::to_string).collect();

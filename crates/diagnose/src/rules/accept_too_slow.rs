@@ -82,7 +82,7 @@ fn finding(
 ) -> Finding {
     let (fewest, most) = backlog_needed(view, interval, overflow);
     let refused = overflow.segments;
-    let size = format!("a backlog of {}", bounds(fewest, most));
+    let size = format!("a backlog of {}", bounds(&fewest, &most));
     Finding {
         id: FindingId::AcceptTooSlow,
         // A refused SYN is sent again, so most clients of a small burst get in, only later.
@@ -150,7 +150,7 @@ fn facts(
     if let Some(made) = context.rise(view.netns.id, Counter::PassiveOpens).known() {
         let least = made.saturating_add(overflow.fewest_clients(ms));
         let most = made.saturating_add(overflow.segments);
-        let per_second = bounds(rate(least, ms), rate(most, ms));
+        let per_second = bounds(&rate(least, ms), &rate(most, ms));
         let text = format!("{per_second} connections/s arrived{whose}");
         facts.push(Fact::number("arrived", least, text));
     }
@@ -165,7 +165,7 @@ fn facts(
         facts.push(Fact::number("given-up", gone, text));
     }
     let (fewest, most) = backlog_needed(view, interval, overflow);
-    let needed = format!("this burst needed a backlog of {}", bounds(fewest, most));
+    let needed = format!("this burst needed a backlog of {}", bounds(&fewest, &most));
     facts.push(Fact::number("backlog-needed", most, needed));
     facts
 }
