@@ -231,7 +231,7 @@ fn is_stray(processes: &[&Process]) -> bool {
 fn suspects(serving: &Serving, alone: bool) -> Option<Blocked> {
     let all: Vec<&Suspect> = serving.strong.iter().collect();
     let loops: Vec<&Suspect> = serving.loops.iter().collect();
-    if !loops.is_empty() && !(serving.only_one && !all.is_empty()) {
+    if !loops.is_empty() && (!serving.only_one || all.is_empty()) {
         return Some(blocked(&loops, Basis::EventLoop, Confidence::Probable));
     }
     let first = *all.first()?;
