@@ -11,11 +11,11 @@
 //! # How sure
 //! Certain if the process has one thread only, or if the thread was seen waiting for the listener
 //! before. Probable if the listener is in an epoll set of the process and the thread must be its
-//! event loop's, if each process that could accept has one such thread,
-//! if it is the only thread in a call that idle threads do not sit in, if its name
-//! says that it accepts, or if all suspects wait for the same thread in the end. Possible if there
-//! are several, or if another listener of the process stalls as well; the finding lists them. Threads that wait for work, for other sockets or for
-//! another thread's end are not suspects.
+//! event loop's, if each process that could accept has one such thread, if it is the only thread in
+//! a call that idle threads do not sit in, if its name says that it accepts, or if all suspects
+//! wait for the same thread in the end. Possible if there are several, or if another listener of
+//! the process stalls as well; the finding lists them. Threads that wait for work, for other
+//! sockets or for another thread's end are not suspects.
 //!
 //! # What to do
 //! End what it waits for: the finding names the lock's owner, or the descriptor. Give calls that

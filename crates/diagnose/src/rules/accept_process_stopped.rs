@@ -14,10 +14,10 @@
 //!
 //! # How sure
 //! Certain: the process state (`T`, `t`) and `cgroup.events` are the kernel's own word. Probable if
-//! other holders run and it is not plain that they never accept. A tracer
-//! that merely watches stops its victim for an instant at each system call; that is told from a
-//! real stop by the thread's CPU time, which must not change between the two looks. With one look a
-//! stop is probable, and a traced process only possibly held.
+//! other holders run and it is not plain that they never accept. A tracer that merely watches stops
+//! its victim for an instant at each system call; that is told from a real stop by the thread's CPU
+//! time, which must not change between the two looks. With one look a stop is probable, and a
+//! traced process only possibly held.
 //!
 //! # What to do
 //! Let it run: `kill -CONT PID`, detach or end the tracer, or thaw the group. Then find out who
