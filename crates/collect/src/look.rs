@@ -68,8 +68,9 @@ pub(crate) fn look(visit: &Visit<'_>, ports: Option<&PortFilter>, buffer: &mut D
     // looks is reckoned from the two together.
     let counters = counters::read(&visit.net);
     let folded = listeners.and_then(|(mut socket, listeners)| {
+        let listening = Listening::of(&listeners);
         let mut fold = SocketFold::new(listeners, plan.range(), FoldLimits::default());
-        let consistency = plan.fold_connections(&mut socket, &mut fold, buffer)?;
+        let consistency = plan.fold_connections(&mut socket, &listening, &mut fold, buffer)?;
         Ok((fold.finish(), consistency))
     });
     let mut netns = Netns {
@@ -127,6 +128,28 @@ pub(crate) fn listeners(
     Ok(rows)
 }
 
+/// What the first dump says of the ones after it.
+#[derive(Debug, Default)]
+struct Listening {
+    sockets: u32,
+    ports: BTreeSet<u16>,
+    /// Ports with somebody in an accept queue: only there can ESTABLISHED connections be waiting.
+    waiting: BTreeSet<u16>,
+}
+
+impl Listening {
+    fn of(listeners: &[SocketRow]) -> Self {
+        let ports = |some: &dyn Fn(&SocketRow) -> bool| {
+            listeners.iter().filter(|row| some(row)).map(|row| row.local.port()).collect()
+        };
+        Self {
+            sockets: u32::try_from(listeners.len()).unwrap_or(u32::MAX),
+            ports: ports(&|_| true),
+            waiting: ports(&|row| row.rqueue > 0),
+        }
+    }
+}
+
 /// Which connections a look needs.
 struct Plan<'a> {
     sysctls: &'a Sysctls,
@@ -156,11 +179,12 @@ impl Plan<'_> {
     fn fold_connections(
         &self,
         socket: &mut DiagSocket,
+        listening: &Listening,
         fold: &mut SocketFold,
         buffer: &mut DumpBuffer,
     ) -> Result<Consistency, DiagError> {
         let mut whole = Consistency::Whole;
-        for request in self.requests(fold.ports_with_waiting()) {
+        for request in self.requests(listening) {
             let consistency = socket.dump(&request, buffer, |view| {
                 fold.push(&socket_row(view)?);
                 Ok(())
@@ -172,10 +196,16 @@ impl Plan<'_> {
         Ok(whole)
     }
 
-    /// Whether the namespace has no TCP socket at all. (Requests in a SYN queue are not counted, but
-    /// the listener that they need is.)
-    fn is_empty(&self) -> bool {
-        self.tcp_use.get().is_some_and(|tcp| tcp.in_use == 0 && tcp.time_wait == 0)
+    /// Whether the namespace has no connection that the scope takes in: all its sockets are listeners,
+    /// and none of them in scope. Requests in a SYN queue are not among the sockets that are counted,
+    /// so one listener in scope is enough to look.
+    fn is_empty(&self, listening: &Listening) -> bool {
+        let in_scope = |&port: &u16| self.ports.is_none_or(|ports| ports.passes(port, port));
+        self.tcp_use.get().is_some_and(|tcp| {
+            tcp.in_use <= listening.sockets
+                && tcp.time_wait == 0
+                && !listening.ports.iter().any(in_scope)
+        })
     }
 
     /// The requests for connections, given the ports with somebody in an accept queue.
@@ -183,9 +213,10 @@ impl Plan<'_> {
     /// Each is a walk over all sockets of the host for the kernel, whatever it sends: namespaces
     /// share one hash table. So an empty namespace is not asked; and where the scope names ports, and
     /// few sockets are to come anyway, one walk does for both.
-    fn requests(&self, waiting: BTreeSet<u16>) -> Vec<DumpRequest> {
+    fn requests(&self, listening: &Listening) -> Vec<DumpRequest> {
+        let waiting = &listening.waiting;
         match self.ports {
-            _ if self.is_empty() => Vec::new(),
+            _ if self.is_empty(listening) => Vec::new(),
             Some(ports)
                 if !waiting.iter().any(|&port| ports.passes(port, port))
                     && !self.ports_may_matter() =>
@@ -198,7 +229,8 @@ impl Plan<'_> {
             None => {
                 let PortRange { low, high } = self.range();
                 let range = self.ports_may_matter().then_some((low, high));
-                let common = DumpRequest::new(COMMON).only_ports(PortFilter::new(range, waiting));
+                let common = DumpRequest::new(COMMON)
+                    .only_ports(PortFilter::new(range, waiting.iter().copied()));
                 vec![DumpRequest::new(TELLTALE), common]
             }
         }
@@ -250,19 +282,29 @@ mod tests {
     #[test]
     fn as_few_walks_are_asked_for_as_will_do() {
         let sysctls = sysctls();
+        let empty = Listening::default();
         let walks = |in_use, ports: Option<&PortFilter>, waiting: &[u16]| {
+            let listening = Listening {
+                sockets: 2,
+                ports: BTreeSet::from([80, 81]),
+                waiting: waiting.iter().copied().collect(),
+            };
             let tcp_use = tcp_use(in_use, 0);
             let plan = Plan { sysctls: &sysctls, tcp_use: &tcp_use, ports };
-            let requests = plan.requests(waiting.iter().copied().collect());
+            let requests = plan.requests(if in_use == 0 { &empty } else { &listening });
             requests.iter().filter(|request| !request.asks_for_nothing()).count()
         };
         let scope = PortFilter::new([], [80]);
+        let elsewhere = PortFilter::new([], [90]);
         assert_eq!(walks(0, None, &[]), 0, "an empty namespace");
         assert_eq!(walks(100, None, &[]), 1, "few sockets and empty accept queues");
         assert_eq!(walks(100, None, &[80]), 2, "somebody waits");
         assert_eq!(walks(200, None, &[]), 2, "ports may run short");
         assert_eq!(walks(200, Some(&scope), &[]), 1);
         assert_eq!(walks(200, Some(&scope), &[80]), 1);
+        assert_eq!(walks(2, Some(&scope), &[]), 1, "requests are not counted");
+        assert_eq!(walks(2, Some(&elsewhere), &[81]), 0, "listeners only, none in scope");
+        assert_eq!(walks(3, Some(&elsewhere), &[]), 1, "a connection may be in scope");
     }
 
     #[test]

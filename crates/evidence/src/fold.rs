@@ -4,7 +4,7 @@
 //! sockets come first, because what a row means depends on whether somebody listens on its port.
 //! Collectors push the rows of a netlink dump; the simulator and pasted `ss` output can push theirs.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use halfopen_model::{PortRange, TcpState};
@@ -160,16 +160,6 @@ impl SocketFold {
             fold.add_listener(&row);
         }
         fold
-    }
-
-    /// Ports whose accept queue is not empty: only there can ESTABLISHED connections be waiting.
-    #[must_use]
-    pub fn ports_with_waiting(&self) -> BTreeSet<u16> {
-        self.endpoints
-            .iter()
-            .filter(|fold| fold.endpoint.depth() > 0)
-            .map(|fold| fold.endpoint.key.local.port())
-            .collect()
     }
 
     /// Takes one socket in. Listening sockets are ignored: they came first.
