@@ -14,7 +14,7 @@ use crate::netlink::DiagError;
 #[derive(Debug, thiserror::Error)]
 pub enum CollectError {
     /// A file that everything else depends on could not be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -33,7 +33,7 @@ pub enum CollectError {
         known: String,
     },
     /// The process whose network namespace was asked for is not there, or may not be read.
-    #[error("cannot tell the network namespace of process {pid}: {source}")]
+    #[error("cannot tell the network namespace of process {pid}")]
     NetnsOfProcess {
         /// The process.
         pid: Pid,
