@@ -50,12 +50,16 @@ pub(crate) fn gather(
     };
     let mut evidence = Evidence::Look(look(&mut collector, filter)?);
     answer(&mut collector, asking, &mut evidence);
-    if let (Some(window), Evidence::Look(first)) = (window, &evidence) {
-        output::progress(&format!("watching for {:.1} s", window.as_secs_f64()));
-        let between = collector.watch(first, window, &interrupt::pressed);
-        let first = first.clone();
-        let second = look(&mut collector, filter)?;
-        evidence = Evidence::Window(Box::new(Interval { first, between, second }));
+    evidence = match (window, evidence) {
+        (Some(window), Evidence::Look(first)) => {
+            output::progress(&format!("watching for {:.1} s", window.as_secs_f64()));
+            let between = collector.watch(&first, window, &interrupt::pressed);
+            let second = look(&mut collector, filter)?;
+            Evidence::Window(Box::new(Interval { first, between, second }))
+        }
+        (_, only_look) => only_look,
+    };
+    if window.is_some() {
         answer(&mut collector, asking, &mut evidence);
         watch_late_suspects(&mut collector, asking, &mut evidence);
     }
