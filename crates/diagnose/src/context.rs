@@ -194,7 +194,7 @@ impl ListenerView<'_> {
     /// not count what a listener drops.
     pub fn all_drops(&self, context: &Context<'_>) -> Reading<u32> {
         match context.semantics().get() {
-            Some(semantics) if !semantics.listener_counts_its_drops => {
+            Some(semantics) if !semantics.counting.listener_counts_its_drops => {
                 Missing::NotOnThisKernel.into()
             }
             Some(_) | None => self.listener.drops.clone(),

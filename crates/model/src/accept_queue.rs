@@ -56,7 +56,7 @@ pub enum BacklogCut {
 pub fn effective_backlog(asked: i32, somaxconn: u32, semantics: &Semantics) -> EffectiveBacklog {
     let asked = asked.cast_unsigned();
     let clamped = asked.min(somaxconn);
-    let limit = match semantics.backlog_width {
+    let limit = match semantics.queues.backlog_width {
         BacklogWidth::Bits16 => clamped & 0xffff,
         BacklogWidth::Bits32 => clamped,
     };

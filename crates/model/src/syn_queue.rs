@@ -21,7 +21,7 @@ impl SynQueue {
     #[must_use]
     pub fn of_listener(limit: u32, max_syn_backlog: u32, semantics: &Semantics) -> Self {
         let limit = u64::from(limit);
-        let capacity = match semantics.syn_queue_full {
+        let capacity = match semantics.queues.syn_queue_full {
             SynQueueFull::PowerOfTwoTable => {
                 (limit.min(u64::from(max_syn_backlog)).max(8) + 1).next_power_of_two()
             }

@@ -49,7 +49,8 @@ impl Overflow {
 /// Whether this listener may have refused SYNs that its kernel does not count: before 3.10, only
 /// third ACKs are.
 pub(crate) fn is_untold(context: &Context<'_>, view: &ListenerView<'_>) -> bool {
-    let counted = context.semantics().as_ref().map(|semantics| semantics.syn_drops_are_counted);
+    let counted =
+        context.semantics().as_ref().map(|semantics| semantics.counting.syn_drops_are_counted);
     counted.known() == Some(false) && view.was_full()
 }
 

@@ -74,18 +74,18 @@ impl PortUse {
 /// Whether `connect()` may take ports out of TIME_WAIT. `tcp_tw_reuse` 2 means connections over
 /// loopback; an own address outside 127.0.0.0/8 does not count as that (`tcp_twsk_unique`).
 fn reuses_time_wait(context: &Context<'_>, netns: &Netns, ports: &DestinationPorts) -> bool {
-    let by_default = context.semantics().get().map(|semantics| semantics.time_wait_reuse_default);
-    let setting = netns.sysctls.tcp_tw_reuse.value().unwrap_or(match by_default {
-        Some(TimeWaitReuse::LoopbackOnly) => 2,
-        Some(TimeWaitReuse::Off) | None => 0,
-    });
+    let by_default =
+        context.semantics().get().map(|semantics| semantics.ports.time_wait_reuse_default);
+    let setting = netns.sysctls.tcp_tw_reuse.value().map(TimeWaitReuse::of_setting);
     let loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
     let timestamps = netns.sysctls.tcp_timestamps.value() != Some(0);
     timestamps
-        && match setting {
-            1 => true,
-            2 => loopback(ports.source) || loopback(ports.destination.ip()),
-            _ => false,
+        && match setting.or(by_default) {
+            Some(TimeWaitReuse::On) => true,
+            Some(TimeWaitReuse::LoopbackOnly) => {
+                loopback(ports.source) || loopback(ports.destination.ip())
+            }
+            Some(TimeWaitReuse::Off) | None => false,
         }
 }
 

@@ -41,7 +41,7 @@ impl<'c, 'a> Rises<'c, 'a> {
     /// accounted drops a few others are no evidence.
     pub(crate) fn unaccounted_drops(&self) -> Reading<u64> {
         let per_cookie =
-            self.context.semantics().as_ref().map(|s| s.listen_drops_per_cookie).known();
+            self.context.semantics().as_ref().map(|s| s.counting.listen_drops_per_cookie).known();
         let cookies = match per_cookie {
             Some(ListenDropsPerCookie::One) => self.known(Counter::SyncookiesSent),
             Some(ListenDropsPerCookie::None) | None => 0,

@@ -253,7 +253,7 @@ fn capacity(
 ) -> Reading<Capacity> {
     let sysctl = netns.sysctls.tcp_max_syn_backlog.clone();
     let needs_sysctl =
-        semantics.get().is_some_and(|s| s.syn_queue_full == SynQueueFull::PowerOfTwoTable);
+        semantics.get().is_some_and(|s| s.queues.syn_queue_full == SynQueueFull::PowerOfTwoTable);
     let max_syn_backlog = if needs_sysctl { sysctl } else { Reading::Known(0) };
     semantics.as_ref().zip(max_syn_backlog).map(|(semantics, max_syn_backlog)| {
         let of = |limit| SynQueue::of_listener(limit, max_syn_backlog, semantics).capacity;

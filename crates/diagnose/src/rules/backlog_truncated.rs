@@ -35,8 +35,8 @@ const LARGEST: u32 = 0xffff;
 
 pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
     let Some(semantics) = context.semantics().get() else { return };
-    let cuts = semantics.backlog_width == BacklogWidth::Bits16
-        && semantics.somaxconn_check == SomaxconnCheck::Unchecked;
+    let cuts = semantics.queues.backlog_width == BacklogWidth::Bits16
+        && semantics.queues.somaxconn_check == SomaxconnCheck::Unchecked;
     if !cuts {
         return;
     }

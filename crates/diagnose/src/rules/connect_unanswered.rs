@@ -41,6 +41,7 @@ use std::net::SocketAddr;
 
 use halfopen_evidence::{Connecting, Missing, Netns, Reading, Want};
 use halfopen_model::Counter;
+use halfopen_model::SynGiveUp;
 use halfopen_model::retries::SynRetries;
 
 use crate::analysis::rises::Rises;
@@ -102,15 +103,20 @@ fn look(context: &Context<'_>, netns: &Netns, groups: &[Connecting], verdicts: &
 fn timetable(context: &Context<'_>, netns: &Netns) -> SynRetries {
     let default = match context.semantics() {
         Reading::Known(semantics) => SynRetries::defaults(semantics),
-        Reading::Missing(_) => SynRetries { initial_rto_ms: 1000, retries: 6, linear: 0 },
+        Reading::Missing(_) => SynRetries {
+            initial_rto_ms: 1000,
+            retries: 6,
+            linear: 0,
+            give_up: SynGiveUp::CountOrElapsed,
+        },
     };
     let set = |sysctl: &Reading<u32>, default: u8| {
         sysctl.value().map_or(default, |value| u8::try_from(value).unwrap_or(u8::MAX))
     };
     SynRetries {
-        initial_rto_ms: default.initial_rto_ms,
         retries: set(&netns.sysctls.tcp_syn_retries, default.retries),
         linear: set(&netns.sysctls.tcp_syn_linear_timeouts, default.linear),
+        ..default
     }
 }
 
@@ -130,7 +136,8 @@ struct Unanswered<'a> {
 
 impl<'a> Unanswered<'a> {
     fn of(group: &'a Connecting, timetable: SynRetries) -> Option<Self> {
-        let is_long = |n: u8| n >= 2 || (n == 1 && timetable.sent_after_ms(n) >= LONG_MS);
+        let is_long =
+            |n: u8| n >= 2 || (n == 1 && timetable.sent_after_ms(u16::from(n)) >= LONG_MS);
         let from = if is_long(1) { 1 } else { 2 };
         let count = group.retransmitted(from);
         let most = group.most_retransmits();
@@ -138,8 +145,8 @@ impl<'a> Unanswered<'a> {
         (count > 0).then(|| Self {
             group,
             count,
-            since_ms: timetable.sent_after_ms(most),
-            before_ms: (most < last).then(|| timetable.sent_after_ms(most + 1)),
+            since_ms: timetable.sent_after_ms(u16::from(most)),
+            before_ms: (most < last).then(|| timetable.sent_after_ms(u16::from(most) + 1)),
             gives_up_ms: timetable.gives_up_after_ms(),
         })
     }

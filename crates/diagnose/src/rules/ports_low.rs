@@ -41,7 +41,7 @@ use crate::{Confidence, Context, Fact, Finding, FindingId, Severity, Subject, Ve
 const ID: FindingId = FindingId::PortsLow;
 
 pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
-    let search = context.semantics().get().map(|semantics| semantics.port_search);
+    let search = context.semantics().get().map(|semantics| semantics.ports.search);
     for netns in &context.latest().netns {
         for ports in netns.ports.get().map_or(&[][..], |space| &space.destinations) {
             // Without the range `ports-exhausted` says what is missing, for both.

@@ -166,7 +166,7 @@ fn finding(
     let table = context
         .semantics()
         .get()
-        .is_some_and(|semantics| semantics.syn_queue_full == SynQueueFull::PowerOfTwoTable);
+        .is_some_and(|semantics| semantics.queues.syn_queue_full == SynQueueFull::PowerOfTwoTable);
     let mut useless = vec![
         "raising net.core.somaxconn alone: a listener keeps the limit that it got at listen()"
             .to_owned(),

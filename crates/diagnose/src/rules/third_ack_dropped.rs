@@ -140,7 +140,7 @@ fn finding(
     ));
     evidence.push(syn_queues::retransmit_fact(requests));
     let usual = context.semantics().get().is_some_and(|semantics| {
-        semantics.syn_on_full_accept_queue == SynOnFullAcceptQueue::DroppedIfYoungRequests
+        semantics.queues.syn_on_full_accept_queue == SynOnFullAcceptQueue::DroppedIfYoungRequests
     });
     let when = if usual {
         "on this kernel that is what a full accept queue does"

@@ -1,0 +1,66 @@
+//! Which counters a kernel has, and what moves them where kernels differ.
+
+use crate::{KernelVersion, Vendor};
+
+/// What a kernel counts of a handshake that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CountingRules {
+    /// Whether ListenOverflows and ListenDrops count dropped SYNs. From 3.10 (2aeef18d37aa); older
+    /// kernels drop SYNs without a trace.
+    pub syn_drops_are_counted: bool,
+    /// Whether TCPReqQFullDrop and TCPReqQFullDoCookies exist. From 3.1 (946cedccbd73).
+    pub syn_queue_full_is_counted: bool,
+    /// Whether each SYN cookie also counts as a ListenDrop. 3.10 to 4.4.
+    pub listen_drops_per_cookie: ListenDropsPerCookie,
+    /// Whether a listener's own drop counter (`sk_drops`, `d` in `ss -m`) counts its ListenDrops.
+    /// From 4.7 (9caad864151e).
+    pub listener_counts_its_drops: bool,
+    /// Whether TCPTimeouts counts the SYN-ACK timer. From 3.0 (absent in 2.6.32 and RHEL 6).
+    pub syn_ack_timeouts_are_counted: bool,
+    /// Whether TCPSynRetrans exists. From 3.16 and in RHEL 7.
+    pub syn_retransmissions_are_counted: bool,
+    /// Whether TCPDeferAcceptDrop exists. From 3.0 (absent in 2.6.32 and RHEL 6).
+    pub defer_accept_drops_are_counted: bool,
+    /// Whether TCPBacklogDrop exists. From 3.0 and in RHEL 6.
+    pub backlog_drops_are_counted: bool,
+    /// Since when a dropped skb carries a reason, if it does.
+    pub third_ack_drop_reason: Option<&'static str>,
+}
+
+/// Whether ListenDrops counts SYN cookies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenDropsPerCookie {
+    /// No.
+    None,
+    /// One for each cookie sent, although nothing was dropped.
+    One,
+}
+
+impl CountingRules {
+    pub(super) const fn of(v: KernelVersion) -> Self {
+        let rhel6 = matches!(v.vendor, Vendor::Rhel(6));
+        let rhel7 = matches!(v.vendor, Vendor::Rhel(7));
+        Self {
+            syn_drops_are_counted: v.at_least(3, 10),
+            syn_queue_full_is_counted: v.at_least(3, 1),
+            listen_drops_per_cookie: if v.at_least(3, 10) && !v.at_least(4, 5) {
+                ListenDropsPerCookie::One
+            } else {
+                ListenDropsPerCookie::None
+            },
+            listener_counts_its_drops: v.at_least(4, 7),
+            syn_ack_timeouts_are_counted: v.at_least(3, 0),
+            syn_retransmissions_are_counted: v.at_least(3, 16) || rhel7,
+            defer_accept_drops_are_counted: v.at_least(3, 0),
+            backlog_drops_are_counted: v.at_least(3, 0) || rhel6,
+            // e34100c2ecbb and a11a791ca81e (6.15); a reason as such exists from 5.17.
+            third_ack_drop_reason: if v.at_least(6, 15) {
+                Some("TCP_LISTEN_OVERFLOW")
+            } else if v.at_least(5, 17) {
+                Some("NOT_SPECIFIED")
+            } else {
+                None
+            },
+        }
+    }
+}

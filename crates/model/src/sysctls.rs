@@ -1,0 +1,263 @@
+//! The settings of a network namespace that decide about handshakes, with the kernel's defaults and
+//! with what it refuses to take.
+
+use std::fmt;
+
+use crate::{PortRange, Semantics, SomaxconnCheck, TimeWaitReuse};
+
+/// Settings as one kernel has them (`/proc/sys/net`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sysctls {
+    /// `net.core.somaxconn`.
+    pub somaxconn: u32,
+    /// `net.ipv4.tcp_max_syn_backlog`. Its default depends on the memory of the machine.
+    pub max_syn_backlog: u32,
+    /// `net.ipv4.tcp_syncookies`: 0 never, 1 when the SYN queue is full, 2 always.
+    pub syncookies: u8,
+    /// `net.ipv4.tcp_abort_on_overflow`.
+    pub abort_on_overflow: bool,
+    /// `net.ipv4.tcp_synack_retries`.
+    pub synack_retries: u8,
+    /// `net.ipv4.tcp_syn_retries`.
+    pub syn_retries: u8,
+    /// `net.ipv4.tcp_syn_linear_timeouts`; 0 on kernels without it.
+    pub syn_linear_timeouts: u8,
+    /// `net.ipv4.tcp_retries2`.
+    pub retries2: u8,
+    /// `net.ipv4.tcp_migrate_req`.
+    pub migrate_req: bool,
+    /// `net.ipv4.tcp_timestamps`.
+    pub timestamps: bool,
+    /// `net.ipv4.tcp_tw_reuse`.
+    pub tw_reuse: TimeWaitReuse,
+    /// `net.ipv4.tcp_tw_reuse_delay`, in milliseconds.
+    pub tw_reuse_delay_ms: u32,
+    /// `net.ipv4.tcp_max_tw_buckets`.
+    pub max_tw_buckets: u32,
+    /// `net.ipv4.tcp_fin_timeout`, in seconds.
+    pub fin_timeout_s: u32,
+    /// `net.ipv4.tcp_keepalive_time`, in seconds.
+    pub keepalive_time_s: u32,
+    /// `net.ipv4.ip_local_port_range`.
+    pub local_ports: PortRange,
+    /// `net.ipv4.ip_local_reserved_ports`, as ranges in order.
+    pub reserved_ports: Vec<PortRange>,
+    /// `net.ipv4.tcp_no_metrics_save`: whether the kernel forgets what it learnt of a peer. If it
+    /// does not, a peer with a measured round trip is proven, and the last-quarter rule spares it.
+    pub no_metrics_save: bool,
+}
+
+/// Why a kernel would not take a setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SysctlError {
+    /// No setting of that name decides about handshakes.
+    Unknown,
+    /// This kernel does not have it.
+    NotOnThisKernel {
+        /// Since which release it exists.
+        since: &'static str,
+    },
+    /// The value is not of the right form.
+    Malformed {
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// The kernel refuses the number.
+    OutOfRange {
+        /// The smallest that it takes.
+        low: u32,
+        /// The largest that it takes.
+        high: u32,
+    },
+}
+
+impl Sysctls {
+    /// The settings of this kernel if nobody changed them, on a machine with some gigabytes of
+    /// memory.
+    #[must_use]
+    pub fn defaults(semantics: &Semantics) -> Self {
+        Self {
+            somaxconn: semantics.queues.somaxconn_default,
+            max_syn_backlog: 2048,
+            syncookies: semantics.cookies.default,
+            abort_on_overflow: false,
+            synack_retries: 5,
+            syn_retries: semantics.client.syn_retries_default,
+            syn_linear_timeouts: semantics.client.syn_linear_timeouts_default,
+            retries2: 15,
+            migrate_req: false,
+            timestamps: true,
+            tw_reuse: semantics.ports.time_wait_reuse_default,
+            tw_reuse_delay_ms: 1000,
+            max_tw_buckets: 131_072,
+            fin_timeout_s: 60,
+            keepalive_time_s: 7200,
+            local_ports: semantics.ports.range_default,
+            reserved_ports: Vec::new(),
+            no_metrics_save: false,
+        }
+    }
+
+    /// Sets `name` (`net.core.somaxconn`, or without `net.core.` and `net.ipv4.`) as a write to
+    /// `/proc/sys` would.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel would answer with EINVAL or ENOENT.
+    pub fn set(
+        &mut self,
+        name: &str,
+        value: &str,
+        semantics: &Semantics,
+    ) -> Result<(), SysctlError> {
+        let name = name.trim_start_matches("net.core.").trim_start_matches("net.ipv4.");
+        let value = value.trim();
+        match name {
+            "somaxconn" => self.somaxconn = number(value, 0, somaxconn_max(semantics))?,
+            "tcp_max_syn_backlog" => self.max_syn_backlog = number(value, 0, i32::MAX as u32)?,
+            "tcp_syncookies" => {
+                let always = semantics.cookies.always_exists;
+                self.syncookies = byte(value, 0, if always { 2 } else { 1 })?;
+            }
+            "tcp_abort_on_overflow" => self.abort_on_overflow = byte(value, 0, 1)? != 0,
+            "tcp_synack_retries" => self.synack_retries = byte(value, 0, 255)?,
+            "tcp_syn_retries" => self.syn_retries = byte(value, 1, 127)?,
+            "tcp_syn_linear_timeouts" => {
+                exists(semantics.client.syn_linear_timeouts_default > 0, "6.5")?;
+                self.syn_linear_timeouts = byte(value, 0, 127)?;
+            }
+            "tcp_retries2" => self.retries2 = byte(value, 0, 255)?,
+            "tcp_migrate_req" => {
+                exists(semantics.queues.migrate_req_exists, "5.14")?;
+                self.migrate_req = byte(value, 0, 1)? != 0;
+            }
+            "tcp_timestamps" => self.timestamps = byte(value, 0, 2)? != 0,
+            "tcp_tw_reuse" => {
+                let loopback_only = semantics.ports.time_wait_reuse_default != TimeWaitReuse::Off;
+                let highest = if loopback_only { 2 } else { 1 };
+                self.tw_reuse = TimeWaitReuse::of_setting(number(value, 0, highest)?);
+            }
+            "tcp_tw_reuse_delay" => {
+                exists(semantics.ports.time_wait_reuse_delay_exists, "6.14")?;
+                self.tw_reuse_delay_ms = number(value, 1, 60_000)?;
+            }
+            "tcp_max_tw_buckets" => self.max_tw_buckets = number(value, 0, i32::MAX as u32)?,
+            "tcp_fin_timeout" => self.fin_timeout_s = number(value, 0, 2_147_483)?,
+            "tcp_keepalive_time" => self.keepalive_time_s = number(value, 1, 2_147_483)?,
+            "ip_local_port_range" => {
+                let wanted = "two ports, such as \"32768 60999\"";
+                self.local_ports = value.parse().map_err(|_| SysctlError::Malformed { wanted })?;
+            }
+            "ip_local_reserved_ports" => self.reserved_ports = reserved(value)?,
+            "tcp_no_metrics_save" => self.no_metrics_save = byte(value, 0, 1)? != 0,
+            _ => return Err(SysctlError::Unknown),
+        }
+        Ok(())
+    }
+
+    /// Whether `ip_local_reserved_ports` keeps a port from being chosen.
+    #[must_use]
+    pub fn is_reserved(&self, port: u16) -> bool {
+        self.reserved_ports.iter().any(|range| range.contains(port))
+    }
+}
+
+fn somaxconn_max(semantics: &Semantics) -> u32 {
+    match semantics.queues.somaxconn_check {
+        SomaxconnCheck::SixteenBits => u32::from(u16::MAX),
+        SomaxconnCheck::Unchecked | SomaxconnCheck::NotNegative => i32::MAX as u32,
+    }
+}
+
+fn exists(exists: bool, since: &'static str) -> Result<(), SysctlError> {
+    if exists { Ok(()) } else { Err(SysctlError::NotOnThisKernel { since }) }
+}
+
+fn number(text: &str, low: u32, high: u32) -> Result<u32, SysctlError> {
+    let number: i128 =
+        text.parse().map_err(|_| SysctlError::Malformed { wanted: "a whole number" })?;
+    u32::try_from(number)
+        .ok()
+        .filter(|number| (low..=high).contains(number))
+        .ok_or(SysctlError::OutOfRange { low, high })
+}
+
+fn byte(text: &str, low: u8, high: u8) -> Result<u8, SysctlError> {
+    let error = SysctlError::OutOfRange { low: u32::from(low), high: u32::from(high) };
+    u8::try_from(number(text, u32::from(low), u32::from(high))?).map_err(|_| error)
+}
+
+fn reserved(text: &str) -> Result<Vec<PortRange>, SysctlError> {
+    let entry = |entry: &str| {
+        let (low, high) = entry.split_once('-').unwrap_or((entry, entry));
+        let low = low.trim().parse().ok()?;
+        let high = high.trim().parse().ok()?;
+        (low <= high).then_some(PortRange { low, high })
+    };
+    text.split(',')
+        .filter(|part| !part.trim().is_empty())
+        .map(|part| {
+            entry(part)
+                .ok_or(SysctlError::Malformed { wanted: "ports, such as \"8080,9148-9200\"" })
+        })
+        .collect()
+}
+
+impl fmt::Display for SysctlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("no setting of that name decides about handshakes"),
+            Self::NotOnThisKernel { since } => {
+                write!(f, "this kernel does not have it: it came with {since}")
+            }
+            Self::Malformed { wanted } => write!(f, "must be {wanted}"),
+            Self::OutOfRange { low, high } => {
+                write!(f, "this kernel takes only {low} to {high}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for SysctlError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(kernel: &str, name: &str, value: &str) -> Result<Sysctls, SysctlError> {
+        let semantics = Semantics::of(kernel.parse().expect("a release"));
+        let mut sysctls = Sysctls::defaults(&semantics);
+        sysctls.set(name, value, &semantics).map(|()| sysctls)
+    }
+
+    #[test]
+    fn settings_are_taken_by_their_full_and_their_short_name() {
+        let full = set("6.18.0", "net.core.somaxconn", "262144\n");
+        assert_eq!(full.as_ref().map(|s| s.somaxconn), Ok(262_144));
+        assert_eq!(set("6.18.0", "somaxconn", "262144"), full);
+        let ports = set("6.18.0", "net.ipv4.ip_local_port_range", "40000 40009");
+        assert_eq!(ports.map(|s| s.local_ports), Ok(PortRange { low: 40_000, high: 40_009 }));
+        let reserved = set("6.18.0", "net.ipv4.ip_local_reserved_ports", "8080,9148-9200");
+        let reserved = reserved.expect("a list of ports");
+        assert!(reserved.is_reserved(8080) && reserved.is_reserved(9200));
+        assert!(!reserved.is_reserved(9201));
+    }
+
+    #[test]
+    fn a_kernel_refuses_what_it_would_refuse() {
+        let refused = |kernel, name, value| set(kernel, name, value).expect_err("refused");
+        let range = |low, high| SysctlError::OutOfRange { low, high };
+        assert_eq!(refused("3.13.0", "somaxconn", "65536"), range(0, 65_535));
+        assert_eq!(set("3.10.4", "somaxconn", "262144").map(|s| s.somaxconn), Ok(262_144));
+        assert_eq!(refused("6.18.0", "tcp_syncookies", "3"), range(0, 2));
+        assert_eq!(refused("2.6.32", "tcp_syncookies", "2"), range(0, 1));
+        assert_eq!(refused("6.18.0", "tcp_syn_retries", "-1"), range(1, 127));
+        let since = |since| SysctlError::NotOnThisKernel { since };
+        assert_eq!(refused("6.1.0", "tcp_syn_linear_timeouts", "4"), since("6.5"));
+        assert_eq!(refused("6.18.0", "tcp_wmem", "4"), SysctlError::Unknown);
+        assert!(matches!(
+            refused("6.18.0", "ip_local_port_range", "9 1"),
+            SysctlError::Malformed { .. }
+        ));
+    }
+}
