@@ -6,6 +6,7 @@
 //! - [`KernelVersion`] reads `uname -r`; [`Semantics::of`] says which rules that kernel follows.
 //! - [`AcceptQueue`] and [`SynQueue`] hold the limits of the two queues of a listener.
 //! - [`retries`] is the timetable of SYN and SYN-ACK retransmissions.
+//! - [`tcp::Stack`] puts them together: TCP of one namespace as a state machine.
 //! - [`PortRange`] is what `connect()` may choose a local port from.
 //! - [`Sysctls`] are the settings of a namespace, with what a kernel refuses.
 //! - [`Counter`] names the SNMP counters that a handshake moves, [`DropReason`] why they move.
@@ -20,7 +21,9 @@ pub mod retries;
 mod semantics;
 mod syn_queue;
 mod sysctls;
+pub mod tcp;
 mod tcp_state;
+mod time;
 
 pub use accept_queue::{AcceptQueue, BacklogCut, EffectiveBacklog, effective_backlog};
 pub use counter::{Counter, CounterTable};
@@ -37,3 +40,4 @@ pub use semantics::{
 pub use syn_queue::{SynQueue, last_quarter_threshold};
 pub use sysctls::{SysctlError, Sysctls};
 pub use tcp_state::TcpState;
+pub use time::{Span, Time};
