@@ -30,7 +30,7 @@ const LISTENER: u64 = u64::MAX;
 impl<'l> Waiter<'l> {
     pub(crate) fn new(waits: Waits, listener: BorrowedFd<'l>) -> io::Result<Self> {
         Ok(match waits {
-            Waits::Accept => Self::Accept,
+            Waits::Accept | Waits::Told => Self::Accept,
             Waits::Poll => Self::Poll(listener),
             Waits::Select => Self::Select(listener),
             Waits::Epoll => Self::Epoll(Epoll::new(listener, EventFlags::IN)?),
