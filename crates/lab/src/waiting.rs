@@ -11,7 +11,7 @@ use rustix::net::RecvFlags;
 
 /// A thread's way to wait for connections of one listener.
 pub(crate) enum Waiter<'l> {
-    /// accept() itself waits.
+    /// accept() itself waits, or orders are awaited elsewhere.
     Accept,
     Poll(BorrowedFd<'l>),
     Select(BorrowedFd<'l>),
