@@ -161,6 +161,10 @@ pub(crate) enum LabCommand {
         /// Check it, print the verdict, and exit 0 only if it is exactly the expected one
         #[arg(long)]
         check: bool,
+        /// Print what was seen of it as JSON, for programs: queues, sockets and counters at each
+        /// look and at the end, and every segment
+        #[arg(long, conflicts_with_all = ["hold", "check"])]
+        account: bool,
     },
 }
 

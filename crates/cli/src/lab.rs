@@ -59,15 +59,24 @@ pub(crate) fn lab(arguments: &LabArgs) -> anyhow::Result<Exit> {
     match &arguments.command {
         LabCommand::List { json: true } => list_json(&all),
         LabCommand::List { json: false } => list(&all),
-        LabCommand::Run { name, hold, check } if name == "all" => match (hold, check) {
-            (false, true) => check_all(&all),
-            _ => usage("`lab run all` goes with --check and without --hold"),
-        },
-        LabCommand::Run { name, hold, check } => {
+        LabCommand::Run { name, hold, check, account } if name == "all" => {
+            match (hold, account, check) {
+                (false, false, true) => check_all(&all),
+                _ => usage("`lab run all` goes with --check and nothing else"),
+            }
+        }
+        LabCommand::Run { name, hold, check, account } => {
             let Some(scenario) = all.iter().find(|scenario| scenario.name == *name) else {
                 return usage(&format!("no scenario {name:?}; `halfopen lab list` shows them all"));
             };
-            run(scenario, *hold, *check)
+            if *check && scenario.is_mechanism() {
+                return usage(&format!("{name} is about a mechanism and has no verdict to check"));
+            }
+            if let Err(reason) = can_run(scenario) {
+                eprintln!("SKIPPED {name}: {reason}");
+                return Ok(Exit::CannotTell);
+            }
+            if *account { print_account(scenario) } else { run(scenario, *hold, *check) }
         }
     }
 }
@@ -152,10 +161,6 @@ that only look ill.
 ";
 
 fn run(scenario: &Scenario, hold: bool, check: bool) -> anyhow::Result<Exit> {
-    if let Err(reason) = can_run(scenario) {
-        eprintln!("SKIPPED {}: {reason}", scenario.name);
-        return Ok(Exit::CannotTell);
-    }
     let mut lab = Lab::start(scenario, |step| eprintln!("  {step}"))?;
     let exit = if check {
         let Checked { evidence, filter, found } = check_inside(&mut lab, scenario)?;
@@ -169,6 +174,12 @@ fn run(scenario: &Scenario, hold: bool, check: bool) -> anyhow::Result<Exit> {
     }
     lab.stop();
     Ok(exit)
+}
+
+fn print_account(scenario: &Scenario) -> anyhow::Result<Exit> {
+    let account = Lab::account(scenario, |step| eprintln!("  {step}"))?;
+    output::write(&format!("{}\n", serde_json::to_string_pretty(&account)?))?;
+    Ok(Exit::Healthy)
 }
 
 fn hold_up(lab: &mut Lab) -> anyhow::Result<()> {
