@@ -27,6 +27,7 @@ mod namespace;
 mod packet;
 mod peer;
 mod peers;
+mod probe;
 mod progress;
 mod protocol;
 mod servers;
@@ -44,6 +45,7 @@ pub use actor::actor_main;
 pub use halfopen_scenario::{Account, Need, Scenario, ScenarioError};
 pub use host::host_main;
 pub use lab::{HoldEnd, Lab, LabError, SkipReason, can_run};
+pub use probe::{Probe, ProbeError, SynFate, probe};
 
 /// The first argument of a process that is the lab host.
 pub const HOST: &str = "lab-host";
