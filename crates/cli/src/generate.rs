@@ -11,7 +11,7 @@ use halfopen_diagnose::{FindingId, report};
 
 use crate::args::Cli;
 use crate::exit::Exit;
-use crate::{lab, output};
+use crate::{lab_manual, output};
 
 /// Prints a completion script.
 ///
@@ -42,7 +42,7 @@ pub(crate) fn man() -> anyhow::Result<Exit> {
 pub(crate) fn everything(out: &Path) -> anyhow::Result<Exit> {
     write(out, "schema/check.json", &report::json_schema())?;
     write(out, "rules/README.md", &rule_index())?;
-    write(out, "lab.md", &lab::manual()?)?;
+    write(out, "lab.md", &lab_manual::manual()?)?;
     for &id in FindingId::ALL {
         write(out, &format!("rules/{id}.md"), &id.page())?;
     }

@@ -11,7 +11,9 @@ mod gather;
 mod generate;
 mod interrupt;
 mod lab;
+mod lab_manual;
 mod output;
+mod probe;
 mod record;
 
 use std::process::ExitCode;

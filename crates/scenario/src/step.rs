@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Arrivals, Clients, Condition, Server};
+use crate::{Arrivals, Clients, Condition, Peers, PeersSend, Server};
 
 /// One thing that happens. The next step begins when this one is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +37,51 @@ pub enum Step {
     Reset {
         /// The clients' group name.
         clients: String,
+    },
+    /// The connected clients of a group send.
+    Send {
+        /// The clients' group name.
+        clients: String,
+        /// How many bytes each.
+        bytes: u32,
+    },
+    /// Raw peers appear on the wire and send a SYN each.
+    Peers(Peers),
+    /// Raw peers send again.
+    PeersSend(PeersSend),
+    /// Every thread that waits to be told on that port accepts connections now; done when each has
+    /// accepted so many, or has found the accept queue empty.
+    Accept {
+        /// The listener's port.
+        port: u16,
+        /// How many each accepts at most.
+        count: u32,
+        /// Only threads of processes of this name; none for whichever serve the port.
+        process: Option<String>,
+    },
+    /// listen(2) is called again on a socket that listens.
+    Listen {
+        /// The server's process name.
+        process: String,
+        /// The socket's port.
+        port: u16,
+        /// The new argument.
+        backlog: i32,
+    },
+    /// All processes of that name are killed (SIGKILL): their kernel closes their sockets.
+    End {
+        /// The server's process name.
+        process: String,
+    },
+    /// Time passes: for the kernel's own timers. What can be awaited as a state is awaited.
+    Pass {
+        /// How long, from the end of the step before.
+        time: Duration,
+    },
+    /// An account takes a [`crate::Picture`] here; without one, nothing happens.
+    Look {
+        /// What the picture is called.
+        name: Option<String>,
     },
     /// The path between clients on the wire and the server begins to lose packets.
     Path(Loss),
