@@ -19,7 +19,6 @@ use halfopen_scenario::{Arrivals, Clients, Handshakes, Need, Scenario, Step};
 
 use crate::accounting::Accounting;
 use crate::clients::Group;
-use crate::progress::progress;
 use crate::protocol::{Event, Ran, Request, receive, send};
 use crate::servers::{Servers, own_process};
 use crate::wire::Wire;
@@ -142,7 +141,7 @@ impl Host {
 
     fn play_all(&mut self, scenario: &Scenario) -> Result<()> {
         for step in &scenario.steps {
-            send(&mut io::stdout(), &Event::Progress(progress(step)))?;
+            send(&mut io::stdout(), &Event::Progress(step.to_string()))?;
             self.play(step, &scenario.steps)?;
         }
         Ok(())

@@ -28,7 +28,6 @@ mod packet;
 mod peer;
 mod peers;
 mod probe;
-mod progress;
 mod protocol;
 mod servers;
 mod serving;

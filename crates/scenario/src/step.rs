@@ -1,10 +1,11 @@
 //! What can happen in a scenario.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Arrivals, Clients, Condition, Peers, PeersSend, Server};
+use crate::{Arrivals, Clients, Condition, PeerSegment, Peers, PeersSend, Server};
 
 /// One thing that happens. The next step begins when this one is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,4 +112,58 @@ pub enum Lost {
     /// Everything the client sends after its SYN: the third ACK, and the data that would stand in
     /// for it.
     ThirdAcks,
+}
+
+/// What happens, in a few words.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Serve(server) => write!(f, "{} starts", server.process),
+            Step::Connect(clients) => {
+                write!(f, "{} of the clients \"{}\" connect", clients.count, clients.name)
+            }
+            Step::Arrivals(arrivals) => {
+                write!(f, "clients \"{}\" arrive from now on", arrivals.clients.name)
+            }
+            Step::Await { condition, .. } => write!(f, "awaiting {condition}"),
+            Step::Stop { process } => write!(f, "{process} is stopped"),
+            Step::Close { clients } => write!(f, "the clients \"{clients}\" close"),
+            Step::Reset { clients } => write!(f, "the clients \"{clients}\" abort"),
+            Step::Send { clients, bytes } => {
+                write!(f, "the clients \"{clients}\" send {bytes} bytes")
+            }
+            Step::Peers(peers) => {
+                write!(f, "{} new peers \"{}\" send a SYN", peers.count, peers.name)
+            }
+            Step::PeersSend(PeersSend { peers, count, segment }) => {
+                write!(f, "{count} of the peers \"{peers}\" send {}", words(*segment))
+            }
+            Step::Accept { port, count, .. } => {
+                write!(f, "{count} connections of :{port} are accepted")
+            }
+            Step::Listen { process, port, backlog } => {
+                write!(f, "{process} calls listen on :{port} with backlog {backlog}")
+            }
+            Step::End { process } => write!(f, "{process} is killed"),
+            Step::Pass { time } => write!(f, "{time:?} pass"),
+            Step::Look { name } => write!(f, "a look: {}", name.as_deref().unwrap_or("no name")),
+            Step::Path(loss) => write!(f, "the path to port {} begins to lose packets", loss.port),
+            Step::Sysctl { set } => {
+                let set: Vec<_> =
+                    set.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                f.write_str(&set.join(" "))
+            }
+        }
+    }
+}
+
+fn words(segment: PeerSegment) -> String {
+    match segment {
+        PeerSegment::Syn => "their SYN again".to_owned(),
+        PeerSegment::Ack => "an ACK".to_owned(),
+        PeerSegment::BadAck => "an ACK of what they never got".to_owned(),
+        PeerSegment::Data { bytes } => format!("{bytes} bytes"),
+        PeerSegment::Rst => "a RST".to_owned(),
+        PeerSegment::Fin => "a FIN".to_owned(),
+    }
 }

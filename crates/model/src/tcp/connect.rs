@@ -64,12 +64,14 @@ impl Stack {
         let marks = Marks::OWN_PORT
             .with(Marks::TIMESTAMPS, timestamps)
             .with(Marks::DELAY_ACK, options.delay_ack);
+        let serial = self.next_serial();
         let index = self.sockets.insert(Socket {
             local,
             peer: options.to,
             state: TcpState::SynSent,
             marks,
             tag: options.tag,
+            serial,
             retransmits: 0,
             unacknowledged: isn,
             next: isn + 1,

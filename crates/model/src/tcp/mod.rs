@@ -79,6 +79,8 @@ pub struct Stack {
     by_port: BTreeMap<u16, Vec<u32>>,
     requests: Slab<Request>,
     sockets: Slab<Socket>,
+    /// Full sockets that there ever were.
+    serials: u32,
     table: ConnectionTable,
     timers: TimerQueue<Timer>,
     ports: Ports,
@@ -111,6 +113,7 @@ impl Stack {
             by_port: BTreeMap::new(),
             requests: Slab::new(),
             sockets: Slab::new(),
+            serials: 0,
             table: ConnectionTable::new(secret),
             timers: TimerQueue::new(),
             proven: BTreeSet::new(),
@@ -239,6 +242,11 @@ impl Stack {
     fn enter(&mut self, local: SocketAddrV4, peer: SocketAddrV4, entry: Entry) {
         let Self { table, requests, sockets, .. } = self;
         table.insert(local, peer, entry, |entry| pair_of(requests, sockets, entry));
+    }
+
+    const fn next_serial(&mut self) -> u32 {
+        self.serials = self.serials.wrapping_add(1);
+        self.serials
     }
 
     /// The kernel's timestamp clock, in milliseconds.

@@ -14,6 +14,8 @@ pub(super) struct Socket {
     pub(super) marks: Marks,
     /// What its program calls it.
     pub(super) tag: u32,
+    /// Its number among all that there ever were.
+    pub(super) serial: u32,
     /// Retransmissions of what is unacknowledged (`icsk_retransmits`).
     pub(super) retransmits: u16,
     pub(super) unacknowledged: Seq,
@@ -81,6 +83,8 @@ impl Marks {
 pub struct SocketView {
     /// Its number, which a later socket may get again; none for a request.
     pub socket: Option<SocketId>,
+    /// Its number among all full sockets that there ever were; 0 for a request.
+    pub serial: u64,
     /// Its state; requests are in [`TcpState::NewSynRecv`].
     pub state: TcpState,
     /// The local end.
@@ -121,6 +125,7 @@ impl Socket {
         let got_fin = self.state == TcpState::CloseWait;
         SocketView {
             socket: Some(id),
+            serial: u64::from(self.serial),
             state: self.state,
             local: self.local,
             peer: self.peer,

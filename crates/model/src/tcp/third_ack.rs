@@ -216,12 +216,14 @@ impl Stack {
     ) -> SocketId {
         self.counters.count(Counter::PassiveOpens);
         self.counters.count(Counter::CurrEstab);
+        let serial = self.next_serial();
         let index = self.sockets.insert(Socket {
             local: segment.to,
             peer: segment.from,
             state: TcpState::Established,
             marks: Marks::PASSIVE.with(Marks::TIMESTAMPS, timestamps),
             tag: 0,
+            serial,
             retransmits: 0,
             unacknowledged: isn + 1,
             next: isn + 1,

@@ -22,6 +22,7 @@ impl Stack {
     pub fn socket_views(&self, now: Time) -> impl Iterator<Item = SocketView> {
         let requests = self.requests.iter().map(move |(_, request)| SocketView {
             socket: None,
+            serial: 0,
             state: TcpState::NewSynRecv,
             local: request.local,
             peer: request.peer,
