@@ -12,9 +12,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use halfopen_lab::{Account, Lab, Picture, Scenario, can_run, intercept, scenarios};
+use halfopen_lab::{Account, Lab, Picture, Scenario, SkipReason, can_run, intercept, scenarios};
 
 const KILLED: &str = "nothing_is_left_when_the_parent_is_killed";
+
+const OTHER_KERNEL: &str = "a_scenario_about_another_kernel_does_not_run";
 
 /// What `--hold` prints before the command that opens a shell.
 const LOOK_AT_IT: &str = "look at it with: ";
@@ -41,6 +43,9 @@ fn main() -> ExitCode {
         return scenarios.first().map_or(ExitCode::FAILURE, hold);
     }
     let mut all_passed = all_pass(&scenarios);
+    if chosen(OTHER_KERNEL) {
+        all_passed &= passes(OTHER_KERNEL, a_scenario_about_another_kernel_does_not_run);
+    }
     if chosen(KILLED) {
         all_passed &= passes(KILLED, nothing_is_left_when_the_parent_is_killed);
     }
@@ -121,6 +126,15 @@ fn is_exact(scenario: &Scenario) -> Outcome {
 
 fn pictures(account: &Account) -> Vec<Picture> {
     account.looks.iter().map(|picture| Picture { at_us: 0, ..picture.clone() }).collect()
+}
+
+fn a_scenario_about_another_kernel_does_not_run() -> Outcome {
+    let text = "about = \"x\"\nexpect = []\nkernel = \"3.10.4\"\n[[step]]\ndo = \"look\"\n";
+    let scenario = Scenario::parse("old", text).expect("a scenario");
+    match can_run(&scenario) {
+        Err(SkipReason(why)) if why == "it is about kernel 3.10.4" => Outcome::Passed,
+        other => Outcome::Failed(format!("{other:?}")),
+    }
 }
 
 /// A stopped actor cannot clean up after itself, so that scenario is the hardest.

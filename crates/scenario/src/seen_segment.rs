@@ -4,6 +4,9 @@
 //! its server is seen twice, once in each direction: the client's end of the wire is the same device
 //! as the server's, and what comes back has its addresses swapped. One that the path loses is seen
 //! once. What raw peers send and what is sent to them is seen once.
+//!
+//! Segments come in the order in which the kernel treated them. Timers that are due at one moment,
+//! and the sockets of a process that is killed, may come in any order among themselves.
 
 use std::net::SocketAddrV4;
 
