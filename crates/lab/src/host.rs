@@ -35,7 +35,7 @@ pub(crate) const LOOK: Duration = Duration::from_millis(2);
 const CLIENTS: &str = "clients";
 
 /// Asks the host only whether it can make a namespace.
-pub(crate) const PROBE: &str = "probe";
+pub(crate) const TRY: &str = "try";
 
 /// Asks the host for an account of the scenario, and for nothing after that.
 pub(crate) const ACCOUNT: &str = "account";
@@ -45,7 +45,7 @@ pub(crate) const ACCOUNT: &str = "account";
 pub fn host_main(args: &[OsString]) -> ExitCode {
     sys::close_inherited();
     let outcome = match args.first().and_then(|arg| arg.to_str()) {
-        Some(PROBE) => probe(),
+        Some(TRY) => try_out(),
         Some(ACCOUNT) => account(),
         _ => run(),
     };
@@ -59,7 +59,7 @@ pub fn host_main(args: &[OsString]) -> ExitCode {
 }
 
 /// Whether the machine offers what the scenario on the standard input needs.
-fn probe() -> Result<()> {
+fn try_out() -> Result<()> {
     let scenario: Scenario = receive(&mut io::stdin().lock())?.context("no scenario")?;
     let event = match Host::new(&scenario) {
         Ok(_) => Event::Ready,
