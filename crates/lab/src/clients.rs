@@ -114,8 +114,9 @@ impl Group {
     }
 
     /// All clients close.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self) -> Result<()> {
         self.members().clients.clear();
+        Ok(())
     }
 
     /// All clients abort.

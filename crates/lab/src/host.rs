@@ -34,7 +34,7 @@ pub(crate) const LOOK: Duration = Duration::from_millis(2);
 const CLIENTS: &str = "clients";
 
 /// Asks the host only whether it can make a namespace.
-pub(crate) const PROBE: &str = "probe";
+pub(crate) const TRY: &str = "try";
 
 /// Asks the host for an account of the scenario, and for nothing after that.
 pub(crate) const ACCOUNT: &str = "account";
@@ -44,7 +44,7 @@ pub(crate) const ACCOUNT: &str = "account";
 pub fn host_main(args: &[OsString]) -> ExitCode {
     sys::close_inherited();
     let outcome = match args.first().and_then(|arg| arg.to_str()) {
-        Some(PROBE) => probe(),
+        Some(TRY) => try_out(),
         Some(ACCOUNT) => account(),
         _ => run(),
     };
@@ -58,7 +58,7 @@ pub fn host_main(args: &[OsString]) -> ExitCode {
 }
 
 /// Whether the machine offers what the scenario on the standard input needs.
-fn probe() -> Result<()> {
+fn try_out() -> Result<()> {
     let scenario: Scenario = receive(&mut io::stdin().lock())?.context("no scenario")?;
     let event = match Host::new(&scenario) {
         Ok(_) => Event::Ready,
@@ -81,8 +81,7 @@ fn run() -> Result<()> {
             Request::Stop => break,
         }
     }
-    host.servers.end_all();
-    Ok(())
+    host.servers.end_all()
 }
 
 fn account() -> Result<()> {
@@ -94,8 +93,7 @@ fn account() -> Result<()> {
     host.play_all(&scenario)?;
     let accounting = host.accounting.take().context("there is no account")?;
     send(&mut io::stdout(), &Event::Account(accounting.finish()?))?;
-    host.servers.end_all();
-    Ok(())
+    host.servers.end_all()
 }
 
 fn read_requests() -> Result<Receiver<Request>> {
@@ -150,34 +148,38 @@ impl Host {
     fn play(&mut self, step: &Step, all: &[Step]) -> Result<()> {
         match step {
             Step::Serve(server) => {
-                return (0..server.copies).try_for_each(|_| self.servers.start(server, all));
+                (0..server.copies).try_for_each(|_| self.servers.start(server, all))
             }
-            Step::Connect(clients) => return self.connect(clients),
-            Step::Arrivals(arrivals) => return self.arrive(arrivals),
-            Step::Await { condition, within } => return self.await_condition(condition, *within),
-            Step::Stop { process } => return self.servers.stop(process),
+            Step::Connect(clients) => self.connect(clients),
+            Step::Arrivals(arrivals) => self.arrive(arrivals),
+            Step::Await { condition, within } => self.await_condition(condition, *within),
+            Step::Stop { process } => self.servers.stop(process),
             Step::Close { clients } => self.group(clients)?.close(),
-            Step::Reset { clients } => return self.group(clients)?.reset(),
-            Step::Send { clients, bytes } => return self.group(clients)?.send(*bytes),
-            Step::Peers(peers) => return self.wire()?.peers().start(peers),
-            Step::PeersSend(step) => return self.wire()?.peers().send(step),
+            Step::Reset { clients } => self.group(clients)?.reset(),
+            Step::Send { clients, bytes } => self.group(clients)?.send(*bytes),
+            Step::Peers(peers) => self.wire()?.peers().start(peers),
+            Step::PeersSend(step) => self.wire()?.peers().send(step),
             Step::Accept { port, count, process } => {
-                return self.servers.accept(*port, *count, process.as_deref());
+                self.servers.accept(*port, *count, process.as_deref())
             }
             Step::Listen { process, port, backlog } => {
-                return self.servers.listen(process, *port, *backlog);
+                self.servers.listen(process, *port, *backlog)
             }
             Step::End { process } => self.servers.end(process),
-            Step::Pass { time } => thread::sleep(*time),
-            Step::Look { name } => {
-                if let Some(accounting) = &mut self.accounting {
-                    return accounting.look(name.as_deref());
-                }
+            Step::Pass { time } => {
+                thread::sleep(*time);
+                Ok(())
             }
-            Step::Path(loss) => self.wire()?.lose(*loss),
-            Step::Sysctl { set } => return namespace::set_sysctls(set),
+            Step::Look { name } => match &mut self.accounting {
+                Some(accounting) => accounting.look(name.as_deref()),
+                None => Ok(()),
+            },
+            Step::Path(loss) => {
+                self.wire()?.lose(*loss);
+                Ok(())
+            }
+            Step::Sysctl { set } => namespace::set_sysctls(set),
         }
-        Ok(())
     }
 
     fn connect(&mut self, clients: &Clients) -> Result<()> {

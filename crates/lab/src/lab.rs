@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use thiserror::Error;
 
 use crate::HOST;
-use crate::host::{ACCOUNT, PROBE};
+use crate::host::{ACCOUNT, TRY};
 use crate::protocol::{Event, Request, receive, send};
 
 /// A scenario on the running kernel. Dropping it ends all its processes.
@@ -71,7 +71,7 @@ pub enum HoldEnd {
 /// What is missing.
 pub fn can_run(scenario: &Scenario) -> Result<(), SkipReason> {
     let failure = |error: LabError| SkipReason(error.to_string());
-    let mut lab = Lab::spawn(scenario, &[PROBE]).map_err(failure)?;
+    let mut lab = Lab::spawn(scenario, &[TRY]).map_err(failure)?;
     match lab.next_event().map_err(failure)? {
         Event::Ready => Ok(()),
         Event::Skipped(reason) | Event::Failed(reason) => Err(SkipReason(reason)),
@@ -114,7 +114,11 @@ impl Lab {
         loop {
             match lab.next_event()? {
                 Event::Progress(step) => on_progress(&step),
-                Event::Account(account) => return Ok(account),
+                Event::Account(account) => {
+                    // The host ends by itself, after its actors.
+                    let _ = lab.child.wait();
+                    return Ok(account);
+                }
                 Event::Failed(why) | Event::Skipped(why) => return Err(LabError::Scenario(why)),
                 Event::Ready | Event::Ran(_) => return Err(LabError::Ended),
             }

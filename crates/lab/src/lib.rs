@@ -41,7 +41,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use actor::actor_main;
-pub use halfopen_scenario::{Account, Need, Picture, Scenario, ScenarioError};
+pub use halfopen_scenario::{Account, Interface, Need, Picture, Scenario, ScenarioError};
 pub use host::host_main;
 pub use lab::{HoldEnd, Lab, LabError, SkipReason, can_run};
 pub use probe::{Probe, ProbeError, SynFate, probe};

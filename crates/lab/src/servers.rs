@@ -100,14 +100,14 @@ impl Servers {
     }
 
     /// Ends all processes of a name; their sockets are closed when this returns.
-    pub(crate) fn end(&mut self, process: &str) {
+    pub(crate) fn end(&mut self, process: &str) -> Result<()> {
         let is_meant = |actor: &mut Actor| actor.server.process == process;
-        self.actors.extract_if(.., is_meant).for_each(Actor::end);
+        self.actors.extract_if(.., is_meant).try_for_each(Actor::end)
     }
 
     /// Ends all processes and waits until they are gone.
-    pub(crate) fn end_all(&mut self) {
-        self.actors.drain(..).for_each(Actor::end);
+    pub(crate) fn end_all(&mut self) -> Result<()> {
+        self.actors.drain(..).try_for_each(Actor::end)
     }
 
     /// The processes of a name.
@@ -149,10 +149,11 @@ impl Actor {
         answer.map_err(|error| anyhow!("{process}: {error}"))
     }
 
-    fn end(mut self) {
+    fn end(mut self) -> Result<()> {
         // It may have ended by itself.
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.child.wait()?;
+        Ok(())
     }
 }
 

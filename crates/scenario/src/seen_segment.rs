@@ -3,7 +3,11 @@
 //! Over loopback a segment is seen once. On the wire, a segment between a client of the scenario and
 //! its server is seen twice, once in each direction: the client's end of the wire is the same device
 //! as the server's, and what comes back has its addresses swapped. One that the path loses is seen
-//! once. What raw peers send and what is sent to them is seen once.
+//! once. What raw peers send and what is sent to them is seen once; what they send and the path loses
+//! is not seen, since it never comes to the device.
+//!
+//! Segments come in the order in which the kernel treated them. Timers that are due at one moment,
+//! and the sockets of a process that is killed, may come in any order among themselves.
 
 use std::net::SocketAddrV4;
 

@@ -84,7 +84,7 @@ pub enum Step {
         /// What the picture is called.
         name: Option<String>,
     },
-    /// The path between clients on the wire and the server begins to lose packets.
+    /// The path between the server and whoever is on the wire begins to lose packets.
     Path(Loss),
     /// A kernel setting changes.
     Sysctl {
