@@ -11,7 +11,7 @@ use halfopen_diagnose::{FindingId, report};
 
 use crate::args::Cli;
 use crate::exit::Exit;
-use crate::{lab_manual, output};
+use crate::{lab_manual, output, sim};
 
 /// Prints a completion script.
 ///
@@ -41,6 +41,8 @@ pub(crate) fn man() -> anyhow::Result<Exit> {
 /// If a file could not be written.
 pub(crate) fn everything(out: &Path) -> anyhow::Result<Exit> {
     write(out, "schema/check.json", &report::json_schema())?;
+    write(out, "schema/sim.json", &sim::simulation_schema())?;
+    write(out, "schema/sim-sweep.json", &sim::sweep_schema())?;
     write(out, "rules/README.md", &rule_index())?;
     write(out, "lab.md", &lab_manual::manual()?)?;
     for &id in FindingId::ALL {

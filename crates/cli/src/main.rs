@@ -15,6 +15,7 @@ mod lab_manual;
 mod output;
 mod probe;
 mod record;
+mod sim;
 
 use std::process::ExitCode;
 
@@ -48,6 +49,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Check(arguments) => check::check(&arguments),
         Command::Record(arguments) => record::record(&arguments),
         Command::Replay(arguments) => record::replay(&arguments),
+        Command::Sim(arguments) => sim::sim(&arguments),
         Command::Lab(arguments) => lab::lab(&arguments),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),

@@ -23,6 +23,7 @@ mod known;
 mod parse;
 mod parse_peers;
 mod parse_steps;
+mod part;
 mod peers;
 mod scenario;
 mod seen_segment;
@@ -37,6 +38,7 @@ pub use condition::{
     ThreadCondition, ThreadState,
 };
 pub use error::ScenarioError;
+pub use part::Part;
 pub use peers::{PeerSegment, Peers, PeersSend};
 pub use scenario::{Need, Scenario};
 pub use seen_segment::{Interface, SeenSegment};

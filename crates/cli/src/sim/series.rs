@@ -1,0 +1,167 @@
+//! The samples of a run as one series per listener, those with trouble first, and cut into as many
+//! spans of time as a chart has columns.
+
+use std::collections::BTreeMap;
+
+use halfopen_sim::{QueueSample, Run};
+
+/// The history of one listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Series {
+    /// Its host, by its place in the run's list.
+    pub(super) host: usize,
+    /// Its port.
+    pub(super) port: u16,
+    /// Its number on its host.
+    pub(super) listener: u32,
+    /// Time and state, in order.
+    pub(super) points: Vec<(u64, QueueSample)>,
+}
+
+/// What a listener did in a span of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Bucket {
+    /// The deepest accept queue.
+    pub(super) depth: u32,
+    /// Room in it at that time: one more than its limit.
+    pub(super) room: u32,
+    /// The longest SYN queue.
+    pub(super) requests: u32,
+    /// Segments dropped.
+    pub(super) drops: u32,
+    /// Connections accepted.
+    pub(super) accepted: u64,
+}
+
+impl Series {
+    /// One per listener of a run, those with trouble first.
+    pub(super) fn of(run: &Run) -> Vec<Self> {
+        let mut all: BTreeMap<(usize, u16, u32), Self> = BTreeMap::new();
+        for sample in &run.samples {
+            for &queue in &sample.queues {
+                let QueueSample { host, port, listener, .. } = queue;
+                all.entry((host, port, listener))
+                    .or_insert_with(|| Self { host, port, listener, points: Vec::new() })
+                    .points
+                    .push((sample.at_us, queue));
+            }
+        }
+        let mut all: Vec<Self> = all.into_values().collect();
+        all.sort_by_key(|series| {
+            let fill = u64::from(series.peak()) * 1000 / u64::from(series.room());
+            std::cmp::Reverse((series.drops(), fill, series.accepted()))
+        });
+        all
+    }
+
+    fn most<T: Ord + Default>(&self, of: impl Fn(&QueueSample) -> T) -> T {
+        self.points.iter().map(|(_, queue)| of(queue)).max().unwrap_or_default()
+    }
+
+    /// The deepest accept queue.
+    pub(super) fn peak(&self) -> u32 {
+        self.most(|queue| queue.depth)
+    }
+
+    /// The longest SYN queue.
+    pub(super) fn requests_peak(&self) -> u32 {
+        self.most(|queue| queue.requests)
+    }
+
+    /// Connections accepted in all.
+    pub(super) fn accepted(&self) -> u64 {
+        self.most(|queue| queue.accepted)
+    }
+
+    /// Segments dropped in all.
+    pub(super) fn drops(&self) -> u32 {
+        self.most(|queue| queue.drops)
+    }
+
+    /// The limit at the end.
+    pub(super) fn limit(&self) -> u32 {
+        self.points.last().map_or(0, |(_, queue)| queue.limit)
+    }
+
+    /// Room in the accept queue at the end.
+    pub(super) fn room(&self) -> u32 {
+        self.limit().saturating_add(1)
+    }
+
+    /// The share of its time in which the accept queue was full, in percent.
+    pub(super) fn percent_full(&self) -> u64 {
+        let full = self.points.iter().filter(|(_, queue)| queue.depth > queue.limit).count();
+        halfopen_diagnose::words::percent(full as u64, self.points.len() as u64)
+    }
+
+    /// What happened in each of so many equal spans of time; nothing where it did not listen.
+    pub(super) fn buckets(&self, until_us: u64, count: usize) -> Vec<Option<Bucket>> {
+        let mut buckets = vec![None; count];
+        let span = until_us.max(1).div_ceil(count.max(1) as u64).max(1);
+        let place = |at_us: u64| usize::try_from(at_us / span).unwrap_or(0).min(count - 1);
+        let mut before = (0_u64, 0_u32);
+        let mut last: Option<usize> = None;
+        for &(at_us, queue) in &self.points {
+            let at = place(at_us);
+            // Between samples, a queue is taken to stay as it was.
+            if let Some(last) = last {
+                let stays = buckets[last].map(|b: Bucket| Bucket { drops: 0, accepted: 0, ..b });
+                buckets[last + 1..at.max(last + 1)].fill(stays);
+            }
+            let bucket: &mut Bucket = buckets[at].get_or_insert_default();
+            bucket.room = queue.limit.saturating_add(1);
+            bucket.depth = bucket.depth.max(queue.depth);
+            bucket.requests = bucket.requests.max(queue.requests);
+            bucket.accepted += queue.accepted.saturating_sub(before.0);
+            bucket.drops += queue.drops.saturating_sub(before.1);
+            before = (queue.accepted, queue.drops);
+            last = Some(at);
+        }
+        buckets
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(depth: u32, accepted: u64, drops: u32) -> QueueSample {
+        QueueSample {
+            host: 0,
+            port: 80,
+            listener: 0,
+            depth,
+            limit: 5,
+            requests: 1,
+            accepted,
+            drops,
+        }
+    }
+
+    fn series(points: &[(u64, QueueSample)]) -> Series {
+        Series { host: 0, port: 80, listener: 0, points: points.to_vec() }
+    }
+
+    #[test]
+    fn a_span_has_the_deepest_queue_and_what_was_added_meanwhile() {
+        let series = series(&[
+            (0, queue(1, 1, 0)),
+            (10, queue(6, 2, 3)),
+            (90, queue(2, 9, 4)),
+            (100, queue(0, 9, 4)),
+        ]);
+        let bucket =
+            |depth, drops, accepted| Some(Bucket { depth, room: 6, requests: 1, drops, accepted });
+        let expected = [bucket(6, 3, 2), bucket(6, 0, 0), bucket(6, 0, 0), bucket(2, 1, 7)];
+        assert_eq!(series.buckets(100, 4), expected);
+        assert_eq!(series.percent_full(), 25);
+    }
+
+    #[test]
+    fn before_and_after_it_listens_there_is_nothing() {
+        let series = series(&[(50, queue(1, 0, 0)), (60, queue(1, 0, 0))]);
+        let present: Vec<bool> = series.buckets(100, 10).iter().map(Option::is_some).collect();
+        let expected: Vec<bool> = (0..10).map(|at| at == 5 || at == 6).collect();
+        assert_eq!(present, expected);
+    }
+}
