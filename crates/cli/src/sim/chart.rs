@@ -31,11 +31,15 @@ pub(super) fn draw(page: &mut Page, series: &Series, until_us: u64) {
     }
     let drops = values(&buckets, |bucket| u64::from(bucket.drops));
     if series.drops() > 0 {
-        line(page, "dropped", &drops, Ink::Failure, &series.drops().to_string());
+        line(page, "dropped", &drops, Ink::Failure, &in_all(u64::from(series.drops())));
     }
     let accepted = values(&buckets, |bucket| bucket.accepted);
-    line(page, "accepted", &accepted, Ink::Good, &series.accepted().to_string());
+    line(page, "accepted", &accepted, Ink::Good, &in_all(series.accepted()));
     time_axis(page, columns, until_us);
+}
+
+fn in_all(number: u64) -> String {
+    if number < 100_000 { format!("{number} in all") } else { number.to_string() }
 }
 
 fn values(buckets: &[Option<Bucket>], of: impl Fn(&Bucket) -> u64) -> Vec<u64> {
@@ -183,8 +187,8 @@ mod tests {
                 "            │        ████████████",
                 "accept queue│    ████████████████",
                 "   SYN queue│           █████████ at most 1",
-                "     dropped│             ███████ 7",
-                "    accepted│█                    1",
+                "     dropped│             ███████ 7 in all",
+                "    accepted│█                    1 in all",
                 "            └┬─────────┬─────────",
                 "             0 s       1 s",
             ]

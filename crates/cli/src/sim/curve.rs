@@ -3,6 +3,7 @@
 use halfopen_diagnose::report::Status;
 use halfopen_diagnose::report::layout::{Ink, Page, Span, columns, shortened};
 use halfopen_diagnose::words::harmless;
+use halfopen_model::KernelVersion;
 use halfopen_scenario::Scenario;
 use halfopen_sim::overrides::Key;
 
@@ -10,9 +11,12 @@ use super::page::heading;
 use super::sweep::{Figures, Point};
 use super::words::{latency, latency_or_dash};
 
-/// The column of values, in columns of a terminal.
-const VALUE: usize = 10;
-const VALUE_MOST: usize = 24;
+/// Width of the values at the least and at the most.
+const VALUES: std::ops::RangeInclusive<usize> = 8..=24;
+
+/// Width of a row of the table without its value and without p99.9, which gives way to long values.
+const ROW: usize = 63;
+const P999: usize = 9;
 
 /// A sweep that is to be shown.
 #[derive(Debug)]
@@ -29,7 +33,7 @@ pub(super) struct Curve<'a> {
 impl Curve<'_> {
     /// The sweep as text.
     pub(super) fn text(&self, width: usize, colour: bool) -> String {
-        let mut page = Page::new(width.max(78), colour);
+        let mut page = Page::new(width.max(80), colour);
         let facts =
             format!("{} · seed {} · each observed for {}", self.kernel, self.seed, self.observed);
         let name = Span::new(Ink::Subject, harmless(&self.scenario.name));
@@ -48,36 +52,54 @@ impl Curve<'_> {
 
     fn value_width(&self) -> usize {
         let title = columns(&self.key.to_string());
-        let values = self.points.iter().map(|point| columns(&harmless(&point.value)));
-        values.chain([title]).max().unwrap_or(0).clamp(VALUE - 2, VALUE_MOST)
+        let values = self.points.iter().map(|point| columns(&self.label(point)));
+        values.chain([title]).max().unwrap_or(0).clamp(*VALUES.start(), *VALUES.end())
     }
 
-    fn value(&self, text: &str) -> String {
+    /// A value as it is shown: a kernel as its version and vendor, which is shorter.
+    fn label(&self, point: &Point) -> String {
+        match (self.key, point.value.parse::<KernelVersion>()) {
+            (Key::Kernel, Ok(version)) => version.to_string(),
+            _ => harmless(&point.value),
+        }
+    }
+
+    /// The first column.
+    fn first(&self, text: &str) -> String {
         let width = self.value_width();
-        format!("  {:>width$}", shortened(&harmless(text), width))
+        format!("  {:>width$}", shortened(text, width))
     }
 
     fn table(&self, page: &mut Page) {
         heading(page, &format!("Sweep of {}", self.key));
-        let gap = self.value("");
-        page.put(
-            Ink::Dim,
-            &format!("{gap}   queue           dropped      clients  connect latency"),
+        let wide = page.width() >= ROW + P999 + self.value_width() + 2;
+        let gap = self.first("");
+        let groups = format!(
+            "{gap}{:>7}{:>9}{:>13}{:>8}{:>18}",
+            "queue", "", "dropped  ", "clients", "connect latency"
         );
+        page.put(Ink::Dim, &groups);
         page.blank();
-        let key = self.value(&self.key.to_string());
-        page.put(
-            Ink::Dim,
-            &format!(
-                "{key}{:>8}{:>9}{:>7}{:>6}{:>8}{:>10}{:>9}{:>9}",
-                "most", "accepted", "SYNs", "ACKs", "failed", "p50", "p99", "p99.9"
-            ),
+        let titles = format!(
+            "{}{:>7}{:>9}{:>7}{:>6}{:>8}{:>9}{:>9}",
+            self.first(&self.key.to_string()),
+            "most",
+            "accepted",
+            "SYNs",
+            "ACKs",
+            "failed",
+            "p50",
+            "p99"
         );
+        page.put(Ink::Dim, &titles);
+        if wide {
+            page.put(Ink::Dim, &format!("{:>P999$}", "p99.9"));
+        }
         page.blank();
         for point in self.points {
-            page.put(Ink::Subject, &self.value(&point.value));
+            page.put(Ink::Subject, &self.first(&self.label(point)));
             match &point.outcome {
-                Ok(figures) => row(page, figures),
+                Ok(figures) => row(page, figures, wide),
                 Err(why) => {
                     page.put(Ink::Warning, &format!("  did not come about: {}", harmless(why)));
                 }
@@ -93,7 +115,7 @@ impl Curve<'_> {
         let room = page.width().saturating_sub(self.value_width() + 2 + 6);
         let (left, right) = (room.min(140) / 2, room.min(140) - room.min(140) / 2);
         heading(page, "Curve");
-        page.put(Ink::Dim, &self.value(&self.key.to_string()));
+        page.put(Ink::Dim, &self.first(&self.key.to_string()));
         page.put(Ink::Plain, "  ");
         page.put(Ink::Good, "█");
         page.put(Ink::Dim, " accepted ");
@@ -103,7 +125,7 @@ impl Curve<'_> {
         page.put(Ink::Dim, "  latency ● p50  ○ p99  ◇ p99.9");
         page.blank();
         for point in self.points {
-            page.put(Ink::Subject, &self.value(&point.value));
+            page.put(Ink::Subject, &self.first(&self.label(point)));
             if let Ok(figures) = &point.outcome {
                 let bar =
                     |n: u64| usize::try_from((n * left as u64).div_ceil(most)).unwrap_or(left);
@@ -118,7 +140,7 @@ impl Curve<'_> {
             page.blank();
         }
         let axis = format!("{:<left$}  {}", ends("0", &most.to_string(), left), scale.ends(right));
-        page.put(Ink::Dim, &format!("{}  {axis}", self.value("")));
+        page.put(Ink::Dim, &format!("{}  {axis}", self.first("")));
         page.blank();
     }
 
@@ -141,7 +163,7 @@ impl Curve<'_> {
             "No queue overflows at any of these values.".to_owned()
         } else if *key == Key::Kernel && good.contains(&true) {
             let names = self.points.iter().zip(&good).filter(|(_, good)| **good);
-            let names: Vec<String> = names.map(|(point, _)| harmless(&point.value)).collect();
+            let names: Vec<String> = names.map(|(point, _)| self.label(point)).collect();
             format!("No queue overflows on {}.", names.join(", "))
         } else if tail > 0 {
             let first = &self.points[good.len() - tail].value;
@@ -152,6 +174,9 @@ impl Curve<'_> {
         } else {
             "A queue overflows at each of these values.".to_owned()
         });
+        if matches!(key, Key::Pause | Key::Workers) && !good.contains(&true) {
+            sentences.push("Bursts may be larger than the queue: see --sweep backlog.".to_owned());
+        }
         if *key == Key::Backlog && !good.contains(&true) {
             let accepted = || self.figures().map(|figures| figures.accepted);
             let (least, most) = (accepted().min().unwrap_or(0), accepted().max().unwrap_or(0));
@@ -168,17 +193,20 @@ impl Curve<'_> {
     }
 }
 
-fn row(page: &mut Page, figures: &Figures) {
+fn row(page: &mut Page, figures: &Figures, wide: bool) {
     let peak = if figures.peak >= figures.room { Ink::Failure } else { Ink::Plain };
-    page.put(peak, &format!("{:>8}", figures.peak));
+    page.put(peak, &format!("{:>7}", figures.peak));
     page.put(Ink::Plain, &format!("{:>9}", figures.accepted));
     for (number, width) in [(figures.syns, 7), (figures.third_acks, 6), (figures.failed, 8)] {
         let ink = if number > 0 { Ink::Failure } else { Ink::Plain };
         page.put(ink, &format!("{number:>width$}"));
     }
     let p50 = latency_or_dash(figures.p50_us);
-    let (p99, p999) = (latency_or_dash(figures.p99_us), latency_or_dash(figures.p999_us));
-    page.put(Ink::Plain, &format!("{p50:>10}{p99:>9}{p999:>9}"));
+    let p99 = latency_or_dash(figures.p99_us);
+    page.put(Ink::Plain, &format!("{p50:>9}{p99:>9}"));
+    if wide {
+        page.put(Ink::Plain, &format!("{:>P999$}", latency_or_dash(figures.p999_us)));
+    }
     let (word, ink) = match figures.status {
         Status::Healthy => ("  ok", Ink::Good),
         Status::Warning => ("  WARN", Ink::Warning),
@@ -308,6 +336,6 @@ mod tests {
         check(&Key::Pause, &[("1ms", good())], "No queue overflows at any of these values.");
         check(&Key::Backlog, &[("1", bad(100)), ("2", bad(101))], "Accepts stay the same");
         let some = [("2.6.32", good()), ("6.1", bad(9)), ("6.18", good())];
-        check(&Key::Kernel, &some, "No queue overflows on 2.6.32, 6.18.");
+        check(&Key::Kernel, &some, "No queue overflows on 2.6.32, 6.18.0.");
     }
 }

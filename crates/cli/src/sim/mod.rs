@@ -44,8 +44,9 @@ use spec::Sweep;
 /// How long a changed scenario is observed where nothing else is said.
 const OBSERVED: Duration = Duration::from_secs(10);
 
-/// How often queues are sampled: as often as a chart can show of the shortest scenario.
-const SAMPLES: Span = Span::from_millis(10);
+/// How often queues are sampled: bursts last for milliseconds. A
+/// longer run keeps fewer samples.
+const SAMPLES: Span = Span::from_millis(1);
 
 /// Simulates what the arguments say.
 ///

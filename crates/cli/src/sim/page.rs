@@ -1,7 +1,7 @@
 //! One run as text: what happened, the queues, the clients, the counters, the drops, the verdict.
 
 use halfopen_diagnose::report::TextOptions;
-use halfopen_diagnose::report::layout::{Ink, Page, Span, shortened};
+use halfopen_diagnose::report::layout::{Ink, Page, Span, columns, shortened};
 use halfopen_diagnose::words::{count, harmless};
 use halfopen_model::{Counter, CounterTable, DropReason};
 use halfopen_sim::{ClientsSummary, HostSummary};
@@ -78,17 +78,14 @@ fn queues(page: &mut Page, judged: &Judged, all: bool) {
         };
         let facts = [
             format!("limit {}, room for {}", one.limit(), one.room()),
-            format!("at most {}", one.peak()),
+            format!("at most {} seen", one.peak()),
             format!("full {} % of the time", one.percent_full()),
             format!("{} dropped", one.drops()),
         ];
-        page.paragraph(
-            4,
-            &[
-                Span::new(Ink::Subject, format!("  *:{}{host}", one.port)),
-                Span::new(Ink::Plain, facts.join(" · ")),
-            ],
-        );
+        let place = format!("*:{}{host}", one.port);
+        let column = 4 + columns(&place);
+        let facts = Span::new(Ink::Plain, facts.join(" · "));
+        page.beside(&Span::new(Ink::Subject, place), column, 0, facts);
         chart::draw(page, one, judged.run.elapsed_us);
     }
     if series.len() > shown {

@@ -47,11 +47,12 @@ fn split<'t>(text: &'t str, form: &str) -> Result<(&'t str, &'t str), String> {
 
 fn range_of(key: &Key, from: &str, rest: &str) -> Result<Vec<String>, String> {
     let (to, steps) = match rest.split_once(':') {
-        Some((to, steps)) => (to, steps.parse().ok()),
-        None => (rest, Some(STEPS)),
+        Some((to, steps)) => {
+            let steps = steps.parse().ok().filter(|steps| (2..=STEPS_MOST).contains(steps));
+            (to, Some(steps.ok_or_else(|| format!("steps must be 2 to {STEPS_MOST}"))?))
+        }
+        None => (rest, None),
     };
-    let steps = steps.filter(|steps| (2..=STEPS_MOST).contains(steps));
-    let steps = steps.ok_or_else(|| format!("steps must be 2 to {STEPS_MOST}"))?;
     let is_time = key.kind() == ValueKind::Time;
     let read = |text: &str| match is_time {
         true => parse_time(text).and_then(|time| u64::try_from(time.as_micros()).ok()),
@@ -61,11 +62,23 @@ fn range_of(key: &Key, from: &str, rest: &str) -> Result<Vec<String>, String> {
     let (Some(from), Some(to)) = (read(from), read(to)) else {
         return Err(format!("FROM and TO must be {unit}"));
     };
-    let values = geometric(from, to, steps);
+    let values = geometric(from, to, steps.unwrap_or_else(|| steps_between(from, to)));
     Ok(values.into_iter().map(|n| if is_time { time_text(n) } else { n.to_string() }).collect())
 }
 
+/// Doublings where they lead from one end to the other.
+fn steps_between(from: u64, to: u64) -> usize {
+    let (low, high) = (from.min(to).max(1), from.max(to));
+    let doublings = (high / low).max(1).ilog2() as usize;
+    if low << doublings == high && (4..STEPS + 4).contains(&doublings) {
+        doublings + 1 + usize::from(from.min(to) == 0)
+    } else {
+        STEPS
+    }
+}
+
 /// Whole numbers whose ratios are about the same, ends included; 0 stands before the least other.
+/// Those between have two digits that are not 0, where nobody asks for more.
 fn geometric(from: u64, to: u64, steps: usize) -> Vec<u64> {
     if from > to {
         let mut values = geometric(to, from, steps);
@@ -90,22 +103,31 @@ fn geometric(from: u64, to: u64, steps: usize) -> Vec<u64> {
         values.push(match step {
             0 => first,
             _ if step == last => to,
-            _ => value,
+            _ => two_digits(value),
         });
     }
     values.dedup();
     values
 }
 
+/// A number with zeros behind its first two digits; powers of two stay what they are.
+fn two_digits(n: u64) -> u64 {
+    let unit = 10_u64.pow(n.max(1).ilog10().saturating_sub(1));
+    if n.is_power_of_two() { n } else { (n + unit / 2) / unit * unit }
+}
+
 /// Microseconds as a time that can be read again.
 fn time_text(us: u64) -> String {
-    match us {
-        0 => "0ms".to_owned(),
-        _ if us % 1_000_000 == 0 => format!("{}s", us / 1_000_000),
-        _ if us % 1_000 == 0 => format!("{}ms", us / 1_000),
-        // Beyond 10 ms, nobody cares for the microseconds.
-        10_000.. => format!("{}ms", us / 1_000),
-        _ => format!("{us}us"),
+    let (number, unit) = match us {
+        0 => return "0ms".to_owned(),
+        1_000_000.. => (us / 10_000, "s"),
+        1_000.. => (us / 10, "ms"),
+        _ => return format!("{us}us"),
+    };
+    let (whole, hundredths) = (number / 100, number % 100);
+    match hundredths {
+        0 => format!("{whole}{unit}"),
+        _ => format!("{whole}.{hundredths:02}").trim_end_matches('0').to_owned() + unit,
     }
 }
 
@@ -124,6 +146,9 @@ mod tests {
     #[test]
     fn ranges_go_up_by_the_same_ratio_and_end_where_they_should() {
         check("backlog=1..256", &["1", "2", "4", "8", "16", "32", "64", "128", "256"]);
+        check("backlog=4..512", &["4", "8", "16", "32", "64", "128", "256", "512"]);
+        check("backlog=10..3000:4", &["10", "67", "450", "3000"]);
+        check("pause=1ms..200ms:6", &["1ms", "2.9ms", "8.3ms", "24ms", "69ms", "200ms"]);
         check("backlog=0..8:5", &["0", "1", "2", "4", "8"]);
         check("backlog=1..3", &["1", "2", "3"]);
         check("workers=8..1:4", &["8", "4", "2", "1"]);

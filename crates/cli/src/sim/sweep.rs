@@ -29,7 +29,7 @@ pub(super) struct Figures {
     pub(super) findings: Vec<String>,
     /// Room in the accept queue that was fullest.
     pub(super) room: u32,
-    /// The most that waited in it.
+    /// The most that waited in it: as sampled, and where it overflowed between two samples, all of it.
     pub(super) peak: u32,
     /// Connections that programs accepted.
     pub(super) accepted: u64,
@@ -92,6 +92,11 @@ impl Figures {
         let series = Series::of(run);
         let fullest =
             series.iter().max_by_key(|one| u64::from(one.peak()) * 1000 / u64::from(one.room()));
+        let room = fullest.map_or(0, Series::room);
+        let peak = match dropped(run, is_of_full_accept_queue) {
+            0 => fullest.map_or(0, Series::peak),
+            _ => room,
+        };
         let mut latencies: Vec<u32> =
             run.clients.iter().flat_map(|group| group.latencies_us.iter().copied()).collect();
         latencies.sort_unstable();
@@ -101,8 +106,8 @@ impl Figures {
         Self {
             status: judged.servers.status,
             findings,
-            room: fullest.map_or(0, Series::room),
-            peak: fullest.map_or(0, Series::peak),
+            room,
+            peak,
             accepted: series.iter().map(Series::accepted).sum(),
             syns: dropped(run, is_dropped_syn),
             third_acks: dropped(run, is_dropped_third_ack),
@@ -129,6 +134,12 @@ fn dropped(run: &Run, counts: fn(DropReason) -> bool) -> u64 {
 fn is_dropped_syn(reason: DropReason) -> bool {
     use DropReason::{CookieSynAcceptQueueFull, SynAcceptQueueFull, SynQueueFull, SynReserve};
     matches!(reason, SynQueueFull | SynAcceptQueueFull | CookieSynAcceptQueueFull | SynReserve)
+}
+
+/// Whether it happens only while an accept queue is full.
+fn is_of_full_accept_queue(reason: DropReason) -> bool {
+    use DropReason::{CookieSynAcceptQueueFull, SynAcceptQueueFull};
+    matches!(reason, SynAcceptQueueFull | CookieSynAcceptQueueFull) || is_dropped_third_ack(reason)
 }
 
 fn is_dropped_third_ack(reason: DropReason) -> bool {

@@ -23,11 +23,11 @@ pub(super) fn write(page: &mut Page, moments: &[Moment], omitted: u64, one_host:
             MomentKind::Step => page.beside(&time, COLUMN, 2, Span::new(Ink::Plain, what)),
             MomentKind::End => page.beside(&time, COLUMN, 2, Span::new(Ink::Dim, what)),
             MomentKind::Drop => {
-                let what = if all { what } else { without_numbers(&what) };
+                let what = if all { &what } else { without_segment(&what) };
                 // With one host only, its name says nothing.
                 let what = match what.split_once(": ") {
                     Some((_, rest)) if one_host => rest.to_owned(),
-                    _ => what,
+                    _ => what.to_owned(),
                 };
                 let text = format!("✗ {what}");
                 page.beside(&time, COLUMN, 2, Span::new(Ink::Failure, text));
@@ -53,11 +53,11 @@ fn chosen(moments: &[Moment], most: usize) -> Vec<&Moment> {
     moments.iter().filter(keep).collect()
 }
 
-/// A segment without its sequence numbers.
-fn without_numbers(what: &str) -> String {
-    match what.rfind(" seq ") {
-        Some(at) if what.ends_with(')') => format!("{})", &what[..at]),
-        _ => what.to_owned(),
+/// A drop without the segment that was dropped.
+fn without_segment(what: &str) -> &str {
+    match what.rfind(" (") {
+        Some(at) if what.ends_with(')') => &what[..at],
+        _ => what,
     }
 }
 
@@ -90,8 +90,7 @@ mod tests {
             written(&moments(1), true, false),
             [
                 "    0.000 s  a step",
-                "    1.034 s  ✗ SYN dropped: the accept queue is full (1.2.3.4:5 > 1.2.3.5:80",
-                "               [S])",
+                "    1.034 s  ✗ SYN dropped: the accept queue is full",
                 "    2.000 s  all steps are done",
             ]
         );
