@@ -156,7 +156,7 @@ pub(crate) struct SimArgs {
     pub(crate) sweep: Option<String>,
     /// Observe it for so long after its last step, and not until the states that it awaits there
     /// [default with --set and --sweep: 10s]
-    #[arg(long = "for", value_name = "TIME", value_parser = parse_window)]
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
     pub(crate) observe: Option<Duration>,
     /// As JSON; the schemas are docs/schema/sim.json and sim-sweep.json
     #[arg(short, long)]
@@ -254,6 +254,12 @@ fn parse_window(text: &str) -> Result<Duration, String> {
         return Err("a window is between 100ms and 60m; for a single look use --now".to_owned());
     }
     Ok(window)
+}
+
+fn parse_span(text: &str) -> Result<Duration, String> {
+    halfopen_sim::overrides::parse_time(text)
+        .filter(|time| (Duration::from_millis(100)..=WINDOW_MAX).contains(time))
+        .ok_or_else(|| "write a time from 100ms to 60m, such as 500ms, 10s or 1m".to_owned())
 }
 
 fn parse_id(text: &str) -> Result<FindingId, String> {

@@ -33,6 +33,7 @@ pub fn simulate(scenario: &Scenario, options: &Options) -> Result<Run, SimError>
     let mut world = World::new(scenario, options)?;
     let looks = world.play_all(&scenario.steps)?;
     let mut run = world.check(looks);
+    world.last_sample();
     world.summarise(&mut run);
     Ok(run)
 }

@@ -64,19 +64,7 @@ impl World {
     /// Takes a sample, and the next one after a while.
     pub(crate) fn sample(&mut self) {
         let now = self.now;
-        let queues = (0..).zip(&self.hosts).flat_map(|(index, host)| {
-            host.stack.listener_views().map(move |(id, view)| QueueSample {
-                host: index,
-                port: view.local.port(),
-                listener: id.0,
-                depth: view.accept_queue.depth,
-                limit: view.accept_queue.limit,
-                requests: view.requests,
-                accepted: view.accepted,
-                drops: view.drops,
-            })
-        });
-        let sample = Sample { at_us: now.as_micros(), queues: queues.collect() };
+        let sample = self.queues();
         let watch = &mut self.watch;
         watch.samples.push(sample);
         if watch.samples.len() > POINTS {
@@ -89,6 +77,29 @@ impl World {
         }
         let every = watch.every;
         self.schedule.put(now, every, Happening::Sample);
+    }
+
+    /// Takes the last sample, so that it says the same as the counters.
+    pub(crate) fn last_sample(&mut self) {
+        let sample = self.queues();
+        self.watch.samples.retain(|earlier| earlier.at_us < sample.at_us);
+        self.watch.samples.push(sample);
+    }
+
+    fn queues(&self) -> Sample {
+        let queues = (0..).zip(&self.hosts).flat_map(|(index, host)| {
+            host.stack.listener_views().map(move |(id, view)| QueueSample {
+                host: index,
+                port: view.local.port(),
+                listener: id.0,
+                depth: view.accept_queue.depth,
+                limit: view.accept_queue.limit,
+                requests: view.requests,
+                accepted: view.accepted,
+                drops: view.drops,
+            })
+        });
+        Sample { at_us: self.now.as_micros(), queues: queues.collect() }
     }
 
     /// Lets a window pass and samples queues and threads of these hosts meanwhile.

@@ -9,7 +9,7 @@ const SAMPLES: &str = "at_us,host,port,listener,depth,limit,requests,accepted,dr
 
 /// The header of [`sweep`]; the first column is the value.
 const SWEEP: &str = "verdict,findings,room,peak,accepted,dropped_syns,dropped_third_acks,started,\
-                     connected,failed,p50_us,p99_us,p999_us,error";
+                     connected,failed,waiting,p50_us,p99_us,p999_us,error";
 
 /// The queues over time, a line per listener and sample.
 pub(super) fn samples(run: &Run) -> String {
@@ -40,12 +40,12 @@ pub(super) fn sweep(key: &str, points: &[Point]) -> String {
     for point in points {
         let value = field(&point.value);
         text.push_str(&match &point.outcome {
-            Err(why) => format!("{value}{}{}\n", ",".repeat(14), field(why)),
+            Err(why) => format!("{value}{}{}\n", ",".repeat(15), field(&why.to_string())),
             Ok(f) => {
                 let us = |us: Option<u64>| us.map_or_else(String::new, |us| us.to_string());
                 let verdict = format!("{:?}", f.status).to_lowercase();
                 format!(
-                    "{value},{verdict},{},{},{},{},{},{},{},{},{},{},{},{},\n",
+                    "{value},{verdict},{},{},{},{},{},{},{},{},{},{},{},{},{},\n",
                     f.findings.join(" "),
                     f.room,
                     f.peak,
@@ -55,6 +55,7 @@ pub(super) fn sweep(key: &str, points: &[Point]) -> String {
                     f.started,
                     f.connected,
                     f.failed,
+                    f.waiting,
                     us(f.p50_us),
                     us(f.p99_us),
                     us(f.p999_us),
@@ -76,14 +77,19 @@ fn field(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use halfopen_sim::SimError;
+
     use super::*;
 
     #[test]
     fn each_line_of_a_sweep_has_as_many_fields_as_the_header() {
-        let failed = Point { value: "1".to_owned(), outcome: Err("no, \"never\"".to_owned()) };
+        let failed = Point {
+            value: "1".to_owned(),
+            outcome: Err(SimError::UnknownCounter("no, \"never\"".to_owned())),
+        };
         let text = sweep("backlog", &[failed]);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0].matches(',').count(), 14);
-        assert_eq!(lines[1], "1,,,,,,,,,,,,,,\"no, \"\"never\"\"\"");
+        assert_eq!(lines[0].matches(',').count(), 15);
+        assert_eq!(lines[1], "1,,,,,,,,,,,,,,,\"the kernel has no counter no, \"\"never\"\"\"");
     }
 }

@@ -15,7 +15,7 @@ use super::words::{latency, latency_or_dash};
 const VALUES: std::ops::RangeInclusive<usize> = 8..=24;
 
 /// Width of a row of the table without its value and without p99.9, which gives way to long values.
-const ROW: usize = 63;
+const ROW: usize = 61;
 const P999: usize = 9;
 
 /// A sweep that is to be shown.
@@ -87,7 +87,7 @@ impl Curve<'_> {
             "accepted",
             "SYNs",
             "ACKs",
-            "failed",
+            "not in",
             "p50",
             "p99"
         );
@@ -101,7 +101,10 @@ impl Curve<'_> {
             match &point.outcome {
                 Ok(figures) => row(page, figures, wide),
                 Err(why) => {
-                    page.put(Ink::Warning, &format!("  did not come about: {}", harmless(why)));
+                    page.put(
+                        Ink::Warning,
+                        &format!("  did not come about: {}", harmless(&why.to_string())),
+                    );
                 }
             }
             page.blank();
@@ -151,29 +154,28 @@ impl Curve<'_> {
     /// What follows from the figures.
     fn conclusions(&self) -> Vec<String> {
         let key = self.key;
-        let good: Vec<bool> = self
-            .points
-            .iter()
-            .map(|point| point.outcome.as_ref().is_ok_and(|figures| figures.overflow() == 0))
-            .collect();
-        let mut sentences = Vec::new();
-        let tail = good.iter().rev().take_while(|good| **good).count();
-        let front = good.iter().take_while(|good| **good).count();
-        sentences.push(if tail == good.len() {
-            "No queue overflows at any of these values.".to_owned()
-        } else if *key == Key::Kernel && good.contains(&true) {
-            let names = self.points.iter().zip(&good).filter(|(_, good)| **good);
-            let names: Vec<String> = names.map(|(point, _)| self.label(point)).collect();
-            format!("No queue overflows on {}.", names.join(", "))
-        } else if tail > 0 {
-            let first = &self.points[good.len() - tail].value;
-            format!("From {key} = {} on, no queue overflows.", harmless(first))
-        } else if front > 0 {
-            let last = &self.points[front - 1].value;
-            format!("Up to {key} = {}, no queue overflows.", harmless(last))
-        } else {
-            "A queue overflows at each of these values.".to_owned()
-        });
+        let came_about = self.points.iter().filter_map(|p| Some((p, p.outcome.as_ref().ok()?)));
+        let (points, good): (Vec<&Point>, Vec<bool>) =
+            came_about.map(|(point, figures)| (point, figures.overflow() == 0)).unzip();
+        let (Some(first), Some(last)) = (good.first(), good.last()) else {
+            return vec!["The scenario came about with none of these values.".to_owned()];
+        };
+        // Where overflow begins or ends once, that is a limit; otherwise the values are named.
+        let changes = good.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        let has_order = *key != Key::Kernel && changes == 1;
+        let named: Vec<String> =
+            points.iter().zip(&good).filter(|(_, g)| **g).map(|(p, _)| self.label(p)).collect();
+        let mut sentences = vec![match named.as_slice() {
+            [] => "A queue overflows at each of these values.".to_owned(),
+            all if all.len() == good.len() => {
+                "No queue overflows at any of these values.".to_owned()
+            }
+            [from, ..] if has_order && *last => {
+                format!("From {key} = {from} on, no queue overflows.")
+            }
+            [.., to] if has_order && *first => format!("Up to {key} = {to}, no queue overflows."),
+            some => format!("No queue overflows with {key} = {}.", some.join(", ")),
+        }];
         if matches!(key, Key::Pause | Key::Workers) && !good.contains(&true) {
             sentences.push("Bursts may be larger than the queue: see --sweep backlog.".to_owned());
         }
@@ -197,7 +199,9 @@ fn row(page: &mut Page, figures: &Figures, wide: bool) {
     let peak = if figures.peak >= figures.room { Ink::Failure } else { Ink::Plain };
     page.put(peak, &format!("{:>7}", figures.peak));
     page.put(Ink::Plain, &format!("{:>9}", figures.accepted));
-    for (number, width) in [(figures.syns, 7), (figures.third_acks, 6), (figures.failed, 8)] {
+    for (number, width) in
+        [(figures.syns, 7), (figures.third_acks, 6), (figures.failed + figures.waiting, 8)]
+    {
         let ink = if number > 0 { Ink::Failure } else { Ink::Plain };
         page.put(ink, &format!("{number:>width$}"));
     }
@@ -272,6 +276,8 @@ fn ends(low: &str, high: &str, width: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use halfopen_sim::SimError;
+
     use super::*;
 
     fn figures(accepted: u64, syns: u64, p99_us: u64) -> Figures {
@@ -286,13 +292,14 @@ mod tests {
             started: accepted + syns,
             connected: accepted,
             failed: syns,
+            waiting: 0,
             p50_us: Some(40),
             p99_us: Some(p99_us),
             p999_us: Some(p99_us),
         }
     }
 
-    fn drawn(key: &Key, outcomes: &[(&str, Result<Figures, String>)]) -> String {
+    fn drawn(key: &Key, outcomes: &[(&str, Result<Figures, SimError>)]) -> String {
         let text = "about = \"x\"\nexpect = []\n[[step]]\ndo = \"look\"\n";
         let scenario = Scenario::parse("a-test", text).expect("a scenario");
         let points: Vec<Point> = outcomes
@@ -317,7 +324,7 @@ mod tests {
             &[
                 ("1", Ok(figures(50, 150, 1_000_000))),
                 ("8", Ok(figures(200, 0, 40))),
-                ("9", Err("no queue".to_owned())),
+                ("9", Err(SimError::UnknownCounter("x".to_owned()))),
             ],
         );
         insta::assert_snapshot!("curve", text);
@@ -327,7 +334,7 @@ mod tests {
     #[test]
     fn what_follows_from_the_figures_is_said() {
         let (good, bad) = (|| Ok(figures(200, 0, 40)), |n| Ok(figures(n, 150, 40)));
-        let check = |key: &Key, outcomes: &[(&str, Result<Figures, String>)], expected: &str| {
+        let check = |key: &Key, outcomes: &[(&str, Result<Figures, SimError>)], expected: &str| {
             let text = drawn(key, outcomes);
             assert!(text.contains(expected), "{text}");
         };
@@ -336,6 +343,6 @@ mod tests {
         check(&Key::Pause, &[("1ms", good())], "No queue overflows at any of these values.");
         check(&Key::Backlog, &[("1", bad(100)), ("2", bad(101))], "Accepts stay the same");
         let some = [("2.6.32", good()), ("6.1", bad(9)), ("6.18", good())];
-        check(&Key::Kernel, &some, "No queue overflows on 2.6.32, 6.18.0.");
+        check(&Key::Kernel, &some, "No queue overflows with kernel = 2.6.32, 6.18.0.");
     }
 }

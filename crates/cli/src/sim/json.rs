@@ -12,7 +12,7 @@ use super::curve::Curve;
 use super::judged::{Expectation, Judged};
 use super::series::Series;
 use super::sweep::Point;
-use super::words::of_a_thousand;
+use super::words::{of_a_thousand, waiting};
 
 const SIM: &str = "halfopen.sim/1";
 const SWEEP: &str = "halfopen.sim-sweep/1";
@@ -125,6 +125,8 @@ struct ClientsEntry<'a> {
     no_port: u64,
     /// Clients that lost their patience.
     gave_up: u64,
+    /// Those that had come to no end yet.
+    waiting: u64,
     /// Connections that were reset.
     reset: u64,
     /// How long connect() took where it succeeded.
@@ -192,7 +194,7 @@ struct PointEntry<'a> {
     /// The value.
     value: &'a str,
     /// Why the scenario did not come about with it; null if it did.
-    error: Option<&'a str>,
+    error: Option<String>,
     /// Its figures; null if it did not come about.
     figures: Option<FiguresEntry<'a>>,
 }
@@ -220,6 +222,8 @@ struct FiguresEntry<'a> {
     connected: u64,
     /// Those that failed or were given up, and connections that were reset.
     failed: u64,
+    /// Those that had come to no end yet.
+    waiting: u64,
     /// Connect latency: the median, in microseconds; null where nobody connected.
     p50_us: Option<u64>,
     /// 99 of 100 took no longer.
@@ -314,6 +318,7 @@ fn clients(group: &halfopen_sim::ClientsSummary) -> ClientsEntry<'_> {
         timed_out: outcomes.timed_out,
         no_port: outcomes.no_port,
         gave_up: outcomes.gave_up,
+        waiting: waiting(group),
         reset: outcomes.reset,
         latency: LatencyEntry {
             p50_us: quantile(500),
@@ -353,10 +358,11 @@ fn point(point: &Point) -> PointEntry<'_> {
         started: figures.started,
         connected: figures.connected,
         failed: figures.failed,
+        waiting: figures.waiting,
         p50_us: figures.p50_us,
         p99_us: figures.p99_us,
         p999_us: figures.p999_us,
     });
-    let error = point.outcome.as_ref().err().map(String::as_str);
+    let error = point.outcome.as_ref().err().map(ToString::to_string);
     PointEntry { value: &point.value, error, figures }
 }

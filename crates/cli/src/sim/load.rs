@@ -72,8 +72,12 @@ impl Loaded {
             _ => None,
         };
         let message = error.to_string();
-        part.and_then(|part| part.complain(&self.file, &self.text, &message))
-            .map_or_else(|| format!("{}: {message}", self.file), |placed| placed.to_string())
+        match part.map(|part| part.complain(&self.file, &self.text, &message)) {
+            Some(Some(placed)) => placed.to_string(),
+            // It does not stand in the file, so it came with an argument.
+            Some(None) => message,
+            None => format!("{}: {message}", self.file),
+        }
     }
 }
 

@@ -78,8 +78,8 @@ struct Told {
 }
 
 fn prepare(arguments: &SimArgs) -> Result<Told, String> {
-    let to_stdout = [&arguments.csv, &arguments.svg, &arguments.pcap];
-    let to_stdout = to_stdout.iter().filter(|path| is_stdout(path.as_deref())).count();
+    let paths = [&arguments.csv, &arguments.svg, &arguments.pcap];
+    let to_stdout = paths.into_iter().flatten().filter(|path| is_stdout(path)).count();
     if to_stdout + usize::from(arguments.json) > 1 {
         return Err(
             "only one of --json, --csv -, --svg - and --pcap - fits on standard output".into()
@@ -120,11 +120,14 @@ fn one(arguments: &SimArgs, told: &Told) -> anyhow::Result<Exit> {
         Err(error) => return failed(told, &error),
     };
     let judged = Judged::new(told.scenario.clone(), told.options.seed, run, told.changed);
-    if let Some(path) = &arguments.pcap {
-        write_capture(path, &judged.scenario, &judged.run)?;
+    // Files first: who reads standard output may stop at any time.
+    for stdout in [false, true] {
+        if let Some(path) = arguments.pcap.as_deref().filter(|path| is_stdout(path) == stdout) {
+            write_capture(path, &judged.scenario, &judged.run)?;
+        }
+        write_text(arguments.csv.as_deref(), stdout, || csv::samples(&judged.run))?;
+        write_text(arguments.svg.as_deref(), stdout, || svg::run(&judged))?;
     }
-    write_file(arguments.csv.as_deref(), || csv::samples(&judged.run))?;
-    write_file(arguments.svg.as_deref(), || svg::run(&judged))?;
     if arguments.json {
         output::write(&json::simulation(&judged)?)?;
     } else if !speaks_for_itself(arguments) {
@@ -150,12 +153,12 @@ fn several(arguments: &SimArgs, told: &Told, sweep: &Sweep) -> anyhow::Result<Ex
         Ok(scenarios) => scenarios,
         Err(error) => return refuse(&error.to_string()),
     };
-    let points: Result<Vec<_>, SimError> =
-        sweep::run_all(&scenarios, &told.options).into_iter().collect();
-    let points = match points {
-        Ok(points) => points,
-        Err(error) => return failed(told, &error),
-    };
+    let points = sweep::run_all(&scenarios, &told.options);
+    // One kernel may refuse what another one takes; if all do, the scenario is wrong.
+    let errors = || points.iter().filter_map(|point| point.outcome.as_ref().err());
+    if let Some(error) = errors().next().filter(|_| errors().count() == points.len()) {
+        return failed(told, error);
+    }
     let kernel = match (&sweep.key, &told.scenario.kernel) {
         (Key::Kernel, _) => "several kernels".to_owned(),
         (_, None) => format!("Linux {}", told.options.kernel),
@@ -172,8 +175,11 @@ fn several(arguments: &SimArgs, told: &Told, sweep: &Sweep) -> anyhow::Result<Ex
         seed: told.options.seed,
         observed: format!("{:?}", arguments.observe.unwrap_or(OBSERVED)),
     };
-    write_file(arguments.csv.as_deref(), || csv::sweep(&sweep.key.to_string(), &points))?;
-    write_file(arguments.svg.as_deref(), || svg::sweep(&curve))?;
+    for stdout in [false, true] {
+        let key = sweep.key.to_string();
+        write_text(arguments.csv.as_deref(), stdout, || csv::sweep(&key, &points))?;
+        write_text(arguments.svg.as_deref(), stdout, || svg::sweep(&curve))?;
+    }
     if arguments.json {
         output::write(&json::sweep(&curve)?)?;
     } else if !speaks_for_itself(arguments) {
@@ -201,19 +207,25 @@ fn text_options(arguments: &SimArgs) -> TextOptions {
     TextOptions { width: output::width(), colour: output::colour(), verbose: arguments.verbose }
 }
 
-fn is_stdout(path: Option<&Path>) -> bool {
-    path.is_some_and(|path| path.as_os_str() == "-")
+fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }
 
 /// Whether standard output is taken by something that a program reads.
 fn speaks_for_itself(arguments: &SimArgs) -> bool {
-    [&arguments.csv, &arguments.svg, &arguments.pcap].iter().any(|path| is_stdout(path.as_deref()))
+    let paths = [&arguments.csv, &arguments.svg, &arguments.pcap];
+    paths.into_iter().flatten().any(|path| is_stdout(path))
 }
 
-fn write_file(path: Option<&Path>, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-    match path {
+/// Writes a text to where it belongs, if that is standard output or not.
+fn write_text(
+    path: Option<&Path>,
+    stdout: bool,
+    text: impl FnOnce() -> String,
+) -> anyhow::Result<()> {
+    match path.filter(|path| is_stdout(path) == stdout) {
         None => Ok(()),
-        Some(_) if is_stdout(path) => Ok(output::write(&text())?),
+        Some(_) if stdout => Ok(output::write(&text())?),
         Some(path) => {
             std::fs::write(path, text()).with_context(|| format!("cannot write {}", path.display()))
         }
@@ -228,7 +240,7 @@ fn write_capture(path: &Path, scenario: &Scenario, run: &Run) -> anyhow::Result<
         pcap::write(&run.capture, begin_unix_us, &about, &mut out)?;
         out.flush()
     };
-    if is_stdout(Some(path)) {
+    if is_stdout(path) {
         return Ok(write(&mut io::stdout().lock())?);
     }
     File::create(path)

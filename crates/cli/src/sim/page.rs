@@ -8,7 +8,7 @@ use halfopen_sim::{ClientsSummary, HostSummary};
 
 use super::judged::{Expectation, Judged};
 use super::series::Series;
-use super::words::{latency_or_dash, of_a_thousand, seconds};
+use super::words::{latency_or_dash, of_a_thousand, seconds, waiting};
 use super::{chart, timeline};
 
 /// Listeners that are drawn without being asked for all.
@@ -66,7 +66,10 @@ fn queues(page: &mut Page, judged: &Judged, all: bool) {
         return;
     }
     heading(page, "Queues");
-    let shown = if all { series.len() } else { DRAWN.min(series.len()) };
+    // Beside one with trouble, those without any say nothing.
+    let speaks = |one: &&Series| one.peak() > 0 || one.drops() > 0;
+    let spoken = series.iter().take_while(speaks).count().clamp(1, DRAWN);
+    let shown = if all { series.len() } else { spoken };
     for (at, one) in series.iter().take(shown).enumerate() {
         if at > 0 {
             page.blank();
@@ -76,12 +79,16 @@ fn queues(page: &mut Page, judged: &Judged, all: bool) {
             Some(host) if hosts.len() > 1 => format!(" of {}", harmless(&host.name)),
             _ => String::new(),
         };
-        let facts = [
+        let mut facts = vec![
             format!("limit {}, room for {}", one.limit(), one.room()),
             format!("at most {} seen", one.peak()),
-            format!("full {} % of the time", one.percent_full()),
-            format!("{} dropped", one.drops()),
         ];
+        if one.percent_full() > 0 {
+            facts.push(format!("full {} % of the time", one.percent_full()));
+        }
+        if one.drops() > 0 {
+            facts.push(format!("{} dropped", one.drops()));
+        }
         let place = format!("*:{}{host}", one.port);
         let column = 4 + columns(&place);
         let facts = Span::new(Ink::Plain, facts.join(" · "));
@@ -89,8 +96,8 @@ fn queues(page: &mut Page, judged: &Judged, all: bool) {
         chart::draw(page, one, judged.run.elapsed_us);
     }
     if series.len() > shown {
-        let note =
-            format!("{} more; --verbose has all", count((series.len() - shown) as u64, "listener"));
+        let more = count((series.len() - shown) as u64, "more listener");
+        let note = format!("{more}; --verbose has all");
         page.indented(2, Span::new(Ink::Dim, note));
     }
 }
@@ -114,13 +121,6 @@ const OUTCOMES: &[(Column, Speaks)] = &[
     (("p99", 10, |c| quantile(c, 990)), |_| true),
     (("p99.9", 10, |c| quantile(c, 999)), |_| true),
 ];
-
-/// Clients that neither are connected nor have given up.
-fn waiting(clients: &ClientsSummary) -> u64 {
-    let o = &clients.outcomes;
-    let over = o.connected + o.gave_up + o.timed_out + o.refused + o.no_port;
-    o.started.saturating_sub(over)
-}
 
 fn quantile(clients: &ClientsSummary, per_mille: usize) -> String {
     latency_or_dash(of_a_thousand(&clients.latencies_us, per_mille))

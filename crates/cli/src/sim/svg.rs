@@ -13,6 +13,9 @@ const DRAWN: usize = 4;
 /// Points of a line at the most.
 const POINTS: usize = 400;
 
+/// Characters that fit below an axis.
+const LABELS: usize = 105;
+
 /// The queues over time, and how long connect() took.
 pub(super) fn run(judged: &Judged) -> String {
     let run = &judged.run;
@@ -34,11 +37,15 @@ fn queues(series: &Series, until_us: u64) -> Plot {
             .filter_map(|(place, bucket)| Some((at(place), f64::from(of(bucket.as_ref()?)))));
         Line { name: name.to_owned(), stepped: true, points: points.collect() }
     };
-    let mut lines = vec![line("accept queue", |b| b.depth), line("SYN queue", |b| b.requests)];
-    if series.drops() > 0 {
-        lines.push(line("dropped", |b| b.drops));
+    let mut lines = vec![line("accept queue", |b| b.depth)];
+    if series.requests_peak() > 0 {
+        lines.push(line("SYN queue", |b| b.requests));
     }
-    let mut top = series.peak().max(series.requests_peak());
+    if series.drops() > 0 {
+        lines.push(line("dropped at this time", |b| b.drops));
+    }
+    let dropped = buckets.iter().flatten().map(|bucket| bucket.drops).max().unwrap_or(0);
+    let mut top = series.peak().max(series.requests_peak()).max(dropped);
     // A queue that is hardly used would not be seen against its limit.
     if u64::from(top) * 4 >= u64::from(series.room()) {
         top = top.max(series.room());
@@ -81,8 +88,13 @@ fn latencies(judged: &Judged) -> Option<Plot> {
 pub(super) fn sweep(curve: &Curve<'_>) -> String {
     let mut rows: Vec<(f64, &Figures)> = Vec::new();
     let mut ticks = Vec::new();
+    let longest = curve.points.iter().map(|point| point.value.chars().count()).max().unwrap_or(0);
+    // As many values are named as fit beside each other.
+    let every = (curve.points.len() * (longest + 2)).div_ceil(LABELS).max(1);
     for (place, point) in curve.points.iter().enumerate() {
-        ticks.push((number(place as u64), point.value.clone()));
+        if place % every == 0 {
+            ticks.push((number(place as u64), point.value.clone()));
+        }
         rows.extend(point.outcome.as_ref().ok().map(|figures| (number(place as u64), figures)));
     }
     // Values stand side by side, whatever lies between them.
@@ -101,12 +113,13 @@ pub(super) fn sweep(curve: &Curve<'_>) -> String {
         let all = lines.iter().flat_map(|line| &line.points).map(|&(_, y)| y);
         all.fold(0.0, f64::max)
     };
-    let counts = vec![
+    let mut counts = vec![
         line("accepted", |f| Some(f.accepted)),
         line("dropped SYNs", |f| Some(f.syns)),
         line("dropped third ACKs", |f| Some(f.third_acks)),
         line("failed clients", |f| Some(f.failed)),
     ];
+    counts.retain(|line| line.points.iter().any(|&(_, y)| y > 0.0));
     let quantiles =
         vec![line("p50", |f| f.p50_us), line("p99", |f| f.p99_us), line("p99.9", |f| f.p999_us)];
     let low = quantiles[0].points.iter().map(|&(_, y)| y).fold(f64::MAX, f64::min);

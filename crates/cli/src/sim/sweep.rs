@@ -10,14 +10,14 @@ use halfopen_sim::{Options, Run, SimError, simulate};
 
 use super::judged::Judged;
 use super::series::Series;
-use super::words::of_a_thousand;
+use super::words::{of_a_thousand, waiting};
 
 /// What came of one value.
 #[derive(Debug)]
 pub(super) struct Point {
     pub(super) value: String,
-    /// Figures, or why the scenario did not come about.
-    pub(super) outcome: Result<Figures, String>,
+    /// Figures, or why the scenario did not come about with it.
+    pub(super) outcome: Result<Figures, SimError>,
 }
 
 /// The figures of a run.
@@ -43,6 +43,8 @@ pub(super) struct Figures {
     pub(super) connected: u64,
     /// Those that failed or were given up, and connections that were reset.
     pub(super) failed: u64,
+    /// Those that had come to no end yet.
+    pub(super) waiting: u64,
     /// Connect latency, in microseconds.
     pub(super) p50_us: Option<u64>,
     pub(super) p99_us: Option<u64>,
@@ -50,14 +52,11 @@ pub(super) struct Figures {
 }
 
 /// Simulates each of these scenarios; the answers are in their order.
-pub(super) fn run_all(
-    scenarios: &[(String, Scenario)],
-    options: &Options,
-) -> Vec<Result<Point, SimError>> {
+pub(super) fn run_all(scenarios: &[(String, Scenario)], options: &Options) -> Vec<Point> {
     let next = AtomicUsize::new(0);
     let (results, finished) = mpsc::channel();
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(scenarios.len());
-    let mut points: Vec<(usize, Result<Point, SimError>)> = std::thread::scope(|scope| {
+    let mut points: Vec<(usize, Point)> = std::thread::scope(|scope| {
         for _ in 0..threads {
             let (next, results) = (&next, results.clone());
             scope.spawn(move || {
@@ -76,17 +75,14 @@ pub(super) fn run_all(
     points.into_iter().map(|(_, point)| point).collect()
 }
 
-fn point(value: &str, scenario: &Scenario, options: &Options) -> Result<Point, SimError> {
-    let outcome = match simulate(scenario, options) {
-        Ok(run) => Ok(Figures::of(Judged::new(scenario.clone(), options.seed, run, true))),
-        Err(error @ SimError::NotReached { .. }) => Err(error.to_string()),
-        Err(error) => return Err(error),
-    };
-    Ok(Point { value: value.to_owned(), outcome })
+fn point(value: &str, scenario: &Scenario, options: &Options) -> Point {
+    let outcome = simulate(scenario, options)
+        .map(|run| Figures::of(&Judged::new(scenario.clone(), options.seed, run, true)));
+    Point { value: value.to_owned(), outcome }
 }
 
 impl Figures {
-    fn of(judged: Judged) -> Self {
+    fn of(judged: &Judged) -> Self {
         let findings = judged.found().into_iter().map(str::to_owned).collect();
         let run = &judged.run;
         let series = Series::of(run);
@@ -114,6 +110,7 @@ impl Figures {
             started: sum(|o| o.started),
             connected: sum(|o| o.connected),
             failed: sum(|o| o.refused + o.timed_out + o.no_port + o.gave_up + o.reset),
+            waiting: run.clients.iter().map(waiting).sum(),
             p50_us: of_a_thousand(&latencies, 500),
             p99_us: of_a_thousand(&latencies, 990),
             p999_us: of_a_thousand(&latencies, 999),

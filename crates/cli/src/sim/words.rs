@@ -1,5 +1,7 @@
 //! Figures of a simulation in words.
 
+use halfopen_sim::ClientsSummary;
+
 /// A point of simulated time: `1.034 s`.
 pub(super) fn seconds(us: u64) -> String {
     format!("{}.{:03} s", us / 1_000_000, us % 1_000_000 / 1000)
@@ -17,6 +19,13 @@ pub(super) fn latency(us: u64) -> String {
 /// A latency, or a dash where nobody connected.
 pub(super) fn latency_or_dash(us: Option<u64>) -> String {
     us.map_or_else(|| "-".to_owned(), latency)
+}
+
+/// Clients that neither are connected nor have failed or given up.
+pub(super) fn waiting(clients: &ClientsSummary) -> u64 {
+    let o = &clients.outcomes;
+    let over = o.connected + o.gave_up + o.timed_out + o.refused + o.no_port;
+    o.started.saturating_sub(over)
 }
 
 /// The time that so many of a thousand did not exceed; the times are in ascending order.
