@@ -9,6 +9,7 @@ use halfopen_scenario::{Arrivals, ClientState, Clients, Handshakes, Way};
 use crate::host::{FAR, NEAR};
 use crate::ids::Owner;
 use crate::path::LOOPBACK;
+use crate::simulate::host;
 use crate::world::{Happening, World};
 
 /// The time that a client has who comes in turn over loopback: its SYN, the SYN-ACK and the ACK.
@@ -16,7 +17,8 @@ const TURN: Span = Span::from_micros(4 * LOOPBACK.as_micros());
 
 /// The first address of remote clients, and how many share one.
 const REMOTE: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 0);
-const CLIENTS_PER_ADDRESS: u32 = 16_384;
+/// Fewer than half of the ports, so that no search for a port gets long.
+const CLIENTS_PER_ADDRESS: u32 = 8_192;
 
 /// All clients, in the order in which they came.
 #[derive(Debug, Default)]
@@ -26,8 +28,8 @@ pub(crate) struct Crowd {
     arrivals: Vec<Arrival>,
     /// The remote clients' host.
     pub(crate) host: Option<usize>,
-    /// Remote clients so far; addresses are given out by it.
-    remote: u32,
+    /// How many addresses remote clients have.
+    addresses: u32,
 }
 
 /// A group of clients.
@@ -86,14 +88,15 @@ pub(crate) enum Life {
 struct Arrival {
     group: u32,
     every: Span,
+    at_random: bool,
     left: u32,
 }
 
 impl Crowd {
     pub(crate) fn has_address(&self, address: Ipv4Addr) -> bool {
         let first = REMOTE.to_bits();
-        let used = self.remote.div_ceil(CLIENTS_PER_ADDRESS);
-        self.host.is_some() && (first..first.saturating_add(used)).contains(&address.to_bits())
+        self.host.is_some()
+            && (first..first.saturating_add(self.addresses)).contains(&address.to_bits())
     }
 
     pub(crate) fn group(&self, name: &str) -> Vec<u32> {
@@ -142,6 +145,9 @@ impl World {
         let first = u32::try_from(self.crowd.clients.len()).unwrap_or(u32::MAX);
         let client = Client { group, state: Life::Before, socket: SocketId(u32::MAX), since: now };
         self.crowd.clients.extend((0..count).map(|_| client));
+        if self.crowd.groups[group as usize].plan.way == Way::Network {
+            self.open_clients_host();
+        }
         let mut at = Span::ZERO;
         for number in first..first + count {
             if in_turn {
@@ -161,7 +167,8 @@ impl World {
         let group = self.new_group(&arrivals.clients, patience, stays);
         let number = u32::try_from(self.crowd.arrivals.len()).unwrap_or(u32::MAX);
         let (every, left) = (Span::from(arrivals.every), arrivals.at_most);
-        self.crowd.arrivals.push(Arrival { group, every, left });
+        let at_random = arrivals.at_random;
+        self.crowd.arrivals.push(Arrival { group, every, at_random, left });
         self.clients_arrive(number);
     }
 
@@ -172,7 +179,12 @@ impl World {
         arrival.left -= count;
         if arrival.left > 0 {
             let every = arrival.every;
-            self.schedule.put(self.now, every, Happening::Arrive(number));
+            if arrival.at_random {
+                let wait = Span::from_micros(self.chance.exponential(every.as_micros()));
+                self.schedule.put(self.now, wait, Happening::Arrive(number));
+            } else {
+                self.after(every, Happening::Arrive(number));
+            }
         }
         self.start_clients(group, count);
     }
@@ -203,18 +215,28 @@ impl World {
     }
 
     fn connect_options(&mut self, number: u32) -> (ConnectOptions, usize) {
-        let group = self.crowd.clients[number as usize].group;
-        let plan = &self.crowd.groups[group as usize].plan;
+        let group = self.crowd.clients[number as usize].group as usize;
+        let plan = &self.crowd.groups[group].plan;
         let (from, to, host) = match plan.way {
             Way::Loopback => (Ipv4Addr::LOCALHOST, Ipv4Addr::LOCALHOST, 0),
             Way::Wire => (NEAR, FAR, 0),
+            Way::Network => {
+                let place = number / CLIENTS_PER_ADDRESS;
+                self.crowd.addresses = self.crowd.addresses.max(place + 1);
+                let from = Ipv4Addr::from_bits(REMOTE.to_bits() + place);
+                (from, self.address_for(number), self.crowd.host.unwrap_or(0))
+            }
         };
         let options = ConnectOptions {
             from,
             to: SocketAddrV4::new(to, plan.port),
             tag: Owner::Client(number).tag(),
             delay_ack: plan.handshakes == Handshakes::Overlapping,
-            keepalive_s: 0,
+            keepalive_s: plan
+                .remote
+                .as_ref()
+                .and_then(|remote| remote.keepalive)
+                .map_or(0, |idle| u32::try_from(idle.as_secs()).unwrap_or(u32::MAX)),
         };
         (options, host)
     }
@@ -230,6 +252,10 @@ impl World {
         group.outcomes.connected += 1;
         group.latencies.push(u32::try_from(took).unwrap_or(u32::MAX));
         let (sends, stays) = (group.plan.sends, group.stays);
+        let talks = group.plan.remote.as_ref().and_then(|remote| remote.talks);
+        if let Some(talks) = talks {
+            self.schedule.put(now, Span::from(talks), Happening::Talk(number));
+        }
         if let Some(stays) = stays {
             self.schedule.put(now, stays, Happening::Leave(number));
         }
@@ -249,6 +275,53 @@ impl World {
             ConnectError::TimedOut => outcomes.timed_out += 1,
             ConnectError::NoPort => outcomes.no_port += 1,
         }
+        self.come_back(number);
+    }
+
+    /// A client whose connection is over connects again, if it is one that does: it looks after its
+    /// connection every so often, at times of its own.
+    fn come_back(&mut self, number: u32) {
+        let group = self.crowd.clients[number as usize].group;
+        let remote = self.crowd.groups[group as usize].plan.remote.as_ref();
+        if let Some(every) = remote.and_then(|remote| remote.reconnects) {
+            let most = Span::from(every).as_micros();
+            let wait = Span::from_micros(self.chance.below(most) + 1);
+            self.schedule.put(self.now, wait, Happening::Start(number));
+        }
+    }
+
+    /// A client of a pool sends again, if it has the connection that it had.
+    pub(crate) fn client_talks(&mut self, number: u32) {
+        let client = self.crowd.clients[number as usize];
+        let plan = &self.crowd.groups[client.group as usize].plan;
+        let talks = plan.remote.as_ref().and_then(|remote| remote.talks).map(Span::from);
+        let Some(every) = talks.filter(|&every| client.since + every <= self.now) else { return };
+        if client.state != Life::Connected {
+            return;
+        }
+        let (host, bytes) = (self.host_of_client(number), plan.sends.max(1));
+        self.hosts[host].stack.write(self.now, client.socket, bytes, &mut self.effects);
+        self.carry_out(host);
+        self.after(every, Happening::Talk(number));
+    }
+
+    /// The host of remote clients comes with the first of them.
+    fn open_clients_host(&mut self) {
+        if self.crowd.host.is_none() {
+            let clients = host("clients", REMOTE, self.clients_kernel, self.chance.next());
+            self.hosts.push(clients);
+            self.crowd.host = Some(self.hosts.len() - 1);
+        }
+    }
+
+    /// Which server a remote client connects to: those that its group names, in turn.
+    fn address_for(&self, number: u32) -> Ipv4Addr {
+        let group = self.crowd.clients[number as usize].group;
+        let remote = self.crowd.groups[group as usize].plan.remote.as_ref();
+        let to = remote.map(|remote| remote.to.as_slice()).unwrap_or_default();
+        let name = to.get(number as usize % to.len().max(1));
+        let named = name.and_then(|name| self.hosts.iter().find(|host| host.name == *name));
+        named.unwrap_or(&self.hosts[0]).address
     }
 
     /// The server has sent something, or has closed; then the client closes too.
@@ -258,6 +331,7 @@ impl World {
         self.hosts[host].stack.read(client.socket);
         if closed && client.state == Life::Connected {
             self.close_client(number);
+            self.come_back(number);
         }
     }
 
@@ -269,6 +343,7 @@ impl World {
         }
         self.close_client(number);
         self.crowd.clients[number as usize].state = Life::Failed;
+        self.come_back(number);
     }
 
     /// A client's patience or stay may be over: of an older time, nothing follows.
@@ -283,6 +358,7 @@ impl World {
         if limit.is_some_and(|limit| client.since + limit <= self.now) {
             group.outcomes.gave_up += u64::from(client.state == Life::Connecting);
             self.close_client(number);
+            self.come_back(number);
         }
     }
 
@@ -336,6 +412,7 @@ impl World {
         let client = &self.crowd.clients[number as usize];
         match self.crowd.groups[client.group as usize].plan.way {
             Way::Loopback | Way::Wire => 0,
+            Way::Network => self.crowd.host.unwrap_or(0),
         }
     }
 }
