@@ -71,6 +71,13 @@ impl SynRetries {
         }
     }
 
+    /// When each SYN is sent, in milliseconds from the first one.
+    #[must_use]
+    pub fn sent_ms(self) -> Vec<u64> {
+        let end = self.gives_up_after_ms();
+        (0..=u16::MAX).map(|n| self.sent_after_ms(n)).take_while(|&at| at < end).collect()
+    }
+
     /// Milliseconds from the first SYN to ETIMEDOUT.
     #[must_use]
     pub fn gives_up_after_ms(self) -> u64 {
@@ -116,6 +123,24 @@ pub(crate) fn syn_ack_wait_ms(initial_rto_ms: u32, timeouts: u16) -> u64 {
     (u64::from(initial_rto_ms) << timeouts.min(16)).min(RTO_MAX_MS)
 }
 
+/// How many time-outs the seconds of TCP_DEFER_ACCEPT are (net/ipv4/tcp.c `secs_to_retrans`): the
+/// first number whose waits add up to as much.
+#[must_use]
+pub fn secs_to_retrans(seconds: u32, initial_rto_ms: u32) -> u8 {
+    let wanted = u64::from(seconds) * 1000;
+    if wanted == 0 {
+        return 0;
+    }
+    (1..u8::MAX).find(|&n| retrans_to_ms(n, initial_rto_ms) >= wanted).unwrap_or(u8::MAX)
+}
+
+/// Milliseconds that so many time-outs take; what getsockopt(TCP_DEFER_ACCEPT) gives back
+/// (`retrans_to_secs`).
+#[must_use]
+pub fn retrans_to_ms(timeouts: u8, initial_rto_ms: u32) -> u64 {
+    syn_ack_sent_after_ms(initial_rto_ms, u16::from(timeouts))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,5 +176,24 @@ mod tests {
         let sent: Vec<u64> = (1..=5).map(|n| syn_ack_sent_after_ms(1000, n) / 1000).collect();
         assert_eq!(sent, [1, 3, 7, 15, 31]);
         assert_eq!(syn_ack_sent_after_ms(1000, 9) - syn_ack_sent_after_ms(1000, 8), 120_000);
+    }
+
+    #[test]
+    fn a_syn_is_sent_until_the_attempt_ends() {
+        let sent = |kernel: &str| {
+            let version: KernelVersion = kernel.parse().expect("a release");
+            SynRetries::defaults(&Semantics::of(version)).sent_ms()
+        };
+        assert_eq!(sent("2.6.32.2"), [0, 3000, 9000]);
+        assert_eq!(sent("3.6.0"), [0, 1000, 3000, 7000, 15_000, 31_000]);
+    }
+
+    #[test]
+    fn seconds_of_defer_accept_become_timeouts() {
+        let timeouts = |seconds| secs_to_retrans(seconds, 1000);
+        assert_eq!([0, 1, 2, 3, 4, 10, 15, 16].map(timeouts), [0, 1, 2, 2, 3, 4, 4, 5]);
+        assert_eq!(retrans_to_ms(4, 1000), 15_000);
+        assert_eq!(secs_to_retrans(10, 3000), 3);
+        assert_eq!(secs_to_retrans(u32::MAX, 1000), 255);
     }
 }
