@@ -1,4 +1,5 @@
-//! What is made from the program itself: completions, man page, schema and the manual of findings.
+//! What is made from the program itself: completions, man page, schemas, the manual of findings and of
+//! the kernel's rules.
 
 use std::fs;
 use std::io;
@@ -11,7 +12,7 @@ use halfopen_diagnose::{FindingId, report};
 
 use crate::args::Cli;
 use crate::exit::Exit;
-use crate::{lab, output};
+use crate::{explain, lab, output};
 
 /// Prints a completion script.
 ///
@@ -41,6 +42,10 @@ pub(crate) fn man() -> anyhow::Result<Exit> {
 /// If a file could not be written.
 pub(crate) fn everything(out: &Path) -> anyhow::Result<Exit> {
     write(out, "schema/check.json", &report::json_schema())?;
+    write(out, "schema/explain.json", &explain::json_schema())?;
+    for (name, page) in explain::manual_pages() {
+        write(out, name, &page)?;
+    }
     write(out, "rules/README.md", &rule_index())?;
     write(out, "lab.md", &lab::manual()?)?;
     for &id in FindingId::ALL {

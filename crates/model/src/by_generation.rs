@@ -24,6 +24,11 @@ pub fn by_generation<T: PartialEq>(answer: impl Fn(&Semantics) -> T) -> Vec<Alik
             None => groups.push((vec![at], given)),
         }
     }
+    // A vendor's kernel stands behind its base, and may follow a rule that came much later.
+    groups.sort_by_key(|(members, _)| {
+        let kernel_orgs = |&&at: &&usize| !is_vendors(GENERATIONS[at].kernel);
+        members.iter().find(kernel_orgs).or(members.first()).copied()
+    });
     groups.into_iter().map(|(members, answer)| Alike { kernels: names(&members), answer }).collect()
 }
 

@@ -18,6 +18,7 @@ mod by_generation;
 mod counter;
 mod counter_page;
 mod counter_set;
+mod doubts;
 mod drop_reason;
 mod kernel_name;
 mod kernel_reason;

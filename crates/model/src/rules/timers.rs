@@ -18,10 +18,7 @@ const SYN_RETRIES: Rule = Rule {
            A connect() that takes whole seconds (1, 3, 7, or 1, 2, 3, 4, 5, 7 from 6.5) lost so \
            many SYNs or SYN-ACKs. What the elapsed time ends may come before all retries are \
            used: tcp_syn_retries = 2 fails after 7 s.",
-    code: &[
-        "net/ipv4/tcp_timer.c tcp_write_timeout, tcp_retransmit_timer",
-        "net/ipv4/tcp_timer.c retransmits_timed_out",
-    ],
+    code: &["net/ipv4/tcp_timer.c tcp_write_timeout, retransmits_timed_out, tcp_retransmit_timer"],
     commits: &[
         seen("9ad7c049f0f7", "3.1: first time-out 1 s, was 3 s"),
         seen("ccce324dabfe", "6.5: tcp_syn_linear_timeouts"),
