@@ -78,19 +78,25 @@ fn rule_index() -> String {
     index
 }
 
-/// The page of the command, then one section per subcommand.
+/// The page of the command, then one section per subcommand and per subcommand of these.
 fn write_man(page: &mut Vec<u8>) -> io::Result<()> {
     let mut command = Cli::command();
     command.build();
     clap_mangen::Man::new(command.clone()).render(page)?;
-    for subcommand in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+    write_sections(page, &command, "HALFOPEN")
+}
+
+fn write_sections(page: &mut Vec<u8>, command: &clap::Command, title: &str) -> io::Result<()> {
+    let help = |sub: &&clap::Command| sub.get_name() == "help";
+    for subcommand in command.get_subcommands().filter(|sub| !sub.is_hide_set() && !help(sub)) {
         let man = clap_mangen::Man::new(subcommand.clone());
-        let name = subcommand.get_name().to_uppercase();
-        page.extend_from_slice(format!(".SH \"HALFOPEN {name}\"\n").as_bytes());
+        let title = format!("{title} {}", subcommand.get_name().to_uppercase());
+        page.extend_from_slice(format!(".SH \"{title}\"\n").as_bytes());
         man.render_description_section(page)?;
         man.render_synopsis_section(page)?;
         man.render_options_section(page)?;
         man.render_extra_section(page)?;
+        write_sections(page, subcommand, &title)?;
     }
     Ok(())
 }

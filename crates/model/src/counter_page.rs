@@ -45,7 +45,7 @@ impl Unit {
             Self::Connection => "one per connection or attempt",
             Self::Timeout => "one per time-out",
             Self::Packet => "one per packet of any protocol",
-            Self::Gauge => "a gauge: what is so now",
+            Self::Gauge => "nothing: a gauge that goes up and down",
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use halfopen_model::{KernelVersion, Semantics, Sysctls};
+use halfopen_model::{KernelVersion, Semantics, SysctlError, Sysctls};
 
 use super::entries::{KernelEntry, Origin, SettingEntry};
 
@@ -60,15 +60,21 @@ impl<'a> Host<'a> {
             from = Origin::Host;
         }
         match text {
-            Some(text) => self.sysctls.set(name, &text, &self.semantics).map_err(|error| {
-                format!("{name} = {text} on Linux {}: {error}", self.kernel.version)
-            })?,
+            Some(text) => self
+                .sysctls
+                .set(name, &text, &self.semantics)
+                .map_err(|error| format!("{name} = {text}: {}", self.says(&error)))?,
             None if BY_MEMORY.contains(&name) => from = Origin::DefaultByMemory,
             None => from = Origin::Default,
         }
         let value = i64::from(value(&self.sysctls));
         self.settings.push(SettingEntry { name: name.to_owned(), value, from });
         Ok(())
+    }
+
+    /// Why a setting is refused, with the kernel's name.
+    fn says(&self, error: &SysctlError) -> String {
+        error.to_string().replace("this kernel", &format!("Linux {}", self.kernel.version))
     }
 
     /// The value of a setting in this process's network namespace, if it can be read.

@@ -222,8 +222,8 @@ fn reason_lines() -> Vec<NameEntry> {
             ReasonKind::Drop => "kernel drop",
             ReasonKind::Reset => "kernel reset",
         };
-        let first = reason.text.find(['.', ':']).map_or(reason.text, |end| &reason.text[..end]);
-        line(reason.name, of, first)
+        let end = reason.text.find(". ").unwrap_or(reason.text.len());
+        line(reason.name, of, reason.text[..end].trim_end_matches('.'))
     });
     let ours =
         DropReason::ALL.iter().map(|&reason| line(&model_name(reason), "model", reason.as_str()));

@@ -48,8 +48,8 @@ pub struct Commit {
     pub confirmed: bool,
 }
 
-/// Every rule, in the order in which a handshake meets them.
-pub const ALL: &[&[Rule]] = &[
+/// Every rule by topic, in the order in which a handshake meets them.
+const ALL: &[&[Rule]] = &[
     syn_queue::RULES,
     accept_queue::RULES,
     third_ack::RULES,

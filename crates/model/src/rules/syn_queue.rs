@@ -71,7 +71,7 @@ const LAST_QUARTER: Rule = Rule {
     text: "While tcp_syncookies is 0, a SYN is dropped when less than a quarter of \
            tcp_max_syn_backlog is left (max - qlen < max >> 2), unless the kernel remembers a \
            round-trip time of its sender. With 16 that is from 13 requests on, whatever the \
-           backlog. Only ListenDrops counts it.\n\
+           backlog. Only ListenDrops counts it, and to 3.6 nothing does.\n\
            From 4.4 on this is all that tcp_max_syn_backlog does; while cookies are on it does \
            nothing.",
     code: &["net/ipv4/tcp_input.c tcp_conn_request", "net/ipv4/tcp_metrics.c tcp_peer_is_proven"],

@@ -23,12 +23,9 @@ const THIRD_ACK: Rule = Rule {
         "net/ipv4/tcp_minisocks.c tcp_check_req, listen_overflow",
     ],
     commits: &[],
-    differs: |semantics| {
-        let reason = match semantics.counting.third_ack_drop_reason {
-            Some(reason) => format!("drop reason {reason}"),
-            None => "no drop reason".to_owned(),
-        };
-        format!("ListenOverflows and ListenDrops per segment; {reason}")
+    differs: |semantics| match semantics.counting.third_ack_drop_reason {
+        Some(reason) => format!("dropped, drop reason {reason}"),
+        None => "dropped, no drop reason".to_owned(),
     },
     findings: &["third-ack-dropped"],
 };

@@ -9,7 +9,7 @@ use crate::explain::entries::{
 pub(super) fn counter(sheet: &mut Sheet, counter: &CounterEntry) {
     sheet.title(&format!("{} {}", counter.table, counter.name), &counter.meaning);
     sheet.field("counts", &counter.unit);
-    sheet.field("moved by", counter.text.trim_start_matches("Moved by "));
+    sheet.field("moved", counter.text.trim_start_matches("Moved "));
     kernels(sheet, "kernels", &counter.kernels);
     let reasons = counter.moved_by.iter().map(|moved| match &moved.kernels {
         Some(on) => format!("{} ({on})", moved.meaning),
@@ -28,6 +28,7 @@ pub(super) fn counter(sheet: &mut Sheet, counter: &CounterEntry) {
     );
     sheet.field("rules", &counter.rules.join(", "));
     sheet.field("findings", &counter.findings.join(", "));
+    name_kernels(sheet, &counter.kernels);
 }
 
 /// Writes the pages of the reasons of one name.
@@ -68,6 +69,15 @@ pub(super) fn rule(sheet: &mut Sheet, rule: &RuleEntry) {
     });
     sheet.list("commits", commits);
     sheet.field("findings", &rule.findings.join(", "));
+    name_kernels(sheet, &rule.kernels);
+}
+
+/// What the names of kernels are, where there are any.
+fn name_kernels(sheet: &mut Sheet, kernels: &[KernelsAnswer]) {
+    if kernels.len() > 1 {
+        sheet.blank();
+        sheet.hint("Kernels are named by the releases that were read.");
+    }
 }
 
 fn lore(sheet: &mut Sheet, lore: &[LoreEntry]) {

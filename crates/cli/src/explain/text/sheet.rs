@@ -104,7 +104,8 @@ impl Sheet {
     pub(super) fn kernel(&mut self, kernel: &KernelEntry, settings: &[String]) {
         let from = origin(kernel.from);
         let release = harmless(&kernel.release);
-        if kernel.release.starts_with(&kernel.version) {
+        let (release_is, version) = (&kernel.release, &kernel.version);
+        if release_is.starts_with(version) || version.starts_with(release_is) {
             self.title(&format!("Linux {release}"), from);
         } else {
             self.title(&format!("Linux {}", kernel.version), &format!("{release}, {from}"));
