@@ -124,6 +124,9 @@ _halfopen() {
             halfopen__subcmd__help__subcmd__lab,list)
                 cmd="halfopen__subcmd__help__subcmd__lab__subcmd__list"
                 ;;
+            halfopen__subcmd__help__subcmd__lab,probe)
+                cmd="halfopen__subcmd__help__subcmd__lab__subcmd__probe"
+                ;;
             halfopen__subcmd__help__subcmd__lab,run)
                 cmd="halfopen__subcmd__help__subcmd__lab__subcmd__run"
                 ;;
@@ -133,6 +136,9 @@ _halfopen() {
             halfopen__subcmd__lab,list)
                 cmd="halfopen__subcmd__lab__subcmd__list"
                 ;;
+            halfopen__subcmd__lab,probe)
+                cmd="halfopen__subcmd__lab__subcmd__probe"
+                ;;
             halfopen__subcmd__lab,run)
                 cmd="halfopen__subcmd__lab__subcmd__run"
                 ;;
@@ -141,6 +147,9 @@ _halfopen() {
                 ;;
             halfopen__subcmd__lab__subcmd__help,list)
                 cmd="halfopen__subcmd__lab__subcmd__help__subcmd__list"
+                ;;
+            halfopen__subcmd__lab__subcmd__help,probe)
+                cmd="halfopen__subcmd__lab__subcmd__help__subcmd__probe"
                 ;;
             halfopen__subcmd__lab__subcmd__help,run)
                 cmd="halfopen__subcmd__lab__subcmd__help__subcmd__run"
@@ -604,7 +613,7 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__help__subcmd__lab)
-            opts="list run"
+            opts="list probe run"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -618,6 +627,20 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__help__subcmd__lab__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__help__subcmd__lab__subcmd__probe)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -688,7 +711,7 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__lab)
-            opts="-h --help list run help"
+            opts="-h --help list probe run help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -702,7 +725,7 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__lab__subcmd__help)
-            opts="list run help"
+            opts="list probe run help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -730,6 +753,20 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__lab__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__lab__subcmd__help__subcmd__probe)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -771,8 +808,22 @@ _halfopen() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        halfopen__subcmd__lab__subcmd__probe)
+            opts="-j -h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         halfopen__subcmd__lab__subcmd__run)
-            opts="-h --hold --check --help"
+            opts="-h --hold --check --account --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

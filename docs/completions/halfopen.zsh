@@ -204,10 +204,19 @@ _arguments "${_arguments_options[@]}" : \
 '--help[Print help]' \
 && ret=0
 ;;
+(probe)
+_arguments "${_arguments_options[@]}" : \
+'-j[As JSON]' \
+'--json[As JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
 (run)
 _arguments "${_arguments_options[@]}" : \
 '--hold[Leave it standing until Enter, Ctrl-C or ten minutes]' \
 '--check[Check it, print the verdict, and exit 0 only if it is exactly the expected one]' \
+'(--hold --check)--account[Print what was seen of it as JSON, for programs\: queues, sockets and counters at each look and at the end, and every segment]' \
 '-h[Print help]' \
 '--help[Print help]' \
 ':name -- Its name; `all` for one after another:_default' \
@@ -226,6 +235,10 @@ _arguments "${_arguments_options[@]}" : \
         curcontext="${curcontext%:*:*}:halfopen-lab-help-command-$line[1]:"
         case $line[1] in
             (list)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(probe)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
@@ -338,6 +351,10 @@ _arguments "${_arguments_options[@]}" : \
         curcontext="${curcontext%:*:*}:halfopen-help-lab-command-$line[1]:"
         case $line[1] in
             (list)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(probe)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
@@ -558,6 +575,7 @@ _halfopen__subcmd__help__subcmd__help_commands() {
 _halfopen__subcmd__help__subcmd__lab_commands() {
     local commands; commands=(
 'list:List the scenarios, the findings that each must give, and what each needs' \
+'probe:Measure how this kernel fills its queues, and which releases do so' \
 'run:Bring a scenario about' \
     )
     _describe -t commands 'halfopen help lab commands' commands "$@"
@@ -566,6 +584,11 @@ _halfopen__subcmd__help__subcmd__lab_commands() {
 _halfopen__subcmd__help__subcmd__lab__subcmd__list_commands() {
     local commands; commands=()
     _describe -t commands 'halfopen help lab list commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__lab__subcmd__probe_commands] )) ||
+_halfopen__subcmd__help__subcmd__lab__subcmd__probe_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help lab probe commands' commands "$@"
 }
 (( $+functions[_halfopen__subcmd__help__subcmd__lab__subcmd__run_commands] )) ||
 _halfopen__subcmd__help__subcmd__lab__subcmd__run_commands() {
@@ -591,6 +614,7 @@ _halfopen__subcmd__help__subcmd__replay_commands() {
 _halfopen__subcmd__lab_commands() {
     local commands; commands=(
 'list:List the scenarios, the findings that each must give, and what each needs' \
+'probe:Measure how this kernel fills its queues, and which releases do so' \
 'run:Bring a scenario about' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
@@ -600,6 +624,7 @@ _halfopen__subcmd__lab_commands() {
 _halfopen__subcmd__lab__subcmd__help_commands() {
     local commands; commands=(
 'list:List the scenarios, the findings that each must give, and what each needs' \
+'probe:Measure how this kernel fills its queues, and which releases do so' \
 'run:Bring a scenario about' \
 'help:Print this message or the help of the given subcommand(s)' \
     )
@@ -615,6 +640,11 @@ _halfopen__subcmd__lab__subcmd__help__subcmd__list_commands() {
     local commands; commands=()
     _describe -t commands 'halfopen lab help list commands' commands "$@"
 }
+(( $+functions[_halfopen__subcmd__lab__subcmd__help__subcmd__probe_commands] )) ||
+_halfopen__subcmd__lab__subcmd__help__subcmd__probe_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen lab help probe commands' commands "$@"
+}
 (( $+functions[_halfopen__subcmd__lab__subcmd__help__subcmd__run_commands] )) ||
 _halfopen__subcmd__lab__subcmd__help__subcmd__run_commands() {
     local commands; commands=()
@@ -624,6 +654,11 @@ _halfopen__subcmd__lab__subcmd__help__subcmd__run_commands() {
 _halfopen__subcmd__lab__subcmd__list_commands() {
     local commands; commands=()
     _describe -t commands 'halfopen lab list commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__lab__subcmd__probe_commands] )) ||
+_halfopen__subcmd__lab__subcmd__probe_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen lab probe commands' commands "$@"
 }
 (( $+functions[_halfopen__subcmd__lab__subcmd__run_commands] )) ||
 _halfopen__subcmd__lab__subcmd__run_commands() {

@@ -48,11 +48,16 @@ const ALLOWED: &[Allowed] = &[
         ours: &[],
         outside: Outside::Only(&["serde", "thiserror", "toml"]),
     },
+    Allowed {
+        name: "sim",
+        ours: &["diagnose", "evidence", "model", "scenario"],
+        outside: Outside::Only(&["thiserror"]),
+    },
     Allowed { name: "collect", ours: &["evidence", "model"], outside: Outside::Any },
     Allowed { name: "lab", ours: &["scenario"], outside: Outside::Any },
     Allowed {
         name: "cli",
-        ours: &["model", "evidence", "diagnose", "scenario", "collect", "lab"],
+        ours: &["model", "evidence", "diagnose", "scenario", "sim", "collect", "lab"],
         outside: Outside::Any,
     },
     Allowed { name: "xtask", ours: &[], outside: Outside::Any },

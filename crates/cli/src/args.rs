@@ -255,6 +255,13 @@ pub(crate) enum LabCommand {
         #[arg(short, long)]
         json: bool,
     },
+    /// Measure how this kernel fills its queues, and which releases do so
+    #[command(after_help = PROBE_EXAMPLES)]
+    Probe {
+        /// As JSON
+        #[arg(short, long)]
+        json: bool,
+    },
     /// Bring a scenario about
     Run {
         /// Its name; `all` for one after another
@@ -265,6 +272,10 @@ pub(crate) enum LabCommand {
         /// Check it, print the verdict, and exit 0 only if it is exactly the expected one
         #[arg(long)]
         check: bool,
+        /// Print what was seen of it as JSON, for programs: queues, sockets and counters at each
+        /// look and at the end, and every segment
+        #[arg(long, conflicts_with_all = ["hold", "check"])]
+        account: bool,
     },
 }
 
@@ -428,7 +439,14 @@ scenario cannot run here.
 Examples:
   halfopen lab list
   halfopen lab run never-accepts --hold     then look at it with ss, in its namespace
-  halfopen lab run all --check";
+  halfopen lab run all --check
+  halfopen lab run third-acks-overflow --account | jq .looks
+  halfopen lab probe";
+
+const PROBE_EXAMPLES: &str = "\
+Takes about two seconds, in a network namespace of its own. Needs /dev/net/tun.
+
+Exit status: 0 if the kernel behaves as its version says, 1 if not, 3 if it cannot be measured here.";
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ use halfopen_diagnose::{FindingId, report};
 
 use crate::args::Cli;
 use crate::exit::Exit;
-use crate::{explain, lab, output};
+use crate::{explain, lab_manual, output};
 
 /// Prints a completion script.
 ///
@@ -47,7 +47,7 @@ pub(crate) fn everything(out: &Path) -> anyhow::Result<Exit> {
         write(out, name, &page)?;
     }
     write(out, "rules/README.md", &rule_index())?;
-    write(out, "lab.md", &lab::manual()?)?;
+    write(out, "lab.md", &lab_manual::manual()?)?;
     for &id in FindingId::ALL {
         write(out, &format!("rules/{id}.md"), &id.page())?;
     }

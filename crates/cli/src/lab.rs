@@ -19,6 +19,7 @@ use crate::args::{LabArgs, LabCommand, Print};
 use crate::check;
 use crate::exit::Exit;
 use crate::output;
+use crate::probe;
 
 /// How long `--hold` leaves a scenario standing.
 const HOLD: Duration = Duration::from_secs(600);
@@ -33,6 +34,8 @@ struct Entry<'a> {
     about: &'a str,
     incident: Option<u32>,
     expect: &'a [String],
+    kernel: Option<&'a str>,
+    parity: bool,
     needs: Vec<&'static str>,
 }
 
@@ -59,15 +62,25 @@ pub(crate) fn lab(arguments: &LabArgs) -> anyhow::Result<Exit> {
     match &arguments.command {
         LabCommand::List { json: true } => list_json(&all),
         LabCommand::List { json: false } => list(&all),
-        LabCommand::Run { name, hold, check } if name == "all" => match (hold, check) {
-            (false, true) => check_all(&all),
-            _ => usage("`lab run all` goes with --check and without --hold"),
-        },
-        LabCommand::Run { name, hold, check } => {
+        LabCommand::Probe { json } => probe::probe(*json),
+        LabCommand::Run { name, hold, check, account } if name == "all" => {
+            match (hold, account, check) {
+                (false, false, true) => check_all(&all),
+                _ => usage("`lab run all` goes with --check and nothing else"),
+            }
+        }
+        LabCommand::Run { name, hold, check, account } => {
             let Some(scenario) = all.iter().find(|scenario| scenario.name == *name) else {
                 return usage(&format!("no scenario {name:?}; `halfopen lab list` shows them all"));
             };
-            run(scenario, *hold, *check)
+            if *check && scenario.is_mechanism() {
+                return usage(&format!("{name} is about a mechanism and has no verdict to check"));
+            }
+            if let Err(reason) = can_run(scenario) {
+                eprintln!("SKIPPED {name}: {reason}");
+                return Ok(Exit::CannotTell);
+            }
+            if *account { print_account(scenario) } else { run(scenario, *hold, *check) }
         }
     }
 }
@@ -85,6 +98,8 @@ fn list_json(all: &[Scenario]) -> anyhow::Result<Exit> {
             about: &scenario.about,
             incident: scenario.incident,
             expect: &scenario.expect,
+            kernel: scenario.kernel.as_deref(),
+            parity: scenario.parity,
             needs: scenario.needs.iter().map(|need| need.as_str()).collect(),
         })
         .collect();
@@ -95,67 +110,18 @@ fn list_json(all: &[Scenario]) -> anyhow::Result<Exit> {
 fn list(all: &[Scenario]) -> anyhow::Result<Exit> {
     let mut text = String::new();
     for scenario in all {
-        let expected = match scenario.expect.as_slice() {
-            [] => "nothing: it is healthy".to_owned(),
-            ids => ids.join(", "),
-        };
-        text.push_str(&format!(
-            "{}\n    {}\n    finds {expected}\n",
-            scenario.name, scenario.about
-        ));
+        text.push_str(&format!("{}\n    {}\n", scenario.name, scenario.about));
+        match scenario.expect.as_slice() {
+            [] if scenario.is_mechanism() => {}
+            [] => text.push_str("    finds nothing: it is healthy\n"),
+            ids => text.push_str(&format!("    finds {}\n", ids.join(", "))),
+        }
     }
     output::write(&text)?;
     Ok(Exit::Healthy)
 }
 
-/// The manual of the scenarios, in Markdown.
-///
-/// # Errors
-/// If a scenario file of this program is broken.
-pub(crate) fn manual() -> anyhow::Result<String> {
-    let mut text = String::from(MANUAL);
-    for scenario in scenarios()? {
-        let expected = match scenario.expect.as_slice() {
-            [] => "nothing".to_owned(),
-            ids => {
-                ids.iter().map(|id| format!("[{id}](rules/{id}.md)")).collect::<Vec<_>>().join(", ")
-            }
-        };
-        let name = &scenario.name;
-        let row =
-            format!("| [{name}](../scenarios/{name}.toml) | {} | {expected} |\n", scenario.about);
-        text.push_str(&row);
-    }
-    Ok(text)
-}
-
-const MANUAL: &str = "\
-# The lab
-
-`halfopen lab run NAME` brings an incident about on the running kernel: real processes, real sockets,
-in a network namespace of its own, with nothing outside touched and everything gone afterwards. It
-needs no root where the kernel permits user namespaces.
-
-```console
-$ halfopen lab run never-accepts --hold          # look at it yourself, with ss, nstat, strace
-$ halfopen lab run never-accepts --check         # exits 0 if the verdict is exactly the expected one
-$ halfopen lab run all --check
-```
-
-A scenario is a file: what the server does, how clients arrive, what the path loses, as a timeline of
-steps. Each waits for a state of the kernel, never for a guessed time. The last column is what
-`halfopen check` must find, and nothing besides; scenarios that must give nothing are healthy servers
-that only look ill.
-
-| scenario | what happens | findings |
-| --- | --- | --- |
-";
-
 fn run(scenario: &Scenario, hold: bool, check: bool) -> anyhow::Result<Exit> {
-    if let Err(reason) = can_run(scenario) {
-        eprintln!("SKIPPED {}: {reason}", scenario.name);
-        return Ok(Exit::CannotTell);
-    }
     let mut lab = Lab::start(scenario, |step| eprintln!("  {step}"))?;
     let exit = if check {
         let Checked { evidence, filter, found } = check_inside(&mut lab, scenario)?;
@@ -171,6 +137,12 @@ fn run(scenario: &Scenario, hold: bool, check: bool) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
+fn print_account(scenario: &Scenario) -> anyhow::Result<Exit> {
+    let account = Lab::account(scenario, |step| eprintln!("  {step}"))?;
+    output::write(&format!("{}\n", serde_json::to_string_pretty(&account)?))?;
+    Ok(Exit::Healthy)
+}
+
 fn hold_up(lab: &mut Lab) -> anyhow::Result<()> {
     let binary = std::env::current_exe().context("where this program is")?;
     let shell = lab.shell_command();
@@ -183,14 +155,16 @@ fn hold_up(lab: &mut Lab) -> anyhow::Result<()> {
     }
 }
 
-/// Runs every scenario, some at a time, and says of each whether it was called by its name.
+/// Runs every scenario that has a verdict, some at a time, and says of each whether it was called by
+/// its name.
 fn check_all(all: &[Scenario]) -> anyhow::Result<Exit> {
+    let all: Vec<&Scenario> = all.iter().filter(|scenario| !scenario.is_mechanism()).collect();
     let next = AtomicUsize::new(0);
     let (results, finished) = mpsc::channel();
     let mut totals = (0_u32, 0_u32, 0_u32);
     std::thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
-            let (next, results) = (&next, results.clone());
+            let (all, next, results) = (&all, &next, results.clone());
             scope.spawn(move || {
                 while let Some(scenario) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
                     // The receiver lives until all senders are gone.

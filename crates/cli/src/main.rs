@@ -12,7 +12,9 @@ mod gather;
 mod generate;
 mod interrupt;
 mod lab;
+mod lab_manual;
 mod output;
+mod probe;
 mod record;
 
 use std::process::ExitCode;

@@ -61,15 +61,58 @@ scenarios! {
     unanswered_connect = "unanswered-connect",
 }
 
-#[test]
-fn every_scenario_has_a_test() {
+/// The scenarios that `lab list` shows, those about mechanisms or the others.
+fn listed(mechanisms: bool) -> Vec<String> {
     let list = run(&["lab", "list", "--json"]);
     let list: serde_json::Value = serde_json::from_str(&list.stdout).expect("JSON");
-    let listed: Vec<&str> = list
-        .as_array()
-        .expect("a list")
-        .iter()
-        .filter_map(|entry| entry["name"].as_str())
-        .collect();
-    assert_eq!(listed, NAMES);
+    let entries = list.as_array().expect("a list").iter();
+    let text = |entry: &serde_json::Value, key: &str| entry[key].as_str().map(str::to_owned);
+    entries
+        .filter(|entry| {
+            text(entry, "about").expect("a text").starts_with("Mechanism: ") == mechanisms
+        })
+        .map(|entry| text(entry, "name").expect("a name"))
+        .collect()
+}
+
+#[test]
+fn every_scenario_with_a_verdict_has_a_test() {
+    assert_eq!(listed(false), NAMES);
+}
+
+#[test]
+fn a_mechanism_has_no_verdict_to_check() {
+    let mechanisms = listed(true);
+    let ran = run(&["lab", "run", &mechanisms[0], "--check"]);
+    assert_eq!(ran.status, 64, "{}", ran.stderr);
+    assert!(ran.stderr.contains("has no verdict"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_account_has_a_picture_for_each_look_and_all_segments() {
+    let ran = run(&["lab", "run", "third-acks-overflow", "--account"]);
+    if ran.status == 3 && ran.stderr.contains("SKIPPED") {
+        return skipped("lab run --account", ran.stderr.trim());
+    }
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let account: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let looks = account["looks"].as_array().expect("pictures");
+    assert_eq!(looks.len(), 2);
+    assert_eq!(looks[0]["name"], "four requests");
+    assert_eq!(looks[1]["listeners"][0], serde_json::json!({"port": 8080, "limit": 3, "depth": 4}));
+    assert_eq!(looks[1]["counters"]["TcpExt.ListenOverflows"], 2);
+    assert_eq!(account["segments"].as_array().map(Vec::len), Some(18));
+    assert_eq!(account["segments_omitted"], 0);
+}
+
+#[test]
+fn the_probe_measures_this_kernel() {
+    let ran = run(&["lab", "probe", "--json"]);
+    if ran.status == 3 && ran.stderr.contains("cannot be measured here") {
+        return skipped("lab probe", ran.stderr.trim());
+    }
+    assert!(ran.status <= 1, "{}", ran.stderr);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(report["measured"]["syns_sent"], 20);
+    assert_eq!(report["measured"]["on_full_accept_queue_with_young"], "dropped");
 }

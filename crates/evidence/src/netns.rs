@@ -87,7 +87,7 @@ pub struct Sysctls {
 }
 
 /// TCP sockets of a namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TcpUse {
     /// Sockets that are bound or connected, TIME_WAIT left out.
     pub in_use: u32,

@@ -21,11 +21,15 @@ use rustix::process::{
     set_ptracer, setrlimit,
 };
 
-use crate::serving::{carry_out, hold_lock};
+use crate::serving::{Means, carry_out, hold_lock};
 use crate::sys;
+use crate::told::{Desk, voice_and_ear};
 
 /// Runs a server program: `PARENT serve JSON`, the parent being the host's process id.
 pub(crate) const SERVE: &str = "serve";
+
+/// The same for a server program that is told what to do on its standard input.
+pub(crate) const SERVE_AS_TOLD: &str = "serve-as-told";
 
 /// Becomes a command that ends with the host: `PARENT exec ARGV…`.
 pub(crate) const EXEC: &str = "exec";
@@ -48,9 +52,10 @@ fn act(args: &[OsString]) -> Result<()> {
     let [parent, word, rest @ ..] = args else { bail!("this is a process of the lab's own") };
     end_with_parent(parent)?;
     match (word.to_str(), rest) {
-        (Some(SERVE), [server]) => {
+        (Some(word @ (SERVE | SERVE_AS_TOLD)), [server]) => {
             let server = server.to_str().context("the server is no text")?;
-            serve(serde_json::from_str(server).context("the server is not understood")?)
+            let server = serde_json::from_str(server).context("the server is not understood")?;
+            serve(server, word == SERVE_AS_TOLD)
         }
         (Some(EXEC), [program, arguments @ ..]) => {
             let error = Command::new(program).args(arguments).exec();
@@ -69,7 +74,7 @@ fn end_with_parent(parent: &OsString) -> Result<()> {
     Ok(())
 }
 
-fn serve(server: Server) -> Result<()> {
+fn serve(server: Server, as_told: bool) -> Result<()> {
     // With Yama's ptrace_scope 1 only ancestors could look at this process; a check inside the lab
     // is a sibling. Kernels without Yama refuse the call and need none.
     let _ = set_ptracer(PTracer::Any);
@@ -82,26 +87,43 @@ fn serve(server: Server) -> Result<()> {
         .iter()
         .map(|plan| open(*plan, &server).with_context(|| format!("cannot listen on {}", plan.port)))
         .collect::<Result<Vec<_>>>()?;
+    let mut desk = Desk::default();
+    desk.listeners.extend(listeners.iter().map(|(plan, fd)| (plan.port, Arc::clone(fd))));
     // All threads have their names, and one that holds the lock has it, before the host goes on.
     let start = Arc::new(Barrier::new(server.threads.len()));
-    let mut threads = server.threads.into_iter().map(|plan| {
-        let of_plan = |(listen, _): &(Listen, Arc<OwnedFd>)| Some(listen.port) == plan.port;
-        let listener = listeners.iter().find(|pair| of_plan(pair)).map(|(_, fd)| Arc::clone(fd));
-        (plan, listener)
-    });
+    let mut threads = Vec::with_capacity(server.threads.len());
+    for plan in server.threads {
+        let means = means(&plan, &mut desk);
+        threads.push((plan, means));
+    }
+    let mut threads = threads.into_iter();
     let main = threads.next().context("the server has no thread")?;
-    for (plan, listener) in threads {
+    for (plan, means) in threads {
         let start = Arc::clone(&start);
         let builder = thread::Builder::new().name(plan.name.clone());
         builder.spawn(move || {
             prepare(&plan, &start);
-            carry_out(&plan, listener.as_deref())
+            carry_out(&plan, &means)
         })?;
+    }
+    if as_told {
+        let builder = thread::Builder::new().name("orders".to_owned());
+        builder.spawn(move || desk.work(io::stdin().lock()))?;
     }
     rustix::thread::set_name(&CString::new(server.process)?)?;
     prepare(&main.0, &start);
     announce()?;
-    carry_out(&main.0, main.1.as_deref()).context("the main thread failed")
+    carry_out(&main.0, &main.1).context("the main thread failed")
+}
+
+fn means(plan: &ThreadPlan, desk: &mut Desk) -> Means {
+    let listener = plan.port.and_then(|port| desk.listeners.get(&port)).map(Arc::clone);
+    let ear = plan.port.filter(|_| plan.waits == Waits::Told).map(|port| {
+        let (voice, ear) = voice_and_ear();
+        desk.voices.insert(port, voice);
+        ear
+    });
+    Means { listener, ear }
 }
 
 fn prepare(plan: &ThreadPlan, start: &Barrier) {

@@ -29,11 +29,7 @@ impl Host {
             if seen.holds {
                 return Ok(());
             }
-            for actor in &mut self.actors {
-                if let Some(status) = actor.child.try_wait()? {
-                    bail!("{} ended ({status}) while awaiting {condition}", actor.process);
-                }
-            }
+            self.servers.check_alive().with_context(|| format!("while awaiting {condition}"))?;
             if Instant::now() > deadline {
                 bail!("{condition} did not come within {within:?}; last seen: {}", seen.what);
             }
@@ -70,8 +66,8 @@ impl Host {
     fn observe_thread(&self, thread: &ThreadCondition) -> Result<Seen> {
         let mut holds = false;
         let mut what = Vec::new();
-        for actor in self.actors_of(&thread.process) {
-            let state = look::thread_state(actor.child.id(), &thread.name)?;
+        for actor in self.servers.of(&thread.process) {
+            let state = look::thread_state(actor.pid(), &thread.name)?;
             holds |= state == Some(thread.state);
             what.push(format!("{state:?}"));
         }

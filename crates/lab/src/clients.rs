@@ -101,9 +101,22 @@ impl Group {
         }
     }
 
+    /// All clients that are connected send.
+    pub(crate) fn send(&self, bytes: u32) -> Result<()> {
+        let mut members = self.members();
+        members.update();
+        let data = vec![b'x'; usize::try_from(bytes)?];
+        for client in members.clients.iter().filter(|client| client.connected) {
+            // A connection may have ended meanwhile; a full buffer takes less.
+            let _ = send(&client.socket, &data, SendFlags::NOSIGNAL);
+        }
+        Ok(())
+    }
+
     /// All clients close.
-    pub(crate) fn close(&self) {
+    pub(crate) fn close(&self) -> Result<()> {
         self.members().clients.clear();
+        Ok(())
     }
 
     /// All clients abort.

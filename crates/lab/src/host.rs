@@ -6,21 +6,23 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use halfopen_scenario::{Arrivals, Clients, Handshakes, Need, Scenario, Server, Step};
-use rustix::process::{Pid, Signal, kill_process};
+use halfopen_scenario::{Arrivals, Clients, Handshakes, Need, Scenario, Step};
 
+use crate::accounting::Accounting;
 use crate::clients::Group;
 use crate::protocol::{Event, Ran, Request, receive, send};
+use crate::servers::{Servers, own_process};
 use crate::wire::Wire;
-use crate::{ACTOR, actor, look, namespace, sys};
+use crate::{actor, namespace, sys};
 
 /// A lab ends after that long even if its parent forgets it.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
@@ -32,13 +34,20 @@ pub(crate) const LOOK: Duration = Duration::from_millis(2);
 const CLIENTS: &str = "clients";
 
 /// Asks the host only whether it can make a namespace.
-pub(crate) const PROBE: &str = "probe";
+pub(crate) const TRY: &str = "try";
+
+/// Asks the host for an account of the scenario, and for nothing after that.
+pub(crate) const ACCOUNT: &str = "account";
 
 /// The main function of the lab host; the arguments are those after [`crate::HOST`].
 #[must_use]
 pub fn host_main(args: &[OsString]) -> ExitCode {
     sys::close_inherited();
-    let outcome = if args.iter().any(|arg| arg == PROBE) { probe() } else { run() };
+    let outcome = match args.first().and_then(|arg| arg.to_str()) {
+        Some(TRY) => try_out(),
+        Some(ACCOUNT) => account(),
+        _ => run(),
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -49,7 +58,7 @@ pub fn host_main(args: &[OsString]) -> ExitCode {
 }
 
 /// Whether the machine offers what the scenario on the standard input needs.
-fn probe() -> Result<()> {
+fn try_out() -> Result<()> {
     let scenario: Scenario = receive(&mut io::stdin().lock())?.context("no scenario")?;
     let event = match Host::new(&scenario) {
         Ok(_) => Event::Ready,
@@ -64,10 +73,7 @@ fn run() -> Result<()> {
     // The namespace comes before the first thread.
     let mut host = Host::new(&scenario)?;
     let requests = read_requests()?;
-    for step in &scenario.steps {
-        send(&mut io::stdout(), &Event::Progress(progress(step)))?;
-        host.play(step)?;
-    }
+    host.play_all(&scenario)?;
     send(&mut io::stdout(), &Event::Ready)?;
     for request in requests {
         match request {
@@ -75,8 +81,19 @@ fn run() -> Result<()> {
             Request::Stop => break,
         }
     }
-    host.stop();
-    Ok(())
+    host.servers.end_all()
+}
+
+fn account() -> Result<()> {
+    let scenario: Scenario = receive(&mut io::stdin().lock())?.context("no scenario")?;
+    let mut host = Host::new(&scenario)?;
+    // Kept: it is what ends this process when its parent is gone.
+    let _requests = read_requests()?;
+    host.accounting = Some(Accounting::start(&scenario)?);
+    host.play_all(&scenario)?;
+    let accounting = host.accounting.take().context("there is no account")?;
+    send(&mut io::stdout(), &Event::Account(accounting.finish()?))?;
+    host.servers.end_all()
 }
 
 fn read_requests() -> Result<Receiver<Request>> {
@@ -100,38 +117,63 @@ fn read_requests() -> Result<Receiver<Request>> {
 /// The scenario as it runs.
 pub(crate) struct Host {
     wire: Option<Wire>,
-    pub(crate) actors: Vec<Actor>,
+    pub(crate) servers: Servers,
     groups: BTreeMap<String, Group>,
-}
-
-pub(crate) struct Actor {
-    pub(crate) process: String,
-    pub(crate) child: Child,
+    accounting: Option<Accounting>,
 }
 
 impl Host {
     /// Makes the namespace with the scenario's settings, and the wire if it needs one.
     fn new(scenario: &Scenario) -> Result<Self> {
+        if let Some(kernel) = &scenario.kernel {
+            bail!("it is about kernel {kernel}");
+        }
         namespace::raise_open_files()?;
         namespace::enter()?;
         rustix::thread::set_name(&CString::new(CLIENTS)?)?;
         namespace::set_sysctls(&scenario.sysctl)?;
         let wire = scenario.needs.contains(&Need::Tun).then(Wire::start).transpose()?;
-        Ok(Self { wire, actors: Vec::new(), groups: BTreeMap::new() })
+        let servers = Servers::default();
+        Ok(Self { wire, servers, groups: BTreeMap::new(), accounting: None })
     }
 
-    fn play(&mut self, step: &Step) -> Result<()> {
+    fn play_all(&mut self, scenario: &Scenario) -> Result<()> {
+        for step in &scenario.steps {
+            send(&mut io::stdout(), &Event::Progress(step.to_string()))?;
+            self.play(step, &scenario.steps)?;
+        }
+        Ok(())
+    }
+
+    fn play(&mut self, step: &Step, all: &[Step]) -> Result<()> {
         match step {
-            Step::Serve(server) => (0..server.copies).try_for_each(|_| self.serve(server)),
+            Step::Serve(server) => {
+                (0..server.copies).try_for_each(|_| self.servers.start(server, all))
+            }
             Step::Connect(clients) => self.connect(clients),
             Step::Arrivals(arrivals) => self.arrive(arrivals),
             Step::Await { condition, within } => self.await_condition(condition, *within),
-            Step::Stop { process } => self.stop_process(process),
-            Step::Close { clients } => {
-                self.group(clients)?.close();
+            Step::Stop { process } => self.servers.stop(process),
+            Step::Close { clients } => self.group(clients)?.close(),
+            Step::Reset { clients } => self.group(clients)?.reset(),
+            Step::Send { clients, bytes } => self.group(clients)?.send(*bytes),
+            Step::Peers(peers) => self.wire()?.peers().start(peers),
+            Step::PeersSend(step) => self.wire()?.peers().send(step),
+            Step::Accept { port, count, process } => {
+                self.servers.accept(*port, *count, process.as_deref())
+            }
+            Step::Listen { process, port, backlog } => {
+                self.servers.listen(process, *port, *backlog)
+            }
+            Step::End { process } => self.servers.end(process),
+            Step::Pass { time } => {
+                thread::sleep(*time);
                 Ok(())
             }
-            Step::Reset { clients } => self.group(clients)?.reset(),
+            Step::Look { name } => match &mut self.accounting {
+                Some(accounting) => accounting.look(name.as_deref()),
+                None => Ok(()),
+            },
             Step::Path(loss) => {
                 self.wire()?.lose(*loss);
                 Ok(())
@@ -140,29 +182,11 @@ impl Host {
         }
     }
 
-    fn serve(&mut self, server: &Server) -> Result<()> {
-        let mut child = own_process(actor::SERVE)
-            .arg(serde_json::to_string(server)?)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start an actor")?;
-        let stdout = child.stdout.take().context("the actor has no output")?;
-        self.actors.push(Actor { process: server.process.clone(), child });
-        let mut line = String::new();
-        BufReader::new(stdout.take(4096)).read_line(&mut line)?;
-        match line.trim_end() {
-            "ready" => Ok(()),
-            "" => bail!("{} did not start", server.process),
-            error => bail!("{} did not start: {error}", server.process),
-        }
-    }
-
     fn connect(&mut self, clients: &Clients) -> Result<()> {
         let Handshakes::HalfOpen { unroutable } = clients.handshakes else {
             return self.group(&clients.name)?.connect(clients);
         };
-        let peers = self.wire()?.silent_peers();
+        let peers = Arc::clone(self.wire()?.peers());
         (0..clients.count).try_for_each(|_| peers.send_syn(clients.port, unroutable))?;
         Ok(())
     }
@@ -171,7 +195,7 @@ impl Host {
         let Handshakes::HalfOpen { unroutable } = arrivals.clients.handshakes else {
             return self.group(&arrivals.clients.name)?.arrive(arrivals.clone());
         };
-        let peers = self.wire()?.silent_peers();
+        let peers = Arc::clone(self.wire()?.peers());
         let arrivals = arrivals.clone();
         thread::Builder::new().name("silent peers".to_owned()).spawn(move || {
             let port = arrivals.clients.port;
@@ -185,26 +209,6 @@ impl Host {
             }
         })?;
         Ok(())
-    }
-
-    fn stop_process(&self, process: &str) -> Result<()> {
-        for actor in self.actors_of(process) {
-            kill_process(Pid::from_child(&actor.child), Signal::STOP)?;
-        }
-        let deadline = Instant::now() + Duration::from_secs(5);
-        for actor in self.actors_of(process) {
-            while !look::is_stopped(actor.child.id())? {
-                if Instant::now() > deadline {
-                    bail!("{process} does not stop");
-                }
-                thread::sleep(LOOK);
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn actors_of(&self, process: &str) -> impl Iterator<Item = &Actor> {
-        self.actors.iter().filter(move |actor| actor.process == process)
     }
 
     pub(crate) fn group(&mut self, name: &str) -> Result<Group> {
@@ -232,42 +236,5 @@ impl Host {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
-    }
-
-    /// Ends all actors and waits until they are gone.
-    fn stop(mut self) {
-        for actor in &mut self.actors {
-            // It may have ended by itself.
-            let _ = actor.child.kill();
-            let _ = actor.child.wait();
-        }
-    }
-}
-
-/// A process of this program that is to act; see [`actor`].
-fn own_process(word: &str) -> Command {
-    let mut command = Command::new("/proc/self/exe");
-    command.arg(ACTOR).arg(std::process::id().to_string()).arg(word);
-    command
-}
-
-fn progress(step: &Step) -> String {
-    match step {
-        Step::Serve(server) => format!("{} starts", server.process),
-        Step::Connect(clients) => {
-            format!("{} of the clients \"{}\" connect", clients.count, clients.name)
-        }
-        Step::Arrivals(arrivals) => {
-            format!("clients \"{}\" arrive from now on", arrivals.clients.name)
-        }
-        Step::Await { condition, .. } => format!("awaiting {condition}"),
-        Step::Stop { process } => format!("{process} is stopped"),
-        Step::Close { clients } => format!("the clients \"{clients}\" close"),
-        Step::Reset { clients } => format!("the clients \"{clients}\" abort"),
-        Step::Path(loss) => format!("the path to port {} begins to lose packets", loss.port),
-        Step::Sysctl { set } => {
-            let set: Vec<_> = set.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            set.join(" ")
-        }
     }
 }

@@ -7,12 +7,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use halfopen_scenario::Scenario;
+use halfopen_scenario::{Account, Scenario};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use thiserror::Error;
 
 use crate::HOST;
-use crate::host::PROBE;
+use crate::host::{ACCOUNT, TRY};
 use crate::protocol::{Event, Request, receive, send};
 
 /// A scenario on the running kernel. Dropping it ends all its processes.
@@ -71,11 +71,13 @@ pub enum HoldEnd {
 /// What is missing.
 pub fn can_run(scenario: &Scenario) -> Result<(), SkipReason> {
     let failure = |error: LabError| SkipReason(error.to_string());
-    let mut lab = Lab::spawn(scenario, &[PROBE]).map_err(failure)?;
+    let mut lab = Lab::spawn(scenario, &[TRY]).map_err(failure)?;
     match lab.next_event().map_err(failure)? {
         Event::Ready => Ok(()),
         Event::Skipped(reason) | Event::Failed(reason) => Err(SkipReason(reason)),
-        Event::Progress(_) | Event::Ran(_) => Err(SkipReason(LabError::Ended.to_string())),
+        Event::Progress(_) | Event::Ran(_) | Event::Account(_) => {
+            Err(SkipReason(LabError::Ended.to_string()))
+        }
     }
 }
 
@@ -93,7 +95,32 @@ impl Lab {
                 Event::Progress(step) => on_progress(&step),
                 Event::Ready => return Ok(lab),
                 Event::Failed(why) | Event::Skipped(why) => return Err(LabError::Scenario(why)),
-                Event::Ran(_) => return Err(LabError::Ended),
+                Event::Ran(_) | Event::Account(_) => return Err(LabError::Ended),
+            }
+        }
+    }
+
+    /// Plays a scenario to its end, looks at it as it goes and says what was seen. `on_progress` is
+    /// told of each step. Nothing of it is left afterwards.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Lab::start`].
+    pub fn account(
+        scenario: &Scenario,
+        mut on_progress: impl FnMut(&str),
+    ) -> Result<Account, LabError> {
+        let mut lab = Self::spawn(scenario, &[ACCOUNT])?;
+        loop {
+            match lab.next_event()? {
+                Event::Progress(step) => on_progress(&step),
+                Event::Account(account) => {
+                    // The host ends by itself, after its actors.
+                    let _ = lab.child.wait();
+                    return Ok(account);
+                }
+                Event::Failed(why) | Event::Skipped(why) => return Err(LabError::Scenario(why)),
+                Event::Ready | Event::Ran(_) => return Err(LabError::Ended),
             }
         }
     }

@@ -14,16 +14,25 @@
 //!
 //! Every phase is awaited by its state in the kernel (module `look`), never by a guessed time.
 
+mod accounting;
 mod actor;
 mod awaiting;
+mod capture;
 mod clients;
 mod host;
 mod lab;
+mod listeners;
 mod look;
 mod namespace;
+mod packet;
+mod peer;
+mod peers;
+mod probe;
 mod protocol;
+mod servers;
 mod serving;
 mod sys;
+mod told;
 mod turns;
 mod waiting;
 mod wire;
@@ -32,9 +41,10 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use actor::actor_main;
-pub use halfopen_scenario::{Need, Scenario, ScenarioError};
+pub use halfopen_scenario::{Account, Interface, Need, Picture, Scenario, ScenarioError};
 pub use host::host_main;
 pub use lab::{HoldEnd, Lab, LabError, SkipReason, can_run};
+pub use probe::{Probe, ProbeError, SynFate, probe};
 
 /// The first argument of a process that is the lab host.
 pub const HOST: &str = "lab-host";

@@ -3,6 +3,7 @@
 //! The tool that the lab tests reads sockets over netlink. The lab looks for itself, by another way,
 //! so that one mistake cannot hide another.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -21,6 +22,7 @@ pub(crate) mod state {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Socket {
     pub(crate) local_port: u16,
+    pub(crate) remote_port: u16,
     pub(crate) state: u8,
     /// For a listener, the connections in its accept queue.
     pub(crate) receive_queue: u64,
@@ -37,11 +39,14 @@ pub(crate) fn sockets() -> Result<Vec<Socket>> {
 fn socket(row: &str) -> Option<Socket> {
     let mut columns = row.split_ascii_whitespace();
     let local = columns.nth(1)?;
-    let state = columns.nth(1)?;
+    let remote = columns.next()?;
+    let state = columns.next()?;
     let queues = columns.next()?;
     let inode = columns.nth(4)?;
+    let port = |address: &str| u16::from_str_radix(address.split_once(':')?.1, 16).ok();
     Some(Socket {
-        local_port: u16::from_str_radix(local.split_once(':')?.1, 16).ok()?,
+        local_port: port(local)?,
+        remote_port: port(remote)?,
         state: u8::from_str_radix(state, 16).ok()?,
         receive_queue: u64::from_str_radix(queues.split_once(':')?.1, 16).ok()?,
         inode: inode.parse().ok()?,
@@ -69,6 +74,27 @@ fn counter_in(text: &str, name: &str) -> Option<u64> {
         }
     }
     None
+}
+
+/// All counters of the namespace that are in some tables, as `Table.Name`; without those that are
+/// negative, since those count nothing (`Tcp.MaxConn`).
+pub(crate) fn counters(tables: &[&str]) -> Result<BTreeMap<String, u64>> {
+    let mut counters = BTreeMap::new();
+    for file in ["netstat", "snmp"] {
+        let text = read(&Path::new("/proc/thread-self/net").join(file))?;
+        let mut lines = text.lines().filter_map(|line| line.split_once(": "));
+        while let (Some((table, names)), Some((_, values))) = (lines.next(), lines.next()) {
+            if !tables.contains(&table) {
+                continue;
+            }
+            let pairs = names.split_ascii_whitespace().zip(values.split_ascii_whitespace());
+            let number = |(name, value): (&str, &str)| {
+                Some((format!("{table}.{name}"), value.parse().ok()?))
+            };
+            counters.extend(pairs.filter_map(number));
+        }
+    }
+    Ok(counters)
 }
 
 /// Where a thread of a process is; none if it is in no place that a scenario speaks of.
@@ -117,8 +143,13 @@ mod tests {
     fn a_full_listener_is_read_from_its_row() {
         let row = "   0: 00000000:1F90 00000000:0000 0A 00000000:00000006 00:00000000 00000000     \
                    0        0 4242 1 0000000000000000 100 0 0 10 0";
-        let listener =
-            Socket { local_port: 8080, state: state::LISTEN, receive_queue: 6, inode: 4242 };
+        let listener = Socket {
+            local_port: 8080,
+            remote_port: 0,
+            state: state::LISTEN,
+            receive_queue: 6,
+            inode: 4242,
+        };
         assert_eq!(socket(row), Some(listener));
     }
 

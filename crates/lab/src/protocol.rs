@@ -1,7 +1,9 @@
-//! What the lab host and the process that started it say to each other: one JSON value a line.
+//! What the lab host says to the process that started it and to its actors, and what they say to it:
+//! one JSON value a line.
 
 use std::io::{self, BufRead, Write};
 
+use halfopen_scenario::Account;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,17 @@ pub(crate) enum Event {
     Failed(String),
     /// A command has ended.
     Ran(Ran),
+    /// What was seen of a scenario that was played for an account.
+    Account(Account),
+}
+
+/// From the host to an actor that is told what to do. Each is answered by a `Result<(), String>`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Order {
+    /// The thread that waits to be told on a port accepts so many connections.
+    Accept { port: u16, count: u32 },
+    /// listen(2) on a listening socket.
+    Listen { port: u16, backlog: i32 },
 }
 
 /// How a command inside the namespaces ended.

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::net::{SocketAddrV4, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -11,17 +11,29 @@ use halfopen_scenario::{OnConnection, Then, ThreadPlan, Waits};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
+use crate::told::Ear;
 use crate::waiting::Waiter;
 use crate::wire::FAR;
 
 /// The lock of the server's process.
 pub(crate) static LOCK: Mutex<()> = Mutex::new(());
 
+/// What a thread needs for its plan.
+#[derive(Default)]
+pub(crate) struct Means {
+    /// The socket that it serves.
+    pub(crate) listener: Option<Arc<OwnedFd>>,
+    /// Its orders, if it waits to be told.
+    pub(crate) ear: Option<Ear>,
+}
+
 /// Carries out a thread's plan. Returns only if the plan says that the thread ends.
-pub(crate) fn carry_out(plan: &ThreadPlan, listener: Option<&OwnedFd>) -> io::Result<()> {
+pub(crate) fn carry_out(plan: &ThreadPlan, means: &Means) -> io::Result<()> {
     let mut kept = Vec::new();
-    if let Some(listener) = listener {
-        accept_loop(plan, listener, &mut kept)?;
+    match (&means.listener, &means.ear) {
+        (Some(listener), Some(ear)) => accept_as_told(plan, listener, ear, &mut kept)?,
+        (Some(listener), None) => accept_loop(plan, listener, &mut kept)?,
+        (None, _) => {}
     }
     match plan.then {
         Then::Exit => {}
@@ -65,6 +77,33 @@ fn accept_loop(plan: &ThreadPlan, listener: &OwnedFd, kept: &mut Vec<OwnedFd>) -
                 break;
             }
         }
+    }
+    Ok(())
+}
+
+/// Accepts so many connections as each order says, or as there are.
+fn accept_as_told(
+    plan: &ThreadPlan,
+    listener: &OwnedFd,
+    ear: &Ear,
+    kept: &mut Vec<OwnedFd>,
+) -> io::Result<()> {
+    let mut waiter = Waiter::new(plan.waits, listener.as_fd())?;
+    while let Some(count) = ear.hear() {
+        let mut accepted = 0;
+        while accepted < count {
+            match accept_with(listener, SocketFlags::CLOEXEC) {
+                Ok(connection) => {
+                    accepted += 1;
+                    treat(plan, connection, kept, &mut waiter)?;
+                    thread::sleep(plan.pause);
+                }
+                Err(Errno::AGAIN | Errno::MFILE | Errno::NFILE) => break,
+                Err(Errno::INTR | Errno::CONNABORTED) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        ear.done();
     }
     Ok(())
 }

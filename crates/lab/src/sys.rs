@@ -5,6 +5,7 @@ use std::io;
 use std::mem::size_of;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
@@ -54,19 +55,106 @@ pub(crate) fn set_up(name: &str) -> io::Result<()> {
 
 /// TCP_DEFER_ACCEPT, in seconds.
 pub(crate) fn set_defer_accept(socket: impl AsFd, seconds: c_int) -> io::Result<()> {
-    let value: *const c_int = &raw const seconds;
-    let size = libc::socklen_t::try_from(size_of::<c_int>()).map_err(io::Error::other)?;
-    // SAFETY: the option's value is an int, which lives over the call, and its size is passed.
-    let done = unsafe {
-        libc::setsockopt(
-            socket.as_fd().as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_DEFER_ACCEPT,
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, seconds)
+}
+
+/// Lets every packet that is received come with the time at which the kernel saw it.
+pub(crate) fn set_timestamps(socket: impl AsFd) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)
+}
+
+/// How many packets a packet socket had no room for since this was asked last.
+pub(crate) fn packets_dropped(socket: impl AsFd) -> io::Result<u32> {
+    let mut statistics = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
+    let mut size = option_size::<libc::tpacket_stats>()?;
+    let value: *mut libc::tpacket_stats = &raw mut statistics;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: the option's value is a tpacket_stats, which lives over the call, and its size is
+    // passed.
+    checked(unsafe {
+        libc::getsockopt(
+            fd,
+            libc::SOL_PACKET,
+            libc::PACKET_STATISTICS,
             value.cast::<c_void>(),
-            size,
+            &raw mut size,
         )
+    })?;
+    Ok(statistics.tp_drops)
+}
+
+/// What a packet socket says of a packet besides its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PacketOrigin {
+    /// How many bytes were put into the buffer.
+    pub(crate) length: usize,
+    /// The kind of hardware it crossed (ARPHRD_…).
+    pub(crate) hardware: u16,
+    /// Whether this host sent it.
+    pub(crate) outgoing: bool,
+    /// The Ethernet protocol (ETH_P_…).
+    pub(crate) protocol: u16,
+    /// When the kernel saw it, since 1970.
+    pub(crate) at: Duration,
+}
+
+/// Space for control messages, aligned as their headers must be.
+#[repr(C, align(8))]
+struct Control([u8; 128]);
+
+/// The next packet of a packet socket that gives timestamps.
+pub(crate) fn receive_packet(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<PacketOrigin> {
+    let mut control = Control([0; 128]);
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: both are plain data, for which zero is a value.
+    let (mut address, mut message): (libc::sockaddr_ll, libc::msghdr) =
+        unsafe { (std::mem::zeroed(), std::mem::zeroed()) };
+    message.msg_name = (&raw mut address).cast();
+    message.msg_namelen = option_size::<libc::sockaddr_ll>()?;
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.0.as_mut_ptr().cast();
+    message.msg_controllen = control.0.len();
+    // SAFETY: the message points to an address, a buffer and a space for control messages that live
+    // over the call, each with its size.
+    let length = unsafe { libc::recvmsg(socket.as_fd().as_raw_fd(), &raw mut message, 0) };
+    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+    Ok(PacketOrigin {
+        length,
+        hardware: address.sll_hatype,
+        outgoing: address.sll_pkttype == libc::PACKET_OUTGOING,
+        protocol: u16::from_be(address.sll_protocol),
+        at: timestamp(&message).ok_or_else(|| io::Error::other("a packet without its time"))?,
+    })
+}
+
+fn timestamp(message: &libc::msghdr) -> Option<Duration> {
+    // SAFETY: the kernel has filled in the control messages of this header, and CMSG_FIRSTHDR and
+    // CMSG_NXTHDR stay within them; SCM_TIMESTAMPNS carries a timespec, read without alignment.
+    let time = unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(message);
+        loop {
+            let found = header.as_ref()?;
+            if found.cmsg_level == libc::SOL_SOCKET && found.cmsg_type == libc::SCM_TIMESTAMPNS {
+                break libc::CMSG_DATA(header).cast::<libc::timespec>().read_unaligned();
+            }
+            header = libc::CMSG_NXTHDR(message, header);
+        }
     };
-    checked(done)
+    Some(Duration::new(u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?))
+}
+
+fn set_option(socket: impl AsFd, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+    let size = option_size::<c_int>()?;
+    let value: *const c_int = &raw const value;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: the options used here have an int as their value, which lives over the call, and its
+    // size is passed.
+    checked(unsafe { libc::setsockopt(fd, level, name, value.cast::<c_void>(), size) })
+}
+
+fn option_size<T>() -> io::Result<libc::socklen_t> {
+    libc::socklen_t::try_from(size_of::<T>()).map_err(io::Error::other)
 }
 
 /// Waits in select(2) until a descriptor can be read.

@@ -11,7 +11,7 @@ use rustix::net::RecvFlags;
 
 /// A thread's way to wait for connections of one listener.
 pub(crate) enum Waiter<'l> {
-    /// accept() itself waits.
+    /// accept() itself waits, or orders are awaited elsewhere.
     Accept,
     Poll(BorrowedFd<'l>),
     Select(BorrowedFd<'l>),
@@ -30,7 +30,7 @@ const LISTENER: u64 = u64::MAX;
 impl<'l> Waiter<'l> {
     pub(crate) fn new(waits: Waits, listener: BorrowedFd<'l>) -> io::Result<Self> {
         Ok(match waits {
-            Waits::Accept => Self::Accept,
+            Waits::Accept | Waits::Told => Self::Accept,
             Waits::Poll => Self::Poll(listener),
             Waits::Select => Self::Select(listener),
             Waits::Epoll => Self::Epoll(Epoll::new(listener, EventFlags::IN)?),

@@ -133,9 +133,12 @@ impl Counter {
             .rules(&["listener-close"]),
             Self::CurrEstab => page(
                 Unit::Gauge,
-                "Connections in ESTABLISHED or CLOSE_WAIT. Children that wait in accept queues \
-                 are among them.",
+                "Connections now. Children that wait in accept queues are among them.",
             )
+            .differs(|s| match s.counting.close_wait_is_current {
+                true => "ESTABLISHED and CLOSE_WAIT".to_owned(),
+                false => "ESTABLISHED alone".to_owned(),
+            })
             .rules(&["never-accepted-inode"]),
             Self::InSegs => page(
                 Unit::SegmentIn,
@@ -325,10 +328,10 @@ impl Counter {
     const fn challenge_page(self) -> CounterPage {
         match self {
             Self::TcpSynChallenge => page(
-                Unit::SegmentOut,
+                Unit::SegmentIn,
                 "Moved at a client that is connected and gets the SYN-ACK again: its third ACK \
                  was lost, or dropped by a full accept queue. Also by a SYN on an established \
-                 connection.",
+                 connection. It moves even if the rate limit leaves the challenge ACK out.",
             )
             .differs(challenge)
             .rules(&["challenge-ack", "third-ack"])

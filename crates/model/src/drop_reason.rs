@@ -45,8 +45,8 @@ pub enum DropReason {
     RequestReset,
     /// A new SYN inside the window of a request: RST, and the request is removed.
     SynInsideRequest,
-    /// A segment of a request that lies outside its window.
-    OutsideRequest,
+    /// A segment outside the window of its request or connection: answered by an ACK at the most.
+    OutsideWindow,
     /// Nobody listens and no connection is known: RST.
     NoSocket,
     /// An RST for a connection that is not known.
@@ -85,7 +85,7 @@ impl DropReason {
         Self::WrongTimestampEcho,
         Self::RequestReset,
         Self::SynInsideRequest,
-        Self::OutsideRequest,
+        Self::OutsideWindow,
         Self::NoSocket,
         Self::ResetNoSocket,
         Self::Challenged,
@@ -148,7 +148,7 @@ impl DropReason {
             Self::WrongTimestampEcho => "third ACK refused: its timestamp was never sent",
             Self::RequestReset => "request reset by the client",
             Self::SynInsideRequest => "request answered by RST: a new SYN inside its window",
-            Self::OutsideRequest => "segment outside the window of its request",
+            Self::OutsideWindow => "segment outside the window",
             Self::NoSocket => "answered by RST: no socket",
             Self::ResetNoSocket => "RST for no socket",
             Self::Challenged => "challenge ACK: SYN on an established connection",
@@ -177,7 +177,7 @@ impl DropReason {
             | Self::WrongTimestampEcho
             | Self::RequestReset
             | Self::SynInsideRequest
-            | Self::OutsideRequest => "net/ipv4/tcp_minisocks.c tcp_check_req",
+            | Self::OutsideWindow => "net/ipv4/tcp_minisocks.c tcp_check_req",
             Self::CookieAckQueueFull | Self::CookieInvalid | Self::CookieNotAsked => {
                 "net/ipv4/syncookies.c cookie_v4_check"
             }
@@ -211,11 +211,11 @@ impl DropReason {
             Self::WrongTimestampEcho => &[TsEcrRejected],
             Self::RequestReset | Self::SynInsideRequest => &[AttemptFails, EmbryonicRsts],
             Self::Challenged => &[TcpSynChallenge, TcpChallengeAck, InErrs],
-            Self::ChallengeLimited => &[TcpAckSkippedChallenge, InErrs],
+            Self::ChallengeLimited => &[TcpSynChallenge, TcpAckSkippedChallenge, InErrs],
             Self::ResetChallenged => &[TcpChallengeAck],
             Self::CookieNotAsked
             | Self::WrongAck
-            | Self::OutsideRequest
+            | Self::OutsideWindow
             | Self::NoSocket
             | Self::ResetNoSocket
             | Self::AlreadyTaken

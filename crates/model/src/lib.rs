@@ -7,6 +7,7 @@
 //! - [`AcceptQueue`] and [`SynQueue`] hold the limits of the two queues of a listener.
 //! - [`retries`] is the timetable of SYN and SYN-ACK retransmissions, [`SynAckRetries`] the life of a
 //!   request.
+//! - [`tcp::Stack`] puts them together: TCP of one namespace as a state machine.
 //! - [`PortRange`] is what `connect()` may choose a local port from.
 //! - [`Sysctls`] are the settings of a namespace, with what a kernel refuses.
 //! - [`Counter`] names the SNMP counters that a handshake moves, [`DropReason`] why they move,
@@ -30,7 +31,9 @@ mod semantics;
 mod syn_ack_retries;
 mod syn_queue;
 mod sysctls;
+pub mod tcp;
 mod tcp_state;
+mod time;
 pub mod words;
 
 pub use accept_queue::{AcceptQueue, BacklogCut, EffectiveBacklog, effective_backlog};
@@ -48,7 +51,8 @@ pub use semantics::{
     SomaxconnCheck, SynAckTimer, SynGiveUp, SynOnFullAcceptQueue, SynQueueFull, TimeWaitReuse,
     TimerRules,
 };
-pub use syn_ack_retries::{SynAckLife, SynAckRetries, SynAckTimeout};
+pub use syn_ack_retries::{SynAckLife, SynAckRetries};
 pub use syn_queue::{SynQueue, last_quarter_threshold};
 pub use sysctls::{SysctlError, Sysctls};
 pub use tcp_state::TcpState;
+pub use time::{Span, Time};

@@ -123,24 +123,6 @@ pub(crate) fn syn_ack_wait_ms(initial_rto_ms: u32, timeouts: u16) -> u64 {
     (u64::from(initial_rto_ms) << timeouts.min(16)).min(RTO_MAX_MS)
 }
 
-/// How many time-outs the seconds of TCP_DEFER_ACCEPT are (net/ipv4/tcp.c `secs_to_retrans`): the
-/// first number whose waits add up to as much.
-#[must_use]
-pub fn secs_to_retrans(seconds: u32, initial_rto_ms: u32) -> u8 {
-    let wanted = u64::from(seconds) * 1000;
-    if wanted == 0 {
-        return 0;
-    }
-    (1..u8::MAX).find(|&n| retrans_to_ms(n, initial_rto_ms) >= wanted).unwrap_or(u8::MAX)
-}
-
-/// Milliseconds that so many time-outs take; what getsockopt(TCP_DEFER_ACCEPT) gives back
-/// (`retrans_to_secs`).
-#[must_use]
-pub fn retrans_to_ms(timeouts: u8, initial_rto_ms: u32) -> u64 {
-    syn_ack_sent_after_ms(initial_rto_ms, u16::from(timeouts))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -186,14 +168,5 @@ mod tests {
         };
         assert_eq!(sent("2.6.32.2"), [0, 3000, 9000]);
         assert_eq!(sent("3.6.0"), [0, 1000, 3000, 7000, 15_000, 31_000]);
-    }
-
-    #[test]
-    fn seconds_of_defer_accept_become_timeouts() {
-        let timeouts = |seconds| secs_to_retrans(seconds, 1000);
-        assert_eq!([0, 1, 2, 3, 4, 10, 15, 16].map(timeouts), [0, 1, 2, 2, 3, 4, 4, 5]);
-        assert_eq!(retrans_to_ms(4, 1000), 15_000);
-        assert_eq!(secs_to_retrans(10, 3000), 3);
-        assert_eq!(secs_to_retrans(u32::MAX, 1000), 255);
     }
 }

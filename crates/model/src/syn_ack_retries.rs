@@ -1,12 +1,13 @@
-//! The life of a request in the SYN queue: when its SYN-ACK is sent again, and when it is forgotten.
+//! The life of a request in the SYN queue: when its SYN-ACK is sent again, when it is forgotten.
 //!
 //! This is what happens in a SYN queue that is less than half full; in a fuller one old requests get
 //! fewer retries.
 
 use crate::Semantics;
-use crate::retries::{secs_to_retrans, syn_ack_sent_after_ms};
+use crate::retries::syn_ack_sent_after_ms;
+use crate::tcp::{SynAckFate, SynAckTimeout, secs_to_timeouts};
 
-/// What decides a request's timetable (`reqsk_timer_handler`, `syn_ack_recalc`).
+/// What decides a request's timetable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SynAckRetries {
     /// First time-out in milliseconds.
@@ -14,18 +15,7 @@ pub struct SynAckRetries {
     /// `tcp_synack_retries`.
     pub retries: u8,
     /// Time-outs that TCP_DEFER_ACCEPT waits for data; 0 without it.
-    pub defer: u8,
-}
-
-/// What a request's timer does when it fires.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SynAckTimeout {
-    /// The SYN-ACK is sent again.
-    SendAgain,
-    /// Nothing is sent: the client has acknowledged, and data is awaited.
-    Wait,
-    /// The request is removed, silently.
-    Forget,
+    pub defer_accept: u8,
 }
 
 /// A request from its first SYN-ACK to its end.
@@ -38,49 +28,49 @@ pub struct SynAckLife {
 }
 
 impl SynAckRetries {
-    /// The timetable of a listener with these settings; `defer_seconds` is TCP_DEFER_ACCEPT's.
+    /// The timetable of a listener with these settings.
     #[must_use]
-    pub fn new(retries: u8, defer_seconds: u32, semantics: &Semantics) -> Self {
+    pub fn new(retries: u8, defer_accept_s: u32, semantics: &Semantics) -> Self {
         let initial_rto_ms = semantics.timers.initial_rto_ms;
-        Self { initial_rto_ms, retries, defer: secs_to_retrans(defer_seconds, initial_rto_ms) }
-    }
-
-    /// What happens at the next time-out after so many.
-    #[must_use]
-    pub const fn on_timeout(self, timeouts: u16, acked: bool) -> SynAckTimeout {
-        let waits_for_data = acked && self.defer > 0;
-        let over = timeouts >= self.retries as u16;
-        if over && (!waits_for_data || timeouts >= self.defer as u16) {
-            SynAckTimeout::Forget
-        } else if waits_for_data && timeouts + 1 < self.defer as u16 {
-            SynAckTimeout::Wait
-        } else {
-            SynAckTimeout::SendAgain
-        }
+        let defer_accept = secs_to_timeouts(defer_accept_s, initial_rto_ms);
+        Self { initial_rto_ms, retries, defer_accept }
     }
 
     /// The whole life of a request whose client sends no data, and has or has not acknowledged.
     #[must_use]
     pub fn life(self, acked: bool) -> SynAckLife {
         let mut sent_ms = vec![0];
-        let mut timeouts = 0;
-        loop {
-            let at = syn_ack_sent_after_ms(self.initial_rto_ms, timeouts + 1);
-            match self.on_timeout(timeouts, acked) {
-                SynAckTimeout::SendAgain => sent_ms.push(at),
-                SynAckTimeout::Wait => {}
-                SynAckTimeout::Forget => return SynAckLife { sent_ms, forgotten_ms: at },
+        for timeouts in 0..u8::MAX {
+            let at = syn_ack_sent_after_ms(self.initial_rto_ms, u16::from(timeouts) + 1);
+            match self.timeout(timeouts, acked).fate() {
+                SynAckFate::SendAgain => sent_ms.push(at),
+                SynAckFate::Wait => {}
+                SynAckFate::Forget => return SynAckLife { sent_ms, forgotten_ms: at },
             }
-            // Ends: both retries and defer are at most 255.
-            timeouts += 1;
         }
+        // No setting outlasts the last time-out that can be counted.
+        let forgotten_ms = syn_ack_sent_after_ms(self.initial_rto_ms, u16::from(u8::MAX) + 1);
+        SynAckLife { sent_ms, forgotten_ms }
     }
 
-    /// From when on a bare ACK makes a connection although TCP_DEFER_ACCEPT waits for data, in
-    /// milliseconds from the first SYN-ACK.
+    /// How long TCP_DEFER_ACCEPT waits, in milliseconds: what getsockopt() gives back, and from when
+    /// on a bare ACK makes a connection.
     #[must_use]
-    pub fn bare_ack_taken_after_ms(self) -> u64 {
-        syn_ack_sent_after_ms(self.initial_rto_ms, u16::from(self.defer))
+    pub fn deferred_ms(self) -> u64 {
+        syn_ack_sent_after_ms(self.initial_rto_ms, u16::from(self.defer_accept))
+    }
+
+    const fn timeout(self, timeouts: u8, acked: bool) -> SynAckTimeout {
+        let Self { retries, defer_accept, .. } = self;
+        SynAckTimeout {
+            timeouts,
+            acked,
+            retries,
+            defer_accept,
+            crowded: false,
+            requests: 1,
+            young: 1,
+        }
     }
 }
 
@@ -106,5 +96,18 @@ mod tests {
         assert_eq!(life("6.18.0", 5, 10, true), (vec![0, 15, 31], 63));
         assert_eq!(life("6.18.0", 5, 10, false), (vec![0, 1, 3, 7, 15, 31], 63));
         assert_eq!(life("6.18.0", 5, 100, true), (vec![0, 127], 247));
+    }
+
+    #[test]
+    fn the_longest_settings_have_an_end() {
+        assert_eq!(life("6.18.0", 255, u32::MAX, true).0.len(), 2);
+        assert_eq!(life("6.18.0", 255, 0, false).0.len(), 256);
+    }
+
+    #[test]
+    fn seconds_of_deferral_are_rounded_up_to_a_timeout() {
+        let semantics = Semantics::of("6.18.0".parse().expect("a release"));
+        let reads_back = |seconds| SynAckRetries::new(5, seconds, &semantics).deferred_ms();
+        assert_eq!([0, 1, 2, 10, 16].map(reads_back), [0, 1000, 3000, 15_000, 31_000]);
     }
 }

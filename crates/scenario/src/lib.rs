@@ -7,20 +7,29 @@
 //! - [`Scenario`] is a file, read by [`Scenario::parse`]; an error points at line and column.
 //! - [`Step`] is one thing that happens, in the order of the file.
 //! - [`Server`] and [`ThreadPlan`] describe a program; [`Clients`] describe who connects to it.
+//! - [`Peers`] speak TCP segment by segment, where a client's kernel would decide too much.
 //! - [`Condition`] is a state to wait for: no step waits for a guessed time.
+//! - [`Account`] is what whoever ran a scenario saw of it, in the same words for a kernel and a
+//!   simulator.
 //! - [`CATALOG`] holds the files of the repository.
 
+mod account;
 mod catalog;
 mod clients;
 mod condition;
 mod error;
 mod fields;
+mod known;
 mod parse;
+mod parse_peers;
 mod parse_steps;
+mod peers;
 mod scenario;
+mod seen_segment;
 mod server;
 mod step;
 
+pub use account::{Account, ListenerPicture, Picture, Side, SocketCount, TcpStateName};
 pub use catalog::CATALOG;
 pub use clients::{Arrivals, Clients, Handshakes, Way};
 pub use condition::{
@@ -28,6 +37,8 @@ pub use condition::{
     ThreadCondition, ThreadState,
 };
 pub use error::ScenarioError;
+pub use peers::{PeerSegment, Peers, PeersSend};
 pub use scenario::{Need, Scenario};
+pub use seen_segment::{Interface, SeenSegment};
 pub use server::{Listen, OnConnection, Server, Then, ThreadPlan, Waits};
 pub use step::{Loss, Lost, Step};

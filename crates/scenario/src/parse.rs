@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::Problem;
 use crate::fields::{Fields, integer};
+use crate::known::Known;
 use crate::parse_steps::step;
 use crate::{Arrivals, Clients, Handshakes, Need, Scenario, ScenarioError, Step, Then, Way};
 
@@ -29,16 +30,20 @@ fn scenario(name: &str, text: &str) -> Result<Scenario, Problem> {
     let about = fields.required("about", fields.text("about")?)?.to_owned();
     let incident = fields.number("incident", 1..=999)?;
     let expect = finding_ids(fields.required("expect", fields.value("expect"))?, &fields)?;
+    let kernel = kernel(&fields)?;
+    let parity = fields.yes_or_no("parity")?.unwrap_or(false);
     let needs = needs(&fields)?;
     let sysctl = match fields.table("sysctl")? {
         Some(table) => settings(&table)?,
         None => Vec::new(),
     };
     let mut steps = Vec::new();
+    let mut known = Known::default();
     for step_fields in fields.tables("step")? {
         let at = step_fields.at();
-        let step = step(step_fields)?;
+        let step = step(step_fields, &known)?;
         check_needs(&step, &needs, &at)?;
+        known.follow(&step, &at)?;
         steps.push(step);
     }
     if steps.is_empty() {
@@ -46,7 +51,7 @@ fn scenario(name: &str, text: &str) -> Result<Scenario, Problem> {
     }
     fields.finish()?;
     let name = name.to_owned();
-    Ok(Scenario { name, about, incident, expect, needs, sysctl, steps })
+    Ok(Scenario { name, about, incident, expect, kernel, parity, needs, sysctl, steps })
 }
 
 fn finding_ids(_: &Spanned<DeValue<'_>>, fields: &Fields<'_>) -> Result<Vec<String>, Problem> {
@@ -61,6 +66,17 @@ fn finding_ids(_: &Spanned<DeValue<'_>>, fields: &Fields<'_>) -> Result<Vec<Stri
         return Err(Problem::new(pair[1].1.clone(), message));
     }
     Ok(ids.into_iter().map(|(id, _)| id.to_owned()).collect())
+}
+
+/// A release as `uname -r` prints it. What it means is not this crate's business.
+fn kernel(fields: &Fields<'_>) -> Result<Option<String>, Problem> {
+    let Some(release) = fields.text("kernel")? else { return Ok(None) };
+    let begins_well = release.starts_with(|c: char| c.is_ascii_digit());
+    if !begins_well || release.len() > 64 || !release.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message = "`kernel` must be a release such as \"3.10.4\"";
+        return Err(Problem::new(fields.at_field("kernel"), message));
+    }
+    Ok(Some(release.to_owned()))
 }
 
 fn needs(fields: &Fields<'_>) -> Result<Vec<Need>, Problem> {
@@ -96,7 +112,7 @@ fn check_needs(step: &Step, needs: &[Need], at: &Range<usize>) -> Result<(), Pro
     };
     let wire = match step {
         Step::Connect(clients) | Step::Arrivals(Arrivals { clients, .. }) => on_wire(clients),
-        Step::Path(_) => true,
+        Step::Path(_) | Step::Peers(_) | Step::PeersSend(_) => true,
         Step::Serve(server) => {
             server.threads.iter().any(|thread| matches!(thread.then, Then::Connect { .. }))
         }
@@ -104,6 +120,12 @@ fn check_needs(step: &Step, needs: &[Need], at: &Range<usize>) -> Result<(), Pro
         | Step::Stop { .. }
         | Step::Close { .. }
         | Step::Reset { .. }
+        | Step::Send { .. }
+        | Step::Accept { .. }
+        | Step::Listen { .. }
+        | Step::End { .. }
+        | Step::Pass { .. }
+        | Step::Look { .. }
         | Step::Sysctl { .. } => false,
     };
     if wire && !needs.contains(&Need::Tun) {
@@ -184,6 +206,8 @@ mod tests {
             about: "nobody accepts".to_owned(),
             incident: Some(1),
             expect: vec!["accept-blocked".to_owned(), "never-accepted".to_owned()],
+            kernel: None,
+            parity: false,
             needs: vec![],
             sysctl: vec![("net.core.somaxconn".to_owned(), "16".to_owned())],
             steps: vec![
@@ -292,6 +316,69 @@ mod tests {
         check_step_refused(
             &format!("{serve}threads = [{{ port = 2 }}]\n"),
             "7:12: the thread's `port` is none of `listen`",
+        );
+    }
+
+    #[test]
+    fn only_threads_that_wait_to_be_told_are_told() {
+        let serve = |threads: &str| {
+            let listen = "listen = [{ port = 80, backlog = 1 }]";
+            format!(
+                "do = \"serve\"\nprocess = \"web\"\n{listen}\nthreads = [{threads}]\n[[step]]\n"
+            )
+        };
+        let (told, other) = ("{ port = 80, waits = \"told\" }", "{ port = 80 }");
+        check_step_refused(
+            &(serve(other) + "do = \"accept\"\nport = 80\n"),
+            "8:1: no thread waits to be told (waits = \"told\") on port 80",
+        );
+        check_step_refused(
+            &(serve(told) + "do = \"accept\"\nport = 80\nprocess = \"job\"\n"),
+            "8:1: no thread waits to be told (waits = \"told\") on port 80",
+        );
+        check_step_refused(
+            &serve("{ port = 80, waits = \"told\", accepts = 1 }"),
+            "7:12: a thread that waits to be told has a `port` and no `accepts`",
+        );
+        check_step_refused(
+            &serve(
+                "{ port = 80, waits = \"told\" }, { name = \"b\", port = 80, waits = \"told\" }",
+            ),
+            "7:43: another thread waits to be told on this port",
+        );
+    }
+
+    #[test]
+    fn a_step_speaks_only_of_what_is_there() {
+        check_step_refused(
+            "do = \"listen\"\nprocess = \"web\"\nport = 80\nbacklog = 1\n",
+            "3:1: \"web\" does not listen on port 80",
+        );
+        check_step_refused("do = \"end\"\nprocess = \"web\"\n", "3:1: there is no process \"web\"");
+        check_step_refused(
+            "do = \"send\"\nclients = \"late\"\nbytes = 1\n",
+            "3:1: there are no clients \"late\" yet",
+        );
+    }
+
+    #[test]
+    fn time_passes_within_bounds() {
+        for time in ["99ms", "121s"] {
+            check_step_refused(
+                &format!("do = \"pass\"\ntime = \"{time}\"\n"),
+                "5:8: `time` must be from \"100ms\" to \"120s\"",
+            );
+        }
+    }
+
+    #[test]
+    fn a_scenario_can_be_about_one_kernel() {
+        let text = format!("kernel = \"3.10.4\"\nparity = true\n{HEAD}[[step]]\ndo = \"look\"\n");
+        let scenario = Scenario::parse("x", &text).expect("a scenario");
+        assert_eq!((scenario.kernel.as_deref(), scenario.parity), (Some("3.10.4"), true));
+        check_refused(
+            &format!("kernel = \"newest\"\n{HEAD}"),
+            "1:10: `kernel` must be a release such as \"3.10.4\"",
         );
     }
 }

@@ -1,18 +1,24 @@
 //! From a `[[step]]` table to a [`Step`]. All numbers are bounded here: a scenario file cannot ask
 //! for more sockets than a lab should ever open.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::error::Problem;
 use crate::fields::Fields;
+use crate::known::Known;
 use crate::parse::settings;
+use crate::parse_peers::peers;
 use crate::{
     Arrivals, ClientCondition, ClientState, Clients, Condition, ConnectionState, Connections,
     Counted, Handshakes, Listen, Loss, Lost, OnConnection, Server, Step, Then, ThreadCondition,
     ThreadPlan, ThreadState, Waits, Way,
 };
 
-const PORTS: std::ops::RangeInclusive<i64> = 1..=65_535;
+const PORTS: RangeInclusive<i64> = 1..=65_535;
+
+const BYTES_AT_MOST: i64 = 65_536;
+const BYTES: RangeInclusive<i64> = 1..=BYTES_AT_MOST;
 
 #[derive(Clone, Copy)]
 enum Do {
@@ -23,6 +29,13 @@ enum Do {
     Stop,
     Close,
     Reset,
+    Send,
+    Peers,
+    Accept,
+    Listen,
+    End,
+    Pass,
+    Look,
     Path,
     Sysctl,
 }
@@ -35,11 +48,18 @@ const DO: &[(&str, Do)] = &[
     ("stop", Do::Stop),
     ("close", Do::Close),
     ("reset", Do::Reset),
+    ("send", Do::Send),
+    ("peers", Do::Peers),
+    ("accept", Do::Accept),
+    ("listen", Do::Listen),
+    ("end", Do::End),
+    ("pass", Do::Pass),
+    ("look", Do::Look),
     ("path", Do::Path),
     ("sysctl", Do::Sysctl),
 ];
 
-pub(crate) fn step(fields: Fields<'_>) -> Result<Step, Problem> {
+pub(crate) fn step(fields: Fields<'_>, known: &Known) -> Result<Step, Problem> {
     let step = match fields.required("do", fields.word("do", DO)?)? {
         Do::Serve => Step::Serve(server(&fields)?),
         Do::Connect => Step::Connect(clients(&fields)?),
@@ -51,6 +71,24 @@ pub(crate) fn step(fields: Fields<'_>) -> Result<Step, Problem> {
         Do::Stop => Step::Stop { process: text(&fields, "process")? },
         Do::Close => Step::Close { clients: text(&fields, "clients")? },
         Do::Reset => Step::Reset { clients: text(&fields, "clients")? },
+        Do::Send => Step::Send {
+            clients: text(&fields, "clients")?,
+            bytes: fields.required("bytes", fields.number("bytes", BYTES)?)?,
+        },
+        Do::Peers => peers(&fields, known)?,
+        Do::Accept => Step::Accept {
+            port: port(&fields)?,
+            count: fields.number("count", 1..=2_000)?.unwrap_or(1),
+            process: fields.text("process")?.map(str::to_owned),
+        },
+        Do::Listen => Step::Listen {
+            process: text(&fields, "process")?,
+            port: port(&fields)?,
+            backlog: backlog(&fields)?,
+        },
+        Do::End => Step::End { process: text(&fields, "process")? },
+        Do::Pass => Step::Pass { time: time_to_pass(&fields)? },
+        Do::Look => Step::Look { name: fields.text("name")?.map(str::to_owned) },
         Do::Path => Step::Path(loss(&fields)?),
         Do::Sysctl => {
             let set = fields.required("set", fields.table("set")?)?;
@@ -80,6 +118,10 @@ fn server(fields: &Fields<'_>) -> Result<Server, Problem> {
             let message = "the first thread is the main one: named as its process, it cannot exit";
             return Err(Problem::new(at, message));
         }
+        let alike = |other: &ThreadPlan| other.waits == Waits::Told && other.port == thread.port;
+        if thread.waits == Waits::Told && threads.iter().any(alike) {
+            return Err(Problem::new(at, "another thread waits to be told on this port"));
+        }
         threads.push(thread);
     }
     if threads.is_empty() {
@@ -96,12 +138,16 @@ fn server(fields: &Fields<'_>) -> Result<Server, Problem> {
 fn listen(fields: Fields<'_>) -> Result<Listen, Problem> {
     let listen = Listen {
         port: port(&fields)?,
-        backlog: fields.required("backlog", fields.number("backlog", -1..=i64::from(i32::MAX))?)?,
+        backlog: backlog(&fields)?,
         reuseport: fields.yes_or_no("reuseport")?.unwrap_or(false),
         defer_accept: fields.duration("defer_accept")?,
     };
     fields.finish()?;
     Ok(listen)
+}
+
+fn backlog(fields: &Fields<'_>) -> Result<i32, Problem> {
+    fields.required("backlog", fields.number("backlog", -1..=i64::from(i32::MAX))?)
 }
 
 fn thread(fields: Fields<'_>, default_name: Option<&str>) -> Result<ThreadPlan, Problem> {
@@ -117,6 +163,7 @@ fn thread(fields: Fields<'_>, default_name: Option<&str>) -> Result<ThreadPlan, 
             ("select", Waits::Select),
             ("epoll", Waits::Epoll),
             ("epoll-edge", Waits::EpollEdge),
+            ("told", Waits::Told),
         ],
     )?;
     let connection = fields.word(
@@ -129,9 +176,14 @@ fn thread(fields: Fields<'_>, default_name: Option<&str>) -> Result<ThreadPlan, 
         ],
     )?;
     let accepts = fields.number("accepts", 0..=100_000)?;
+    let port = fields.number("port", PORTS)?;
+    if waits == Some(Waits::Told) && (accepts.is_some() || port.is_none()) {
+        let message = "a thread that waits to be told has a `port` and no `accepts`";
+        return Err(Problem::new(fields.at(), message));
+    }
     let thread = ThreadPlan {
         name: name.to_owned(),
-        port: fields.number("port", PORTS)?,
+        port,
         waits: waits.unwrap_or(Waits::Accept),
         accepts,
         connection: connection.unwrap_or(OnConnection::Serve),
@@ -194,7 +246,7 @@ fn clients(fields: &Fields<'_>) -> Result<Clients, Problem> {
         count: fields.number("count", 1..=2_000)?.unwrap_or(1),
         way: way.unwrap_or(Way::Loopback),
         handshakes,
-        sends: fields.number("sends", 0..=65_536)?.unwrap_or(0),
+        sends: fields.number("sends", 0..=BYTES_AT_MOST)?.unwrap_or(0),
     })
 }
 
@@ -211,6 +263,14 @@ fn arrivals(fields: &Fields<'_>) -> Result<Arrivals, Problem> {
         patience: fields.duration("patience")?,
         stays: fields.duration("stays")?,
     })
+}
+
+fn time_to_pass(fields: &Fields<'_>) -> Result<Duration, Problem> {
+    let time = fields.required("time", fields.duration("time")?)?;
+    if (Duration::from_millis(100)..=Duration::from_secs(120)).contains(&time) {
+        return Ok(time);
+    }
+    Err(Problem::new(fields.at_field("time"), "`time` must be from \"100ms\" to \"120s\""))
 }
 
 fn loss(fields: &Fields<'_>) -> Result<Loss, Problem> {
@@ -300,7 +360,7 @@ fn counted(fields: &Fields<'_>) -> Result<Counted, Problem> {
     }
 }
 
-fn port(fields: &Fields<'_>) -> Result<u16, Problem> {
+pub(crate) fn port(fields: &Fields<'_>) -> Result<u16, Problem> {
     fields.required("port", fields.number("port", PORTS)?)
 }
 

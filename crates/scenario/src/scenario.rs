@@ -17,12 +17,26 @@ pub struct Scenario {
     /// The ids of the findings that a check must report, in alphabetical order; nothing else may be
     /// reported.
     pub expect: Vec<String>,
+    /// The kernel that it is about, as a release (`uname -r`), so that only a simulator can run it;
+    /// none for any kernel.
+    pub kernel: Option<String>,
+    /// Whether its outcome is exact: whoever runs it must come to the same [`crate::Account`].
+    pub parity: bool,
     /// What the machine must offer.
     pub needs: Vec<Need>,
     /// Kernel settings that hold from the beginning, as name and value, by name.
     pub sysctl: Vec<(String, String)>,
     /// What happens, in order.
     pub steps: Vec<Step>,
+}
+
+impl Scenario {
+    /// Whether it is about a mechanism of the kernel and not about a server that is well or ill, so
+    /// that it expects no verdict, not even a healthy one.
+    #[must_use]
+    pub fn is_mechanism(&self) -> bool {
+        self.about.starts_with("Mechanism: ")
+    }
 }
 
 /// What a machine must offer for a scenario to run on its kernel. A simulator needs none of it.

@@ -67,6 +67,8 @@ pub enum Waits {
     Epoll,
     /// In epoll_wait(2), edge-triggered, accepting until there is none left.
     EpollEdge,
+    /// For an accept step of the scenario, and does not block in accept.
+    Told,
 }
 
 /// What a server does with a connection that it has accepted.

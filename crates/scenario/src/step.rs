@@ -1,10 +1,11 @@
 //! What can happen in a scenario.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Arrivals, Clients, Condition, Server};
+use crate::{Arrivals, Clients, Condition, PeerSegment, Peers, PeersSend, Server};
 
 /// One thing that happens. The next step begins when this one is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +39,52 @@ pub enum Step {
         /// The clients' group name.
         clients: String,
     },
-    /// The path between clients on the wire and the server begins to lose packets.
+    /// The connected clients of a group send.
+    Send {
+        /// The clients' group name.
+        clients: String,
+        /// How many bytes each.
+        bytes: u32,
+    },
+    /// Raw peers appear on the wire and send a SYN each.
+    Peers(Peers),
+    /// Raw peers send again.
+    PeersSend(PeersSend),
+    /// Every thread that waits to be told on that port accepts connections now; done when each has
+    /// accepted so many, or has found the accept queue empty.
+    Accept {
+        /// The listener's port.
+        port: u16,
+        /// How many each accepts at most.
+        count: u32,
+        /// Only threads of processes of this name; none for whichever serve the port.
+        process: Option<String>,
+    },
+    /// listen(2) is called again on a socket that listens.
+    Listen {
+        /// The server's process name.
+        process: String,
+        /// The socket's port.
+        port: u16,
+        /// The new argument.
+        backlog: i32,
+    },
+    /// All processes of that name are killed (SIGKILL): their kernel closes their sockets.
+    End {
+        /// The server's process name.
+        process: String,
+    },
+    /// Time passes: for the kernel's own timers. What can be awaited as a state is awaited.
+    Pass {
+        /// How long, from the end of the step before.
+        time: Duration,
+    },
+    /// An account takes a [`crate::Picture`] here; without one, nothing happens.
+    Look {
+        /// What the picture is called.
+        name: Option<String>,
+    },
+    /// The path between the server and whoever is on the wire begins to lose packets.
     Path(Loss),
     /// A kernel setting changes.
     Sysctl {
@@ -66,4 +112,58 @@ pub enum Lost {
     /// Everything the client sends after its SYN: the third ACK, and the data that would stand in
     /// for it.
     ThirdAcks,
+}
+
+/// What happens, in a few words.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Serve(server) => write!(f, "{} starts", server.process),
+            Step::Connect(clients) => {
+                write!(f, "{} of the clients \"{}\" connect", clients.count, clients.name)
+            }
+            Step::Arrivals(arrivals) => {
+                write!(f, "clients \"{}\" arrive from now on", arrivals.clients.name)
+            }
+            Step::Await { condition, .. } => write!(f, "awaiting {condition}"),
+            Step::Stop { process } => write!(f, "{process} is stopped"),
+            Step::Close { clients } => write!(f, "the clients \"{clients}\" close"),
+            Step::Reset { clients } => write!(f, "the clients \"{clients}\" abort"),
+            Step::Send { clients, bytes } => {
+                write!(f, "the clients \"{clients}\" send {bytes} bytes")
+            }
+            Step::Peers(peers) => {
+                write!(f, "{} new peers \"{}\" send a SYN", peers.count, peers.name)
+            }
+            Step::PeersSend(PeersSend { peers, count, segment }) => {
+                write!(f, "{count} of the peers \"{peers}\" send {}", words(*segment))
+            }
+            Step::Accept { port, count, .. } => {
+                write!(f, "{count} connections of :{port} are accepted")
+            }
+            Step::Listen { process, port, backlog } => {
+                write!(f, "{process} calls listen on :{port} with backlog {backlog}")
+            }
+            Step::End { process } => write!(f, "{process} is killed"),
+            Step::Pass { time } => write!(f, "{time:?} pass"),
+            Step::Look { name } => write!(f, "a look: {}", name.as_deref().unwrap_or("no name")),
+            Step::Path(loss) => write!(f, "the path to port {} begins to lose packets", loss.port),
+            Step::Sysctl { set } => {
+                let set: Vec<_> =
+                    set.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                f.write_str(&set.join(" "))
+            }
+        }
+    }
+}
+
+fn words(segment: PeerSegment) -> String {
+    match segment {
+        PeerSegment::Syn => "their SYN again".to_owned(),
+        PeerSegment::Ack => "an ACK".to_owned(),
+        PeerSegment::BadAck => "an ACK of what they never got".to_owned(),
+        PeerSegment::Data { bytes } => format!("{bytes} bytes"),
+        PeerSegment::Rst => "a RST".to_owned(),
+        PeerSegment::Fin => "a FIN".to_owned(),
+    }
 }

@@ -1,6 +1,6 @@
 //! `halfopen explain retries`: when SYN and SYN-ACK are sent again, and when either side gives up.
 
-use halfopen_model::retries::{SynRetries, retrans_to_ms};
+use halfopen_model::retries::SynRetries;
 use halfopen_model::{
     Semantics, SynAckRetries, SynAckTimer, SynGiveUp, Sysctls, by_generation, rules,
 };
@@ -83,10 +83,10 @@ fn deferred(seconds: u32, sysctls: &Sysctls, semantics: &Semantics) -> DeferEntr
     let life = retries.life(true);
     DeferEntry {
         seconds,
-        timeouts: retries.defer,
-        reads_back_ms: retrans_to_ms(retries.defer, retries.initial_rto_ms),
+        timeouts: retries.defer_accept,
+        reads_back_ms: retries.deferred_ms(),
         syn_ack_sent_ms: life.sent_ms,
-        bare_ack_taken_after_ms: retries.bare_ack_taken_after_ms(),
+        bare_ack_taken_after_ms: retries.deferred_ms(),
         forgotten_after_ms: life.forgotten_ms,
     }
 }
@@ -109,8 +109,9 @@ fn client_kernels(settings: &[SettingEntry]) -> Vec<KernelsClient> {
 fn server_kernels(defer: Option<u32>, settings: &[SettingEntry]) -> Vec<KernelsServer> {
     let answers = by_generation(|semantics| {
         let sysctls = as_given(settings, semantics);
-        let defer = defer
-            .map(|seconds| SynAckRetries::new(sysctls.synack_retries, seconds, semantics).defer);
+        let defer = defer.map(|seconds| {
+            SynAckRetries::new(sysctls.synack_retries, seconds, semantics).defer_accept
+        });
         (server(&sysctls, semantics), defer)
     });
     answers

@@ -171,7 +171,7 @@ const DEFER_ACCEPT: Rule = Rule {
             "not counted"
         };
         let rto = semantics.timers.initial_rto_ms;
-        let timeouts = crate::retries::secs_to_retrans(10, rto);
+        let timeouts = crate::tcp::secs_to_timeouts(10, rto);
         format!("10 s are {timeouts} time-outs; {counted}")
     },
     findings: &[],

@@ -23,7 +23,11 @@ pub struct CountingRules {
     pub defer_accept_drops_are_counted: bool,
     /// Whether TCPBacklogDrop exists. From 3.0 and in RHEL 6.
     pub backlog_drops_are_counted: bool,
-    /// Since when a dropped skb carries a reason, if it does.
+    /// Whether CurrEstab counts connections in CLOSE_WAIT, as RFC 4022 has it. From 6.11; before, only
+    /// ESTABLISHED ones. UNCONFIRMED for stable branches.
+    pub close_wait_is_current: bool,
+    /// The reason that a dropped third ACK carries in `skb:kfree_skb`: none before 5.17. A dropped SYN
+    /// has none on any kernel, and no such event since 4.10.
     pub third_ack_drop_reason: Option<&'static str>,
 }
 
@@ -53,6 +57,7 @@ impl CountingRules {
             syn_retransmissions_are_counted: v.at_least(3, 16) || rhel7,
             defer_accept_drops_are_counted: v.at_least(3, 0),
             backlog_drops_are_counted: v.at_least(3, 0) || rhel6,
+            close_wait_is_current: v.at_least(6, 11),
             // e34100c2ecbb and a11a791ca81e (6.15); a reason as such exists from 5.17.
             third_ack_drop_reason: if v.at_least(6, 15) {
                 Some("TCP_LISTEN_OVERFLOW")

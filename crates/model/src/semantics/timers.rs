@@ -13,12 +13,12 @@ pub struct TimerRules {
     /// A repeated SYN of a request is answered at most once in this many milliseconds; 0 for each
     /// time. 500 from 4.0 and in RHEL 7 (`tcp_invalid_ratelimit`).
     pub repeated_syn_limit_ms: u32,
+    /// Whether the tail of unacknowledged data is probed before its time is over (TLP, which is no
+    /// time-out and doubles nothing). From 3.10.
+    pub probes_tail: bool,
     /// Whether `tcp_rto_max_ms` bounds the SYN-ACK's backoff too. From 6.19 (`tcp_reqsk_timeout`);
     /// in 6.15 to 6.18 the setting exists and does not.
     pub rto_max_bounds_syn_acks: bool,
-    /// Whether a deferred request that the client has acknowledged lives by a count of its own.
-    /// To 5.4; the results differ only where TCP_DEFER_ACCEPT and a crowded SYN queue meet.
-    pub split_retry_counts: bool,
 }
 
 /// How requests are timed.
@@ -43,8 +43,8 @@ impl TimerRules {
                 SynAckTimer::Polled
             },
             repeated_syn_limit_ms: if v.at_least(4, 0) || rhel7 { 500 } else { 0 },
+            probes_tail: v.at_least(3, 10),
             rto_max_bounds_syn_acks: v.at_least(6, 19),
-            split_retry_counts: !v.at_least(5, 5),
         }
     }
 }

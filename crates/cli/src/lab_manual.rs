@@ -1,0 +1,89 @@
+//! `docs/lab.md`: the manual of the lab and of its scenarios, in Markdown.
+
+use halfopen_lab::{Scenario, scenarios};
+
+const HEAD: &str = "\
+# The lab
+
+`halfopen lab run NAME` brings an incident about on the running kernel: real processes, real sockets,
+in a network namespace of its own, with nothing outside touched and everything gone afterwards. It
+needs no root where the kernel permits user namespaces.
+
+```console
+$ halfopen lab run never-accepts --hold          # look at it yourself, with ss, nstat, strace
+$ halfopen lab run never-accepts --check         # exits 0 if the verdict is exactly the expected one
+$ halfopen lab run all --check
+```
+
+A scenario is a file: what the server does, how clients arrive, what the path loses, as a timeline of
+steps. Each waits for a state of the kernel, never for a guessed time; only for the kernel's own timers
+does time pass.
+
+## Incidents
+
+The last column is what `halfopen check` must find, and nothing besides; scenarios that must give
+nothing are healthy servers that only look ill.
+
+| scenario | what happens | findings |
+| --- | --- | --- |
+";
+
+const MECHANISMS: &str = "
+## Mechanisms
+
+These are about one rule of the kernel each, not about a server that is well or ill, so `--check` does
+not apply to them and `run all --check` leaves them out. Their outcome is exact instead: queues, sockets,
+counters and segments are the same each time. `--account` prints them as JSON:
+
+```console
+$ halfopen lab run third-acks-overflow --account | jq '.looks[] | {name, listeners, sockets, counters}'
+```
+
+A picture is taken at each `look` step and at the end, when nothing has changed for 30 ms. Counters are
+those that rose. Segments are all that crossed an interface, in order, with the kernel's own times.
+Most of these scenarios use raw peers: hosts on a wire that send one segment when a step says so, and
+have no kernel that would decide anything for them.
+
+| scenario | what happens |
+| --- | --- |
+";
+
+const PROBE: &str = "
+## Which rules this kernel has
+
+Distributions backport, so a version does not say how a kernel fills its queues. `halfopen lab probe`
+measures it, in about two seconds: when the SYN queue counts as full, what becomes of a SYN that meets a
+full accept queue, and when a SYN-ACK is sent again. Then it says which releases behave so, and whether
+the kernel's version says the same. It needs `/dev/net/tun`.
+";
+
+/// The manual.
+///
+/// # Errors
+/// If a scenario file of this program is broken.
+pub(crate) fn manual() -> anyhow::Result<String> {
+    let (mechanisms, incidents): (Vec<_>, Vec<_>) =
+        scenarios()?.into_iter().partition(Scenario::is_mechanism);
+    let mut text = String::from(HEAD);
+    for scenario in &incidents {
+        let expected = match scenario.expect.as_slice() {
+            [] => "nothing".to_owned(),
+            ids => {
+                ids.iter().map(|id| format!("[{id}](rules/{id}.md)")).collect::<Vec<_>>().join(", ")
+            }
+        };
+        text.push_str(&format!("| {} | {} | {expected} |\n", link(scenario), scenario.about));
+    }
+    text.push_str(MECHANISMS);
+    for scenario in &mechanisms {
+        let about = scenario.about.trim_start_matches("Mechanism: ");
+        text.push_str(&format!("| {} | {about} |\n", link(scenario)));
+    }
+    text.push_str(PROBE);
+    Ok(text)
+}
+
+fn link(scenario: &Scenario) -> String {
+    let name = &scenario.name;
+    format!("[{name}](../scenarios/{name}.toml)")
+}

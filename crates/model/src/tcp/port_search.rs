@@ -1,0 +1,211 @@
+//! The search for a local port (net/ipv4/inet_hashtables.c `__inet_hash_connect`).
+
+use super::hash;
+use crate::{FirstPort, PortRange, PortSearch};
+
+/// Who uses which local port, and where searches begin.
+#[derive(Clone, Debug)]
+pub(super) struct Ports {
+    secret: u64,
+    /// Users of each port; made with the first one.
+    buckets: Vec<Bucket>,
+    first: FirstPort,
+    /// One hint, or a table of them by destination; made with the first search.
+    hints: Vec<u32>,
+    searches: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket {
+    /// Sockets whose port connect() chose.
+    connected: u32,
+    /// Sockets that were bound to it, listeners above all: connect() leaves such a port alone.
+    bound: u32,
+}
+
+/// What a search found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The port, if one was free.
+    pub(super) port: Option<u16>,
+    /// Ports looked at.
+    pub(super) visited: u32,
+}
+
+/// What is known of a port before the connection table is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PortUse {
+    /// Nobody has it.
+    Free,
+    /// connect() chose it for other connections: free for this one if the pair is.
+    Shared,
+    /// bind() gave it away.
+    Bound,
+}
+
+impl Ports {
+    pub(super) const fn new(first: FirstPort, secret: u64) -> Self {
+        Self { secret, buckets: Vec::new(), first, hints: Vec::new(), searches: 0 }
+    }
+
+    pub(super) fn bind(&mut self, port: u16) {
+        self.bucket(port).bound += 1;
+    }
+
+    pub(super) fn unbind(&mut self, port: u16) {
+        let bucket = self.bucket(port);
+        bucket.bound = bucket.bound.saturating_sub(1);
+    }
+
+    pub(super) fn connect(&mut self, port: u16) {
+        self.bucket(port).connected += 1;
+    }
+
+    pub(super) fn disconnect(&mut self, port: u16) {
+        let bucket = self.bucket(port);
+        bucket.connected = bucket.connected.saturating_sub(1);
+    }
+
+    fn of(&self, port: u16) -> PortUse {
+        match self.buckets.get(usize::from(port)) {
+            Some(Bucket { bound: 1.., .. }) => PortUse::Bound,
+            Some(Bucket { connected: 1.., .. }) => PortUse::Shared,
+            _ => PortUse::Free,
+        }
+    }
+
+    /// Looks for a port. `is_free` says whether a shared port is free for this connection;
+    /// `destination` is a hash of the addresses.
+    pub(super) fn search(
+        &mut self,
+        range: PortRange,
+        order: PortSearch,
+        destination: u64,
+        mut may_have: impl FnMut(u16, PortUse) -> bool,
+    ) -> Found {
+        let slot = self.slot(destination);
+        let offset = self.hints[slot].wrapping_add(hash::low(destination >> 32));
+        let mut visited = 0;
+        for (step, port) in candidates(range, order, offset) {
+            visited += 1;
+            if may_have(port, self.of(port)) {
+                self.leave_behind(slot, order, step);
+                return Found { port: Some(port), visited };
+            }
+        }
+        Found { port: None, visited }
+    }
+
+    /// The next search for this destination begins behind the port that was found.
+    fn leave_behind(&mut self, slot: usize, order: PortSearch, step: u32) {
+        self.searches += 1;
+        let noise = hash::low(hash::mix(self.secret ^ self.searches));
+        let advance = match (self.first, order) {
+            (_, PortSearch::OnePass) => step,
+            (FirstPort::OneHint, PortSearch::TwoPasses) => step + 2,
+            // 1/16 of the searches skip a port more (c579bd1b4021).
+            (FirstPort::HintPerDestination { slots: 256 }, PortSearch::TwoPasses) => {
+                if noise.is_multiple_of(16) { step + 4 } else { step + 2 }
+            }
+            (FirstPort::HintPerDestination { .. }, PortSearch::TwoPasses) => {
+                step.max(noise % 8 * 2) + 2
+            }
+        };
+        self.hints[slot] = self.hints[slot].wrapping_add(advance);
+    }
+
+    fn slot(&mut self, destination: u64) -> usize {
+        let slots = match self.first {
+            FirstPort::OneHint => 1,
+            FirstPort::HintPerDestination { slots } => slots,
+        };
+        if self.hints.is_empty() {
+            self.hints = vec![0; slots as usize];
+        }
+        hash::low(destination) as usize & (self.hints.len() - 1)
+    }
+
+    fn bucket(&mut self, port: u16) -> &mut Bucket {
+        if self.buckets.is_empty() {
+            self.buckets = vec![Bucket::default(); 1 << 16];
+        }
+        &mut self.buckets[usize::from(port)]
+    }
+}
+
+/// The ports in the order in which they are tried, each with the step of its pass.
+fn candidates(
+    range: PortRange,
+    order: PortSearch,
+    offset: u32,
+) -> impl Iterator<Item = (u32, u16)> {
+    let all = range.len();
+    // Two passes need an even number of ports; an odd one at the end is never tried.
+    let remaining = if all > 1 && order == PortSearch::TwoPasses { all & !1 } else { all };
+    let (step, passes) = match order {
+        PortSearch::OnePass => (1, 1),
+        PortSearch::TwoPasses => (2, if remaining > 1 { 2 } else { 1 }),
+    };
+    let start = (offset % remaining) & if passes == 2 { !1 } else { !0 };
+    let first = u32::from(order == PortSearch::OnePass);
+    (0..passes).flat_map(move |pass| {
+        (0..remaining).step_by(step).filter_map(move |i| {
+            let place = (start + pass + i + first) % remaining;
+            Some((i + first, range.low.checked_add(u16::try_from(place).ok()?)?))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RANGE: PortRange = PortRange { low: 40_000, high: 40_009 };
+
+    fn taken_in_turn(first: FirstPort, order: PortSearch) -> (Vec<u16>, Found) {
+        let mut ports = Ports::new(first, 3);
+        let mut taken = Vec::new();
+        loop {
+            let found = ports.search(RANGE, order, 77 << 32, |port, _| !taken.contains(&port));
+            match found.port {
+                Some(port) => taken.push(port),
+                None => return (taken, found),
+            }
+        }
+    }
+
+    #[test]
+    fn two_passes_take_all_ports_of_one_parity_first() {
+        let slots = FirstPort::HintPerDestination { slots: 65_536 };
+        let (taken, last) = taken_in_turn(slots, PortSearch::TwoPasses);
+        assert_eq!(taken.len(), 10);
+        assert!(taken[..5].iter().all(|port| port % 2 == 0), "{taken:?}");
+        assert!(taken[5..].iter().all(|port| port % 2 == 1), "{taken:?}");
+        assert_eq!(last, Found { port: None, visited: 10 });
+    }
+
+    #[test]
+    fn one_pass_takes_one_port_after_the_other() {
+        let (taken, last) = taken_in_turn(FirstPort::OneHint, PortSearch::OnePass);
+        let next = |port: u16| if port == RANGE.high { RANGE.low } else { port + 1 };
+        assert!(taken.windows(2).all(|pair| pair[1] == next(pair[0])), "{taken:?}");
+        assert_eq!((taken.len(), last.visited), (10, 10));
+    }
+
+    #[test]
+    fn a_search_beyond_half_of_the_range_visits_the_whole_first_half() {
+        let mut ports = Ports::new(FirstPort::HintPerDestination { slots: 65_536 }, 3);
+        let even_taken = |port: u16, _| port % 2 == 1;
+        let found = ports.search(RANGE, PortSearch::TwoPasses, 0, even_taken);
+        assert_eq!(found.visited, 6);
+    }
+
+    #[test]
+    fn a_range_of_one_port_has_one_port() {
+        let range = PortRange { low: 5, high: 5 };
+        for order in [PortSearch::OnePass, PortSearch::TwoPasses] {
+            let mut ports = Ports::new(FirstPort::OneHint, 3);
+            assert_eq!(ports.search(range, order, 9, |_, _| true).port, Some(5));
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Why a scenario could not be simulated.
+
+use halfopen_model::SysctlError;
+use thiserror::Error;
+
+/// Why a scenario could not be simulated, or did not come about.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SimError {
+    /// The scenario's `kernel` is not a release.
+    #[error("{release:?} is not a kernel release such as 6.1.0-32-amd64")]
+    Kernel {
+        /// What it says.
+        release: String,
+    },
+    /// A setting that this kernel would not take.
+    #[error("{name} = {value}: {problem}")]
+    Sysctl {
+        /// The setting.
+        name: String,
+        /// Its value.
+        value: String,
+        /// Why not.
+        problem: SysctlError,
+    },
+    /// A socket could not be opened.
+    #[error("{process} cannot listen on port {port}: address already in use")]
+    Listen {
+        /// The program.
+        process: String,
+        /// The port.
+        port: u16,
+    },
+    /// A state did not come in time.
+    #[error("{condition} did not come within {seconds} s; last seen: {seen}")]
+    NotReached {
+        /// The state that was waited for.
+        condition: String,
+        /// How long, in simulated seconds.
+        seconds: u64,
+        /// What there was instead.
+        seen: u64,
+    },
+    /// A condition names a counter that the model does not have.
+    #[error("the kernel has no counter {0}")]
+    UnknownCounter(String),
+}

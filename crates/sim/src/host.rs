@@ -1,0 +1,64 @@
+//! A host: its kernel, and what is on its way to it.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use halfopen_model::tcp::{Segment, Stack, TimerQueue};
+use halfopen_model::{KernelVersion, Time};
+use halfopen_scenario::{Interface, Lost};
+
+/// The address of the first server's host on the wire, as in the lab.
+pub(crate) const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+
+/// The address at which the two ends of the wire see each other, as in the lab.
+pub(crate) const FAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+
+/// A host.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) name: String,
+    pub(crate) kernel: KernelVersion,
+    pub(crate) address: Ipv4Addr,
+    pub(crate) stack: Stack,
+    /// Segments that will reach it.
+    pub(crate) arriving: TimerQueue<Arriving>,
+    /// Ports on which a program listens or has listened.
+    pub(crate) served: BTreeSet<u16>,
+    /// What the wire to this host loses.
+    pub(crate) losses: Vec<(Lost, u16)>,
+}
+
+/// A segment on its way to a host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arriving {
+    pub(crate) segment: Segment,
+    pub(crate) over: Option<Interface>,
+}
+
+impl Host {
+    pub(crate) fn next_at(&mut self) -> Time {
+        let arriving = self.arriving.next_at().unwrap_or(Time::NEVER);
+        arriving.min(self.stack.next_deadline().unwrap_or(Time::NEVER))
+    }
+
+    /// Whether the wire loses a segment.
+    pub(crate) fn loses(&self, segment: &Segment) -> bool {
+        self.losses.iter().any(|&(lost, port)| match lost {
+            Lost::Syns => segment.is_syn() && segment.to.port() == port,
+            Lost::SynAcks => segment.is_syn_ack() && segment.from.port() == port,
+            Lost::ThirdAcks => {
+                !segment.is_syn() && !segment.is_syn_ack() && segment.to.port() == port
+            }
+        })
+    }
+}
+
+/// What comes out at the other end of the wire: the two ends see each other under one address.
+pub(crate) fn swapped(segment: &Segment) -> Segment {
+    let swap = |at: SocketAddrV4, address: &Ipv4Addr| SocketAddrV4::new(*address, at.port());
+    Segment {
+        from: swap(segment.from, segment.to.ip()),
+        to: swap(segment.to, segment.from.ip()),
+        ..*segment
+    }
+}

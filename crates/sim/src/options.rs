@@ -1,0 +1,30 @@
+//! What a simulation is told besides its scenario.
+
+use halfopen_model::{KernelVersion, Span};
+
+/// How a scenario is simulated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The kernel of the servers' hosts, where the scenario names none.
+    pub kernel: KernelVersion,
+    /// Everything that is left to chance follows from it: the same seed gives the same run.
+    pub seed: u64,
+    /// How often the queues are sampled.
+    pub sample_every: Span,
+    /// Segments that an [`halfopen_scenario::Account`] keeps; those beyond are counted.
+    pub segments_kept: usize,
+    /// Lines of the timeline that are kept.
+    pub moments_kept: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            kernel: KernelVersion::vanilla(6, 18),
+            seed: 1,
+            sample_every: Span::from_millis(50),
+            segments_kept: 200_000,
+            moments_kept: 1_000,
+        }
+    }
+}

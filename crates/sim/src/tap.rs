@@ -1,0 +1,37 @@
+//! What crosses the interfaces of the servers' host, as a capture there would show it.
+
+use halfopen_model::Time;
+use halfopen_model::tcp::Segment;
+use halfopen_scenario::{Interface, SeenSegment};
+
+/// Segments that were seen, up to a bound.
+#[derive(Debug)]
+pub(crate) struct Tap {
+    kept: usize,
+    pub(crate) segments: Vec<(SeenSegment, Segment)>,
+    pub(crate) omitted: u64,
+}
+
+impl Tap {
+    pub(crate) const fn new(kept: usize) -> Self {
+        Self { kept, segments: Vec::new(), omitted: 0 }
+    }
+
+    pub(crate) fn see(&mut self, now: Time, interface: Interface, segment: &Segment) {
+        if self.segments.len() >= self.kept {
+            self.omitted += 1;
+            return;
+        }
+        let seen = SeenSegment {
+            at_us: now.as_micros(),
+            interface,
+            from: segment.from,
+            to: segment.to,
+            flags: segment.flags.byte(),
+            seq: segment.seq.0,
+            ack: segment.ack.0,
+            payload: segment.payload,
+        };
+        self.segments.push((seen, *segment));
+    }
+}

@@ -1,0 +1,227 @@
+//! The world: hosts, paths and programs, and the one loop in which everything happens in the order of
+//! its time.
+
+use std::net::Ipv4Addr;
+
+use halfopen_model::tcp::{Effects, Event, Segment, SocketId, TimerQueue};
+use halfopen_model::{DropReason, Time};
+use halfopen_scenario::Interface;
+
+use crate::chance::Chance;
+use crate::clients::Crowd;
+use crate::host::{Arriving, FAR, Host, swapped};
+use crate::ids::Owner;
+use crate::path::{HOP, LOOPBACK, Path};
+use crate::peers::RawPeers;
+use crate::programs::Programs;
+use crate::run::Moments;
+use crate::tap::Tap;
+use crate::watch::Watch;
+
+/// Everything there is. Host 0 is the servers'.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) now: Time,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) path: Path,
+    pub(crate) chance: Chance,
+    pub(crate) schedule: TimerQueue<Happening>,
+    pub(crate) programs: Programs,
+    pub(crate) crowd: Crowd,
+    pub(crate) peers: RawPeers,
+    pub(crate) tap: Tap,
+    pub(crate) moments: Moments,
+    pub(crate) watch: Watch,
+    pub(crate) effects: Effects,
+}
+
+/// Something that a program, a client or the simulation does at its time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Happening {
+    /// A thread goes on.
+    Thread(u32),
+    /// The next clients of an arrival process come.
+    Arrive(u32),
+    /// A client connects.
+    Start(u32),
+    /// A client's patience, or its stay, may be over.
+    Leave(u32),
+    /// The next silent peers of an arrival process come.
+    Silent(u32),
+    /// Queues are sampled.
+    Sample,
+}
+
+impl World {
+    /// Lets everything happen that is due up to and including a time.
+    pub(crate) fn advance(&mut self, until: Time) {
+        while self.step(until) {}
+        self.now = self.now.max(until);
+    }
+
+    /// Lets the next thing happen, if it is due by then.
+    pub(crate) fn step(&mut self, until: Time) -> bool {
+        let mut at = self.schedule.next_at().unwrap_or(Time::NEVER);
+        let mut host = None;
+        for (index, candidate) in self.hosts.iter_mut().enumerate() {
+            let next = candidate.next_at();
+            if next < at || (next == at && host.is_none() && next != Time::NEVER) {
+                (at, host) = (next, Some(index));
+            }
+        }
+        if at > until || at == Time::NEVER {
+            return false;
+        }
+        self.now = self.now.max(at);
+        match host {
+            Some(host) => self.step_host(host),
+            None => {
+                if let Some((_, happening)) = self.schedule.take_due(at) {
+                    self.happen(happening);
+                }
+            }
+        }
+        true
+    }
+
+    fn step_host(&mut self, index: usize) {
+        let now = self.now;
+        let host = &mut self.hosts[index];
+        if let Some((_, Arriving { segment, over })) = host.arriving.take_due(now) {
+            let reason = host.stack.on_segment(now, &segment, &mut self.effects);
+            if index == 0
+                && let Some(over) = over
+            {
+                self.tap.see(now, over, &segment);
+            }
+            if let Some(reason) = reason {
+                self.note_drop(index, reason, &segment);
+            }
+        } else {
+            host.stack.on_timer(now, &mut self.effects);
+        }
+        self.carry_out(index);
+    }
+
+    /// Sends what a host's stack wants to send, and tells programs what they wait for.
+    pub(crate) fn carry_out(&mut self, host: usize) {
+        if self.effects.segments.is_empty() && self.effects.events.is_empty() {
+            return;
+        }
+        let mut effects = std::mem::take(&mut self.effects);
+        for segment in effects.segments.drain(..) {
+            self.send(host, segment);
+        }
+        for event in effects.events.drain(..) {
+            self.tell(host, event);
+        }
+        // Programs may have caused effects of their own meanwhile; those were carried out. The
+        // larger buffers are kept.
+        if self.effects.segments.capacity() < effects.segments.capacity() {
+            self.effects = effects;
+        }
+    }
+
+    fn send(&mut self, host: usize, segment: Segment) {
+        let to = *segment.to.ip();
+        if to.is_loopback() || to == self.hosts[host].address && to == *segment.from.ip() {
+            self.arrive(host, segment, LOOPBACK, Some(Interface::Loopback));
+            return;
+        }
+        if host == 0 && to == FAR {
+            self.send_over_wire(segment);
+        } else if host == 0 && self.peers.has(to) {
+            self.tap.see(self.now, Interface::Wire, &segment);
+            if let Some(answer) = self.peers.receive(&segment) {
+                self.arrive(0, answer, HOP, Some(Interface::Wire));
+            }
+        } else if let Some(there) = self.host_of(to) {
+            self.send_over_network(host, there, segment);
+        }
+    }
+
+    fn send_over_wire(&mut self, segment: Segment) {
+        self.tap.see(self.now, Interface::Wire, &segment);
+        if !self.hosts[0].loses(&segment) {
+            self.arrive(0, swapped(&segment), HOP, Some(Interface::Wire));
+        }
+    }
+
+    fn send_over_network(&mut self, from: usize, to: usize, segment: Segment) {
+        if from == 0 {
+            self.tap.see(self.now, Interface::Wire, &segment);
+        }
+        let lost = self.hosts[to.min(from)].loses(&segment) || self.path.loses(&mut self.chance);
+        if !lost {
+            let delay = self.path.delay(&mut self.chance);
+            self.arrive(to, segment, delay, Some(Interface::Wire));
+        }
+    }
+
+    pub(crate) fn arrive(
+        &mut self,
+        host: usize,
+        segment: Segment,
+        delay: halfopen_model::Span,
+        over: Option<Interface>,
+    ) {
+        self.hosts[host].arriving.put(self.now, delay, Arriving { segment, over });
+    }
+
+    /// The host that has an address. The last one is the clients', which have all that are left.
+    fn host_of(&self, address: Ipv4Addr) -> Option<usize> {
+        self.hosts
+            .iter()
+            .position(|host| host.address == address)
+            .or_else(|| self.crowd.has_address(address).then_some(self.crowd.host?))
+    }
+
+    fn tell(&mut self, host: usize, event: Event) {
+        match event {
+            Event::Acceptable(listener) => self.wake_for(host, listener),
+            Event::Connected { socket, tag } => match Owner::of(tag) {
+                Owner::Client(client) => self.client_connected(client),
+                Owner::Outgoing(thread) => self.thread_goes_on(thread),
+                Owner::Accepted(_) => self.unexpected(host, socket),
+            },
+            Event::ConnectFailed { tag, error } => match Owner::of(tag) {
+                Owner::Client(client) => self.client_failed(client, error),
+                Owner::Outgoing(thread) => self.thread_goes_on(thread),
+                Owner::Accepted(_) => {}
+            },
+            Event::Readable { socket, tag, closed } => match Owner::of(tag) {
+                Owner::Client(client) => self.client_readable(client, closed),
+                Owner::Accepted(thread) => self.connection_readable(host, thread, socket, closed),
+                Owner::Outgoing(_) => {}
+            },
+            Event::Broken { socket, tag } => match Owner::of(tag) {
+                Owner::Client(client) => self.client_broken(client),
+                Owner::Accepted(thread) => self.connection_broken(host, thread, socket),
+                Owner::Outgoing(thread) => self.thread_goes_on(thread),
+            },
+        }
+    }
+
+    /// A socket that belongs to nobody any more.
+    fn unexpected(&mut self, host: usize, socket: SocketId) {
+        self.hosts[host].stack.close(self.now, socket, &mut self.effects);
+        self.carry_out(host);
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Thread(thread) => self.thread_goes_on(thread),
+            Happening::Arrive(arrival) => self.clients_arrive(arrival),
+            Happening::Start(client) => self.start_client(client),
+            Happening::Leave(client) => self.client_leaves(client),
+            Happening::Silent(arrival) => self.silent_peers_arrive(arrival),
+            Happening::Sample => self.sample(),
+        }
+    }
+
+    fn note_drop(&mut self, host: usize, reason: DropReason, segment: &Segment) {
+        let now = self.now;
+        let name = &self.hosts[host].name;
+        self.moments.drop(now, name, reason, segment);
+    }
+}
