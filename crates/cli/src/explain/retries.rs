@@ -48,9 +48,7 @@ pub(super) fn retries(arguments: &RetriesArgs, mut host: Host<'_>) -> Result<Ret
 
 fn slack(semantics: &Semantics) -> String {
     let polled = match semantics.timers.syn_ack_timer {
-        SynAckTimer::Polled => {
-            "; this kernel looks at SYN-ACKs every 200 ms only, so these are later"
-        }
+        SynAckTimer::Polled => "; SYN-ACKs, polled every 200 ms here, still later",
         SynAckTimer::PerRequest => "",
     };
     format!(

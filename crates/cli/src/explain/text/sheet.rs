@@ -114,6 +114,9 @@ impl Sheet {
         for doubt in &kernel.doubts {
             self.0.labelled("note", TEXT, 0, Span::new(Ink::Warning, doubt.as_str()));
         }
+        if kernel.from == Origin::Host && !kernel.doubts.is_empty() {
+            self.field("", "`halfopen lab probe` measures what this kernel does.");
+        }
     }
 
     /// Where rules stand in the kernel: of each the first place, and the commits that changed it.
