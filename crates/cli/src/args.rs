@@ -199,14 +199,14 @@ pub(crate) struct LimitsArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) backlog: Option<i32>,
     /// net.core.somaxconn
-    #[arg(long, value_name = "N")]
-    pub(crate) somaxconn: Option<u32>,
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) somaxconn: Option<i64>,
     /// net.ipv4.tcp_max_syn_backlog
-    #[arg(long, value_name = "N")]
-    pub(crate) max_syn_backlog: Option<u32>,
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) max_syn_backlog: Option<i64>,
     /// net.ipv4.tcp_syncookies: 0 never, 1 when the SYN queue is full, 2 always
-    #[arg(long, value_name = "0|1|2")]
-    pub(crate) syncookies: Option<u32>,
+    #[arg(long, value_name = "0|1|2", allow_negative_numbers = true)]
+    pub(crate) syncookies: Option<i64>,
     /// As JSON
     #[arg(short, long)]
     pub(crate) json: bool,
@@ -220,14 +220,14 @@ pub(crate) struct RetriesArgs {
     #[arg(long, value_name = "RELEASE", value_parser = parse_kernel)]
     pub(crate) kernel: Option<(String, KernelVersion)>,
     /// net.ipv4.tcp_syn_retries, or TCP_SYNCNT of the client's socket
-    #[arg(long, value_name = "N")]
-    pub(crate) syn_retries: Option<u32>,
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) syn_retries: Option<i64>,
     /// net.ipv4.tcp_syn_linear_timeouts (Linux 6.5 and later)
-    #[arg(long, value_name = "N")]
-    pub(crate) linear: Option<u32>,
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) linear: Option<i64>,
     /// net.ipv4.tcp_synack_retries, or TCP_SYNCNT of the listener
-    #[arg(long, value_name = "N")]
-    pub(crate) synack_retries: Option<u32>,
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) synack_retries: Option<i64>,
     /// The seconds that the listener gives to TCP_DEFER_ACCEPT
     #[arg(long, value_name = "SECONDS")]
     pub(crate) defer_accept: Option<u32>,

@@ -94,6 +94,7 @@ fn what_a_kernel_would_refuse_is_one_clear_error() {
     let error = refused(&["retries", "--kernel", "6.1", "--linear", "4"]);
     assert_eq!(error.lines().count(), 1, "{error}");
     assert!(error.contains("6.5"), "{error}");
+    assert!(refused(&["limits", "--somaxconn", "-1"]).contains("takes only 0 to"));
     let error = refused(&["limits", "--kernel", "windows"]);
     assert!(error.contains("3.10.4") && error.contains("rhel7"), "{error}");
 }

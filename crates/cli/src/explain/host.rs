@@ -14,6 +14,7 @@ const BY_MEMORY: &[&str] = &["tcp_max_syn_backlog"];
 #[derive(Debug)]
 pub(super) struct Host<'a> {
     pub(super) kernel: KernelEntry,
+    pub(super) version: KernelVersion,
     pub(super) semantics: Semantics,
     pub(super) sysctls: Sysctls,
     /// What was set, and where from.
@@ -39,10 +40,10 @@ impl<'a> Host<'a> {
             release,
             version: version.to_string(),
             from,
-            doubts: version.doubts().into_iter().map(str::to_owned).collect(),
+            doubts: version.doubts().into_iter().map(|doubt| doubt.text.to_owned()).collect(),
         };
         let sysctls = Sysctls::defaults(&semantics);
-        Ok(Self { kernel, semantics, sysctls, settings: Vec::new(), proc })
+        Ok(Self { kernel, version, semantics, sysctls, settings: Vec::new(), proc })
     }
 
     /// Sets what was given, or this host's value if the question is about its kernel. Where neither
@@ -50,7 +51,7 @@ impl<'a> Host<'a> {
     pub(super) fn set(
         &mut self,
         name: &str,
-        given: Option<u32>,
+        given: Option<i64>,
         value: impl Fn(&Sysctls) -> u32,
     ) -> Result<(), String> {
         let mut from = Origin::Given;
@@ -111,7 +112,7 @@ mod tests {
         proc
     }
 
-    fn somaxconn(host: &mut Host<'_>, given: Option<u32>) -> Result<(i64, Origin), String> {
+    fn somaxconn(host: &mut Host<'_>, given: Option<i64>) -> Result<(i64, Origin), String> {
         host.set("somaxconn", given, |sysctls| sysctls.somaxconn)?;
         let setting = host.settings.last().expect("set");
         Ok((setting.value, setting.from))

@@ -26,7 +26,9 @@ pub(super) fn retries(arguments: &RetriesArgs, mut host: Host<'_>) -> Result<Ret
         host.set(LINEAR, arguments.linear, |s| u32::from(s.syn_linear_timeouts))?;
     }
     host.set("tcp_synack_retries", arguments.synack_retries, |s| u32::from(s.synack_retries))?;
-    let Host { kernel, semantics, sysctls, settings, .. } = host;
+    let Host { mut kernel, version, semantics, sysctls, settings, .. } = host;
+    let doubts = version.doubts().into_iter().filter(|doubt| !doubt.queues_only);
+    kernel.doubts = doubts.map(|doubt| doubt.text.to_owned()).collect();
     let defer = arguments.defer_accept;
     Ok(RetriesEntry {
         client: client(&sysctls, &semantics),

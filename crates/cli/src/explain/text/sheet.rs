@@ -14,7 +14,7 @@ const WIDTH_MIN: usize = 40;
 /// Wider than this, prose is hard to read.
 const WIDTH_MAX: usize = 100;
 
-/// The least that the last column of a table is given before its first column is cut loose.
+/// The least that the last column of a table is given; with less the rows are stacked.
 const LAST_MIN: usize = 20;
 
 /// What an answer is written on.
@@ -82,8 +82,10 @@ impl Sheet {
         let last = header.len().saturating_sub(1);
         let widths: Vec<usize> = (0..last).map(|column| width_of(column, header, rows)).collect();
         let between: usize = widths.iter().skip(1).map(|width| width + 2).sum();
-        let room = self.0.width().saturating_sub(between + LAST_MIN + 4);
-        let first = widths.first().copied().unwrap_or(0).min(room);
+        let first = widths.first().copied().unwrap_or(0);
+        if first + between + LAST_MIN + 4 > self.0.width() {
+            return self.stacked(header, rows);
+        }
         let head: Vec<String> = header.iter().map(|&name| name.to_owned()).collect();
         let head = std::iter::once((&head, Ink::Dim));
         for (cells, ink) in head.chain(rows.iter().map(|row| (row, Ink::Plain))) {
@@ -97,6 +99,23 @@ impl Sheet {
             let column = if front.len() == last { 4 + first + between } else { 4 + first };
             let label = Span::new(ink, line.trim_end());
             self.0.beside(&label, column, 0, Span::new(ink, text.as_str()));
+        }
+    }
+
+    /// The rows of a table that is too wide for the page, a paragraph each.
+    fn stacked(&mut self, header: &[&str], rows: &[Vec<String>]) {
+        for cells in rows {
+            let Some((first, rest)) = cells.split_first() else { continue };
+            let mut parts = Vec::new();
+            for (index, cell) in rest.iter().enumerate().filter(|(_, cell)| !cell.is_empty()) {
+                let name = header.get(index + 1).filter(|_| cells.len() == header.len());
+                parts.push(match name {
+                    Some(&name) if !name.is_empty() => format!("{name}: {cell}"),
+                    _ => cell.clone(),
+                });
+            }
+            self.prose(first);
+            self.0.indented(4, Span::new(Ink::Plain, parts.join(" · ")));
         }
     }
 
@@ -167,5 +186,44 @@ const fn origin(origin: Origin) -> &'static str {
         Origin::Host => "this host",
         Origin::Default => "default",
         Origin::DefaultByMemory => "default, depends on memory",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(width: usize) -> Vec<String> {
+        let mut sheet = Sheet::new(width, false);
+        let row = |cells: &[&str]| cells.iter().map(|&cell| cell.to_owned()).collect();
+        let rows =
+            [row(&["2.6.32 … 3.6", "1025", "dropped"]), row(&["3.10.65 … 4.0", "refuses it"])];
+        sheet.table(&["", "accept", "a SYN is"], &rows);
+        sheet.finish().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn numbers_stand_in_columns_and_short_rows_right_behind_their_name() {
+        assert_eq!(
+            table(60),
+            [
+                "                 accept  a SYN is",
+                "  2.6.32 … 3.6     1025  dropped",
+                "  3.10.65 … 4.0  refuses it",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_table_that_is_too_wide_is_stacked() {
+        assert_eq!(
+            table(40),
+            [
+                "  2.6.32 … 3.6",
+                "    accept: 1025 · a SYN is: dropped",
+                "  3.10.65 … 4.0",
+                "    refuses it",
+            ]
+        );
     }
 }
