@@ -191,7 +191,7 @@ impl DropReason {
         }
     }
 
-    const fn moves(self) -> &'static [Counter] {
+    pub(crate) const fn moves(self) -> &'static [Counter] {
         use Counter::{
             AttemptFails, EmbryonicRsts, InErrs, ListenDrops, ListenOverflows, SyncookiesFailed,
             SyncookiesRecv, TcpAckSkippedChallenge, TcpAckSkippedSynRecv, TcpChallengeAck,
