@@ -39,6 +39,9 @@ pub(crate) struct Group {
     pub(crate) patience: Option<Span>,
     pub(crate) stays: Option<Span>,
     pub(crate) outcomes: Outcomes,
+    /// Clients that wait for their connection now, and that have it.
+    connecting: u64,
+    connected: u64,
     /// Microseconds from the SYN to the connection, one for each that was made.
     pub(crate) latencies: Vec<u32>,
 }
@@ -106,17 +109,26 @@ impl Crowd {
     /// How many clients of a name are in a state.
     pub(crate) fn count(&self, name: &str, state: ClientState) -> u64 {
         let groups = self.group(name);
-        let wanted = match state {
-            ClientState::Connecting => Life::Connecting,
-            ClientState::Connected => Life::Connected,
+        let of = |group: &Group| match state {
+            ClientState::Connecting => group.connecting,
+            ClientState::Connected => group.connected,
             ClientState::Failed => {
-                let failed = |o: &Outcomes| o.refused + o.timed_out + o.no_port + o.reset;
-                let of = |&group: &u32| failed(&self.groups[group as usize].outcomes);
-                return groups.iter().map(of).sum();
+                let Outcomes { refused, timed_out, no_port, reset, .. } = group.outcomes;
+                refused + timed_out + no_port + reset
             }
         };
-        let is_one = |c: &&Client| c.state == wanted && groups.contains(&c.group);
-        self.clients.iter().filter(is_one).count() as u64
+        groups.iter().map(|&group| of(&self.groups[group as usize])).sum()
+    }
+
+    /// A client goes on in its life; its group counts where its clients are.
+    fn enter(&mut self, number: u32, state: Life) {
+        let client = &mut self.clients[number as usize];
+        let before = std::mem::replace(&mut client.state, state);
+        let group = &mut self.groups[client.group as usize];
+        group.connecting += u64::from(state == Life::Connecting);
+        group.connecting -= u64::from(before == Life::Connecting);
+        group.connected += u64::from(state == Life::Connected);
+        group.connected -= u64::from(before == Life::Connected);
     }
 }
 
@@ -132,7 +144,16 @@ impl World {
         let plan = plan.clone();
         let outcomes = Outcomes::default();
         let latencies = Vec::new();
-        self.crowd.groups.push(Group { plan, patience, stays, outcomes, latencies });
+        let (connecting, connected) = (0, 0);
+        self.crowd.groups.push(Group {
+            plan,
+            patience,
+            stays,
+            outcomes,
+            connecting,
+            connected,
+            latencies,
+        });
         number
     }
 
@@ -196,20 +217,18 @@ impl World {
         let now = self.now;
         let of_group = &mut self.crowd.groups[group as usize];
         of_group.outcomes.started += 1;
-        let client = &mut self.crowd.clients[number as usize];
-        client.since = now;
+        of_group.outcomes.no_port += u64::from(connect.is_err());
+        let patience = of_group.patience;
+        self.crowd.clients[number as usize].since = now;
         match connect {
             Ok(connect) => {
-                client.socket = connect.socket;
-                client.state = Life::Connecting;
-                if let Some(patience) = of_group.patience {
+                self.crowd.clients[number as usize].socket = connect.socket;
+                self.crowd.enter(number, Life::Connecting);
+                if let Some(patience) = patience {
                     self.schedule.put(now, patience, Happening::Leave(number));
                 }
             }
-            Err(_) => {
-                client.state = Life::Failed;
-                of_group.outcomes.no_port += 1;
-            }
+            Err(_) => self.crowd.enter(number, Life::Failed),
         }
         self.carry_out(host);
     }
@@ -245,10 +264,10 @@ impl World {
         let now = self.now;
         let client = &mut self.crowd.clients[number as usize];
         let took = now.since(client.since).as_micros();
-        client.state = Life::Connected;
         client.since = now;
-        let socket = client.socket;
-        let group = &mut self.crowd.groups[client.group as usize];
+        let (socket, of_client) = (client.socket, client.group);
+        self.crowd.enter(number, Life::Connected);
+        let group = &mut self.crowd.groups[of_client as usize];
         group.outcomes.connected += 1;
         group.latencies.push(u32::try_from(took).unwrap_or(u32::MAX));
         let (sends, stays) = (group.plan.sends, group.stays);
@@ -267,9 +286,9 @@ impl World {
     }
 
     pub(crate) fn client_failed(&mut self, number: u32, error: ConnectError) {
-        let client = &mut self.crowd.clients[number as usize];
-        client.state = Life::Failed;
-        let outcomes = &mut self.crowd.groups[client.group as usize].outcomes;
+        self.crowd.enter(number, Life::Failed);
+        let group = self.crowd.clients[number as usize].group;
+        let outcomes = &mut self.crowd.groups[group as usize].outcomes;
         match error {
             ConnectError::Refused => outcomes.refused += 1,
             ConnectError::TimedOut => outcomes.timed_out += 1,
@@ -342,7 +361,7 @@ impl World {
             self.crowd.groups[group as usize].outcomes.reset += 1;
         }
         self.close_client(number);
-        self.crowd.clients[number as usize].state = Life::Failed;
+        self.crowd.enter(number, Life::Failed);
         self.come_back(number);
     }
 
@@ -375,7 +394,7 @@ impl World {
             let client = self.crowd.clients[number as usize];
             let host = self.host_of_client(number);
             self.hosts[host].stack.abort(self.now, client.socket, &mut self.effects);
-            self.crowd.clients[number as usize].state = Life::Over;
+            self.crowd.enter(number, Life::Over);
             self.carry_out(host);
         }
     }
@@ -401,9 +420,8 @@ impl World {
 
     fn close_client(&mut self, number: u32) {
         let host = self.host_of_client(number);
-        let client = &mut self.crowd.clients[number as usize];
-        client.state = Life::Over;
-        let socket = client.socket;
+        self.crowd.enter(number, Life::Over);
+        let socket = self.crowd.clients[number as usize].socket;
         self.hosts[host].stack.close(self.now, socket, &mut self.effects);
         self.carry_out(host);
     }
