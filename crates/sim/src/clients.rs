@@ -172,7 +172,7 @@ impl World {
         let mut at = Span::ZERO;
         for number in first..first + count {
             if in_turn {
-                self.schedule.put(now, at, Happening::Start(number));
+                self.schedule.put_once(now, at, Happening::Start(number));
                 at = at + TURN;
             } else {
                 self.start_client(number);
@@ -202,7 +202,7 @@ impl World {
             let every = arrival.every;
             if arrival.at_random {
                 let wait = Span::from_micros(self.chance.exponential(every.as_micros()));
-                self.schedule.put(self.now, wait, Happening::Arrive(number));
+                self.schedule.put_once(self.now, wait, Happening::Arrive(number));
             } else {
                 self.after(every, Happening::Arrive(number));
             }
@@ -305,7 +305,7 @@ impl World {
         if let Some(every) = remote.and_then(|remote| remote.reconnects) {
             let most = Span::from(every).as_micros();
             let wait = Span::from_micros(self.chance.below(most) + 1);
-            self.schedule.put(self.now, wait, Happening::Start(number));
+            self.schedule.put_once(self.now, wait, Happening::Start(number));
         }
     }
 

@@ -60,6 +60,11 @@ impl Path {
         })
     }
 
+    /// Whether each segment takes equally long.
+    pub(crate) fn is_steady(&self) -> bool {
+        self.jitter == Span::ZERO
+    }
+
     /// How long a segment takes over the network; none if it is lost.
     pub(crate) fn carry(&self, segment: &Segment, chance: &mut Chance) -> Option<Span> {
         if self.always_loses(segment) || chance.happens(self.lost_per_thousand) {

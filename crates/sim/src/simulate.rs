@@ -75,6 +75,7 @@ impl World {
             moments: Moments::new(options.moments_kept),
             watch: Watch::new(options.sample_every),
             effects: Effects::default(),
+            spare: Effects::default(),
         };
         world.set(&scenario.sysctl)?;
         world.first_sample();

@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(crate) moments: Moments,
     pub(crate) watch: Watch,
     pub(crate) effects: Effects,
+    /// Empty, with room: for what follows while effects are carried out.
+    pub(crate) spare: Effects,
 }
 
 /// Something that a program, a client or the simulation does at its time.
@@ -66,7 +68,7 @@ impl World {
     /// what is asleep for equal times from waking at the very same moment for ever.
     pub(crate) fn after(&mut self, sleep: Span, happening: Happening) {
         let late = Span::from_micros(self.chance.below(SLEEP_SLACK.as_micros()));
-        self.schedule.put(self.now, sleep + late, happening);
+        self.schedule.put_once(self.now, sleep + late, happening);
     }
 
     /// Lets everything happen that is due up to and including a time.
@@ -102,19 +104,24 @@ impl World {
 
     fn step_host(&mut self, index: usize) {
         let now = self.now;
-        let host = &mut self.hosts[index];
-        if let Some((_, Arriving { segment, over })) = host.arriving.take_due(now) {
-            let reason = host.stack.on_segment(now, &segment, &mut self.effects);
-            if index == 0
-                && let Some(over) = over
-            {
-                self.tap.see(now, over, &segment);
-            }
-            if let Some(reason) = reason {
-                self.note_drop(index, reason, &segment);
-            }
-        } else {
-            host.stack.on_timer(now, &mut self.effects);
+        // What arrives at the same moment is taken in one go.
+        while let Some((_, arriving)) = self.hosts[index].arriving.take_due(now) {
+            self.take_in(index, &arriving);
+        }
+        self.hosts[index].stack.on_timer(now, &mut self.effects);
+        self.carry_out(index);
+    }
+
+    fn take_in(&mut self, index: usize, arriving: &Arriving) {
+        let Arriving { segment, over } = arriving;
+        let reason = self.hosts[index].stack.on_segment(self.now, segment, &mut self.effects);
+        if index == 0
+            && let Some(over) = over
+        {
+            self.tap.see(self.now, *over, segment);
+        }
+        if let Some(reason) = reason {
+            self.note_drop(index, reason, segment);
         }
         self.carry_out(index);
     }
@@ -124,18 +131,15 @@ impl World {
         if self.effects.segments.is_empty() && self.effects.events.is_empty() {
             return;
         }
-        let mut effects = std::mem::take(&mut self.effects);
+        let mut effects = std::mem::replace(&mut self.effects, std::mem::take(&mut self.spare));
         for segment in effects.segments.drain(..) {
             self.send(host, segment);
         }
         for event in effects.events.drain(..) {
             self.tell(host, event);
         }
-        // Programs may have caused effects of their own meanwhile; those were carried out. The
-        // larger buffers are kept.
-        if self.effects.segments.capacity() < effects.segments.capacity() {
-            self.effects = effects;
-        }
+        // Programs may have caused effects of their own meanwhile; those were carried out.
+        self.spare = effects;
     }
 
     fn send(&mut self, host: usize, segment: Segment) {
@@ -179,7 +183,13 @@ impl World {
         delay: Span,
         over: Option<Interface>,
     ) {
-        self.hosts[host].arriving.put(self.now, delay, Arriving { segment, over });
+        let arriving = Arriving { segment, over };
+        let line = &mut self.hosts[host].arriving;
+        if self.path.is_steady() {
+            line.put(self.now, delay, arriving);
+        } else {
+            line.put_once(self.now, delay, arriving);
+        }
     }
 
     /// The host that has an address. That of the remote clients has many.
