@@ -5,6 +5,12 @@
 //! [`halfopen_scenario::SeenSegment`]). Clients have other ports each time, so flows are matched by the
 //! order of their first segments, for each interface and server's port. Within a flow the order is
 //! exact.
+//!
+//! One chance is left in how a flow goes on. Of timers in one step of the wheel, the one that was set
+//! last fires first, and the model does so too; but whether timers that were set one after the other are
+//! in one step depends on the tick and the CPU at which they were set. So it is chance which of some
+//! requests, alike so far, is pruned. Flows that differ only after something was sent again are matched
+//! with others of their kind that are the same to the end, if there are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,7 +18,7 @@ use std::net::Ipv4Addr;
 
 use halfopen_scenario::{Account, Interface, SeenSegment};
 
-use super::times::Clock;
+use super::times::{Clock, Sent};
 use super::{Aspect, Disagreement, TimerWheel};
 
 const FIN: u8 = 0x01;
@@ -23,20 +29,25 @@ const ACK: u8 = 0x10;
 
 /// A segment without what is left to chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Step {
-    pub(super) from_server: bool,
-    pub(super) from: Ipv4Addr,
-    pub(super) to: Ipv4Addr,
-    pub(super) flags: u8,
+struct Step {
+    by_server: bool,
+    /// Whether its addresses are those of the other end of the wire.
+    mirrored: bool,
+    flags: u8,
     /// Relative to the sender's first.
-    pub(super) seq: u32,
+    seq: u32,
     /// Relative to the first of whom it is sent to; as it is where it does not count.
-    pub(super) ack: u32,
-    pub(super) payload: u32,
+    ack: u32,
+    payload: u32,
 }
 
-/// A flow: its segments with their times.
-type Flow = Vec<(u64, Step)>;
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Flow {
+    /// The addresses of client and server, as its first segment has them.
+    ends: [Ipv4Addr; 2],
+    /// What is sent, with its time.
+    steps: Vec<(u64, Step)>,
+}
 
 /// Flows that are matched with each other.
 type Group = (Interface, u16);
@@ -45,34 +56,51 @@ pub(super) fn compare(kernel: &Account, model: &Account, wheel: TimerWheel) -> V
     let mut found = Vec::new();
     if kernel.segments_omitted > 0 || model.segments_omitted > 0 {
         let words = |account: &Account| format!("{} segments missing", account.segments_omitted);
-        found.push(Disagreement {
-            aspect: Aspect::Segments,
-            place: "the whole scenario".to_owned(),
-            kernel: words(kernel),
-            model: words(model),
-        });
+        let place = "the whole scenario".to_owned();
+        found.push(disagreement(Aspect::Segments, place, words(kernel), words(model)));
     }
     let clock = Clock::new(kernel, model, wheel);
     let (ours, theirs) = (flows(kernel), flows(model));
     let groups: BTreeSet<Group> = ours.keys().chain(theirs.keys()).copied().collect();
+    let none = Vec::new();
     for group in groups {
-        let none = Vec::new();
-        let (ours, theirs) =
-            (ours.get(&group).unwrap_or(&none), theirs.get(&group).unwrap_or(&none));
-        for number in 0..ours.len().max(theirs.len()) {
-            let (interface, port) = group;
-            let interface = match interface {
-                Interface::Loopback => "loopback",
-                Interface::Wire => "wire",
-            };
-            let name = format!("{interface} :{port}, flow {}", number + 1);
-            let empty = Vec::new();
-            let ours = ours.get(number).unwrap_or(&empty);
-            let theirs = theirs.get(number).unwrap_or(&empty);
-            compare_flow(&name, ours, theirs, &clock, &mut found);
-        }
+        let ours = ours.get(&group).unwrap_or(&none);
+        let theirs = theirs.get(&group).unwrap_or(&none);
+        compare_group(group, ours, theirs, &clock, &mut found);
     }
     found
+}
+
+fn compare_group(
+    (interface, port): Group,
+    kernel: &[Flow],
+    model: &[Flow],
+    clock: &Clock,
+    found: &mut Vec<Disagreement>,
+) {
+    let interface = match interface {
+        Interface::Loopback => "loopback",
+        Interface::Wire => "wire",
+    };
+    let place = |number: usize| format!("{interface} :{port}, flow {}", number + 1);
+    let matched = matched(kernel, model);
+    for (number, (ours, theirs)) in kernel.iter().zip(model).enumerate() {
+        if ours.ends != theirs.ends {
+            let words = |[client, server]: [Ipv4Addr; 2]| format!("from {client} to {server}");
+            let (kernel, model) = (words(ours.ends), words(theirs.ends));
+            found.push(disagreement(Aspect::Segments, place(number), kernel, model));
+        }
+        compare_flow(&place(number), ours, matched[number], clock, found);
+    }
+    let common = kernel.len().min(model.len());
+    let words = |flow: Option<&Flow>| match flow.and_then(|flow| flow.steps.first()) {
+        Some((_, step)) => format!("begins with {step}"),
+        None => "no such flow".to_owned(),
+    };
+    for number in common..kernel.len().max(model.len()) {
+        let (kernel, model) = (words(kernel.get(number)), words(model.get(number)));
+        found.push(disagreement(Aspect::Segments, place(number), kernel, model));
+    }
 }
 
 /// The first segment that differs, and before it every one that came at another time.
@@ -84,37 +112,73 @@ fn compare_flow(
     found: &mut Vec<Disagreement>,
 ) {
     let place = |index: usize| format!("{name}, segment {}", index + 1);
-    let alike = kernel.iter().zip(model).take_while(|((_, ours), (_, theirs))| ours == theirs);
-    let alike = alike.count();
-    let show = |flow: &Flow| match flow.get(alike) {
+    let alike = alike(kernel, model);
+    let words = |flow: &Flow| match flow.steps.get(alike) {
         Some((_, step)) => step.to_string(),
-        None => format!("no more than {} segments", flow.len()),
+        None => format!("no more than {alike} segments"),
     };
-    if alike < kernel.len().max(model.len()) {
-        found.push(Disagreement {
-            aspect: Aspect::Segments,
-            place: place(alike),
-            kernel: show(kernel),
-            model: show(model),
-        });
+    if !is_same(kernel, model) {
+        let (kernel, model) = (words(kernel), words(model));
+        found.push(disagreement(Aspect::Segments, place(alike), kernel, model));
     }
     for index in 1..alike {
-        let step = kernel[index].1;
-        let again = kernel[..index].iter().any(|(_, earlier)| *earlier == step);
-        let times = |flow: &Flow| (flow[index - 1].0, flow[index].0);
-        if let Err((kernel, model)) =
-            clock.agree(times(kernel), times(model), step.from_server && again)
-        {
-            let place = format!("{} ({step})", place(index));
-            found.push(Disagreement { aspect: Aspect::Times, place, kernel, model });
+        let step = kernel.steps[index].1;
+        let sent = Sent { by_server: step.by_server, again: kernel.is_again(index) };
+        let times = |flow: &Flow| (flow.steps[index - 1].0, flow.steps[index].0);
+        if let Err((kernel, model)) = clock.agree(times(kernel), times(model), sent) {
+            let place = format!("{}, {step}", place(index));
+            found.push(disagreement(Aspect::Times, place, kernel, model));
         }
+    }
+}
+
+fn disagreement(aspect: Aspect, place: String, kernel: String, model: String) -> Disagreement {
+    Disagreement { aspect, place, kernel, model }
+}
+
+/// The model's flows, each in the place of the kernel's with which it is compared: in their own order,
+/// but for those whose difference may be chance.
+fn matched<'f>(kernel: &[Flow], model: &'f [Flow]) -> Vec<&'f Flow> {
+    let mut matched: Vec<&Flow> = model.iter().collect();
+    let common = kernel.len().min(model.len());
+    for place in 0..common {
+        if !may_be_chance(&kernel[place], matched[place]) {
+            continue;
+        }
+        let same = (place + 1..common).find(|&other| {
+            is_same(&kernel[place], matched[other]) && may_be_chance(&kernel[other], matched[other])
+        });
+        if let Some(other) = same {
+            matched.swap(place, other);
+        }
+    }
+    matched
+}
+
+/// Whether two flows differ, but not before something was sent again.
+fn may_be_chance(one: &Flow, other: &Flow) -> bool {
+    !is_same(one, other) && (1..alike(one, other)).any(|index| one.is_again(index))
+}
+
+fn is_same(one: &Flow, other: &Flow) -> bool {
+    alike(one, other) == one.steps.len().max(other.steps.len())
+}
+
+/// How many segments are the same from the beginning.
+fn alike(one: &Flow, other: &Flow) -> usize {
+    let pairs = one.steps.iter().zip(&other.steps);
+    pairs.take_while(|((_, one), (_, other))| one == other).count()
+}
+
+impl Flow {
+    fn is_again(&self, index: usize) -> bool {
+        self.steps[..index].iter().any(|(_, earlier)| *earlier == self.steps[index].1)
     }
 }
 
 /// A flow as its segments come.
 struct Growing<'s> {
-    group: Group,
-    server_port: u16,
+    first: &'s SeenSegment,
     syn: Option<u32>,
     segments: Vec<&'s SeenSegment>,
 }
@@ -136,14 +200,11 @@ fn flows(account: &Account) -> BTreeMap<Group, Vec<Flow>> {
     for segment in &account.segments {
         let syn = (segment.flags & (SYN | ACK) == SYN).then_some(segment.seq);
         let ends = ends(segment);
-        let begun = last.get(&ends).copied().filter(|&flow| {
-            // A port that was given away again begins with another number.
-            growing[flow].syn.is_none() || syn.is_none() || growing[flow].syn == syn
-        });
+        // A port that was given away again begins with another number.
+        let goes_on = |flow: &Growing<'_>| flow.syn.is_none() || syn.is_none() || flow.syn == syn;
+        let begun = last.get(&ends).copied().filter(|&flow| goes_on(&growing[flow]));
         let flow = begun.unwrap_or_else(|| {
-            let server_port = segment.to.port();
-            let group = (segment.interface, server_port);
-            growing.push(Growing { group, server_port, syn: None, segments: Vec::new() });
+            growing.push(Growing { first: segment, syn: None, segments: Vec::new() });
             growing.len() - 1
         });
         last.insert(ends, flow);
@@ -152,25 +213,25 @@ fn flows(account: &Account) -> BTreeMap<Group, Vec<Flow>> {
     }
     let mut flows: BTreeMap<Group, Vec<Flow>> = BTreeMap::new();
     for flow in growing {
-        flows.entry(flow.group).or_default().push(flow.steps());
+        let group = (flow.first.interface, flow.first.to.port());
+        flows.entry(group).or_default().push(flow.finish());
     }
     flows
 }
 
 impl Growing<'_> {
-    fn steps(&self) -> Flow {
-        let is_server = |segment: &SeenSegment| segment.from.port() == self.server_port;
-        let bases = [self.base(|s| !is_server(s)), self.base(is_server)];
+    fn finish(&self) -> Flow {
+        let client = self.base(|segment| !self.is_by_server(segment));
+        let server = self.base(|segment| self.is_by_server(segment));
+        let [near, far] = [*self.first.from.ip(), *self.first.to.ip()];
         let step = |segment: &&SeenSegment| {
-            let from_server = is_server(segment);
-            let (own, other) =
-                if from_server { (bases[1], bases[0]) } else { (bases[0], bases[1]) };
+            let by_server = self.is_by_server(segment);
+            let (own, other) = if by_server { (server, client) } else { (client, server) };
             let acknowledges = segment.flags & ACK != 0;
             let ack = if acknowledges { segment.ack.wrapping_sub(other) } else { segment.ack };
             let step = Step {
-                from_server,
-                from: *segment.from.ip(),
-                to: *segment.to.ip(),
+                by_server,
+                mirrored: *segment.from.ip() != if by_server { far } else { near },
                 flags: segment.flags,
                 seq: segment.seq.wrapping_sub(own),
                 ack,
@@ -178,7 +239,12 @@ impl Growing<'_> {
             };
             (segment.at_us, step)
         };
-        self.segments.iter().map(step).collect()
+        Flow { ends: [near, far], steps: self.segments.iter().map(step).collect() }
+    }
+
+    /// The server's port is the one that the first segment is sent to.
+    fn is_by_server(&self, segment: &SeenSegment) -> bool {
+        segment.from.port() == self.first.to.port()
     }
 
     /// The first sequence number of a sender: that of its SYN if it sends one; of one that sends
@@ -197,8 +263,7 @@ impl Growing<'_> {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let side = if self.from_server { "server" } else { "client" };
-        write!(f, "{side} {} > {}: ", self.from, self.to)?;
+        f.write_str(if self.by_server { "server: " } else { "client: " })?;
         let mut rest = self.flags;
         for (bit, name) in
             [(SYN, "SYN "), (FIN, "FIN "), (RST, "RST "), (PSH, "PSH "), (ACK, "ACK ")]
@@ -215,6 +280,9 @@ impl fmt::Display for Step {
         write!(f, "seq {} ack {}", self.seq.cast_signed(), self.ack.cast_signed())?;
         if self.payload > 0 {
             write!(f, ", {} bytes", self.payload)?;
+        }
+        if self.mirrored {
+            f.write_str(", at the other end of the wire")?;
         }
         Ok(())
     }
