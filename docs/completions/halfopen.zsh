@@ -71,6 +71,117 @@ json\:"For programs; the schema is docs/schema/check.json"))' \
 '*::filter -- Only these, in the language of ss and tcpdump\: `\:8080`, `sport = \:8080`, `dst 10.0.0.7`, `pid 812`, `netns NAME`, joined by `and`, `or`, `not`:_default' \
 && ret=0
 ;;
+(explain)
+_arguments "${_arguments_options[@]}" : \
+'-h[Print help]' \
+'--help[Print help]' \
+":: :_halfopen__subcmd__explain_commands" \
+"*::: :->explain" \
+&& ret=0
+
+    case $state in
+    (explain)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:halfopen-explain-command-$line[1]:"
+        case $line[1] in
+            (limits)
+_arguments "${_arguments_options[@]}" : \
+'--kernel=[Another kernel\: 3.10.4, 6.1.0-32-amd64, rhel7, '\''RHEL 7'\'']:RELEASE:_default' \
+'--backlog=[What the program gives to listen(); without it, common values are shown]:N:_default' \
+'--somaxconn=[net.core.somaxconn]:N:_default' \
+'--max-syn-backlog=[net.ipv4.tcp_max_syn_backlog]:N:_default' \
+'--syncookies=[net.ipv4.tcp_syncookies\: 0 never, 1 when the SYN queue is full, 2 always]:0|1|2:_default' \
+'-j[As JSON]' \
+'--json[As JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(retries)
+_arguments "${_arguments_options[@]}" : \
+'--kernel=[Another kernel\: 3.10.4, 6.1.0-32-amd64, rhel7, '\''RHEL 7'\'']:RELEASE:_default' \
+'--syn-retries=[net.ipv4.tcp_syn_retries, or TCP_SYNCNT of the client'\''s socket]:N:_default' \
+'--linear=[net.ipv4.tcp_syn_linear_timeouts (Linux 6.5 and later)]:N:_default' \
+'--synack-retries=[net.ipv4.tcp_synack_retries, or TCP_SYNCNT of the listener]:N:_default' \
+'--defer-accept=[The seconds that the listener gives to TCP_DEFER_ACCEPT]:SECONDS:_default' \
+'-j[As JSON]' \
+'--json[As JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(counter)
+_arguments "${_arguments_options[@]}" : \
+'-j[As JSON]' \
+'--json[As JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'::name -- Its name, in any case\: ListenDrops, TcpExt.ListenDrops; without it, all are listed:_default' \
+&& ret=0
+;;
+(reason)
+_arguments "${_arguments_options[@]}" : \
+'-j[As JSON]' \
+'--json[As JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'::name -- Its name, in any case, with or without prefix; without it, all are listed:_default' \
+&& ret=0
+;;
+(rule)
+_arguments "${_arguments_options[@]}" : \
+'-j[As JSON]' \
+'--json[As JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'::id -- Its id; without it, all are listed:_default' \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+":: :_halfopen__subcmd__explain__subcmd__help_commands" \
+"*::: :->help" \
+&& ret=0
+
+    case $state in
+    (help)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:halfopen-explain-help-command-$line[1]:"
+        case $line[1] in
+            (limits)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(retries)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(counter)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(reason)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(rule)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+        esac
+    ;;
+esac
+;;
 (lab)
 _arguments "${_arguments_options[@]}" : \
 '-h[Print help]' \
@@ -191,6 +302,42 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(explain)
+_arguments "${_arguments_options[@]}" : \
+":: :_halfopen__subcmd__help__subcmd__explain_commands" \
+"*::: :->explain" \
+&& ret=0
+
+    case $state in
+    (explain)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:halfopen-help-explain-command-$line[1]:"
+        case $line[1] in
+            (limits)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(retries)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(counter)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(reason)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(rule)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
 (lab)
 _arguments "${_arguments_options[@]}" : \
 ":: :_halfopen__subcmd__help__subcmd__lab_commands" \
@@ -250,6 +397,7 @@ _halfopen_commands() {
 'check:What is wrong on this host now?' \
 'record:Take the evidence of a check into a file, to look at it elsewhere' \
 'replay:Run a check over recorded evidence' \
+'explain:The kernel'\''s rules behind a number\: queue limits, timetables, counters, drop reasons' \
 'lab:Reproduce incidents on the running kernel, in scratch namespaces' \
 'completions:Print a completion script for a shell' \
 'man:Print the man page (roff)' \
@@ -268,6 +416,85 @@ _halfopen__subcmd__completions_commands() {
     local commands; commands=()
     _describe -t commands 'halfopen completions commands' commands "$@"
 }
+(( $+functions[_halfopen__subcmd__explain_commands] )) ||
+_halfopen__subcmd__explain_commands() {
+    local commands; commands=(
+'limits:What a backlog becomes\: room of the accept queue and of the SYN queue' \
+'retries:When SYN and SYN-ACK are sent again, and when either side gives up' \
+'counter:What moves a counter, on which kernels, and what it is mistaken for' \
+'reason:What a drop reason or a reset reason of the kernel says of a handshake' \
+'rule:A rule of the kernel, or the page of a finding' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'halfopen explain commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__counter_commands] )) ||
+_halfopen__subcmd__explain__subcmd__counter_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain counter commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__help_commands] )) ||
+_halfopen__subcmd__explain__subcmd__help_commands() {
+    local commands; commands=(
+'limits:What a backlog becomes\: room of the accept queue and of the SYN queue' \
+'retries:When SYN and SYN-ACK are sent again, and when either side gives up' \
+'counter:What moves a counter, on which kernels, and what it is mistaken for' \
+'reason:What a drop reason or a reset reason of the kernel says of a handshake' \
+'rule:A rule of the kernel, or the page of a finding' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'halfopen explain help commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__help__subcmd__counter_commands] )) ||
+_halfopen__subcmd__explain__subcmd__help__subcmd__counter_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain help counter commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__help__subcmd__help_commands] )) ||
+_halfopen__subcmd__explain__subcmd__help__subcmd__help_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain help help commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__help__subcmd__limits_commands] )) ||
+_halfopen__subcmd__explain__subcmd__help__subcmd__limits_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain help limits commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__help__subcmd__reason_commands] )) ||
+_halfopen__subcmd__explain__subcmd__help__subcmd__reason_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain help reason commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__help__subcmd__retries_commands] )) ||
+_halfopen__subcmd__explain__subcmd__help__subcmd__retries_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain help retries commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__help__subcmd__rule_commands] )) ||
+_halfopen__subcmd__explain__subcmd__help__subcmd__rule_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain help rule commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__limits_commands] )) ||
+_halfopen__subcmd__explain__subcmd__limits_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain limits commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__reason_commands] )) ||
+_halfopen__subcmd__explain__subcmd__reason_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain reason commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__retries_commands] )) ||
+_halfopen__subcmd__explain__subcmd__retries_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain retries commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__rule_commands] )) ||
+_halfopen__subcmd__explain__subcmd__rule_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain rule commands' commands "$@"
+}
 (( $+functions[_halfopen__subcmd__generate_commands] )) ||
 _halfopen__subcmd__generate_commands() {
     local commands; commands=()
@@ -279,6 +506,7 @@ _halfopen__subcmd__help_commands() {
 'check:What is wrong on this host now?' \
 'record:Take the evidence of a check into a file, to look at it elsewhere' \
 'replay:Run a check over recorded evidence' \
+'explain:The kernel'\''s rules behind a number\: queue limits, timetables, counters, drop reasons' \
 'lab:Reproduce incidents on the running kernel, in scratch namespaces' \
 'completions:Print a completion script for a shell' \
 'man:Print the man page (roff)' \
@@ -296,6 +524,42 @@ _halfopen__subcmd__help__subcmd__check_commands() {
 _halfopen__subcmd__help__subcmd__completions_commands() {
     local commands; commands=()
     _describe -t commands 'halfopen help completions commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__explain_commands] )) ||
+_halfopen__subcmd__help__subcmd__explain_commands() {
+    local commands; commands=(
+'limits:What a backlog becomes\: room of the accept queue and of the SYN queue' \
+'retries:When SYN and SYN-ACK are sent again, and when either side gives up' \
+'counter:What moves a counter, on which kernels, and what it is mistaken for' \
+'reason:What a drop reason or a reset reason of the kernel says of a handshake' \
+'rule:A rule of the kernel, or the page of a finding' \
+    )
+    _describe -t commands 'halfopen help explain commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__explain__subcmd__counter_commands] )) ||
+_halfopen__subcmd__help__subcmd__explain__subcmd__counter_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help explain counter commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__explain__subcmd__limits_commands] )) ||
+_halfopen__subcmd__help__subcmd__explain__subcmd__limits_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help explain limits commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__explain__subcmd__reason_commands] )) ||
+_halfopen__subcmd__help__subcmd__explain__subcmd__reason_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help explain reason commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__explain__subcmd__retries_commands] )) ||
+_halfopen__subcmd__help__subcmd__explain__subcmd__retries_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help explain retries commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__explain__subcmd__rule_commands] )) ||
+_halfopen__subcmd__help__subcmd__explain__subcmd__rule_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help explain rule commands' commands "$@"
 }
 (( $+functions[_halfopen__subcmd__help__subcmd__generate_commands] )) ||
 _halfopen__subcmd__help__subcmd__generate_commands() {

@@ -55,11 +55,12 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// NO_COLOR, CLICOLOR and TERM have their usual say.
-fn colour() -> bool {
+pub(crate) fn colour() -> bool {
     anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
 }
 
-fn width() -> usize {
+/// Columns to fill.
+pub(crate) fn width() -> usize {
     let stdout = io::stdout();
     if !stdout.is_terminal() {
         return WIDTH_WITHOUT_TERMINAL;

@@ -52,16 +52,20 @@ impl World {
     fn new(scenario: &Scenario, options: &Options) -> Result<Self, SimError> {
         let kernel = match &scenario.kernel {
             None => options.kernel,
-            Some(release) => release
-                .parse::<KernelVersion>()
-                .map_err(|_| SimError::Kernel { release: release.clone() })?,
+            Some(release) => parse_release(release)?,
+        };
+        let clients_kernel = match &scenario.clients_kernel {
+            None => kernel,
+            Some(release) => parse_release(release)?,
         };
         let mut chance = Chance::new(options.seed);
         let server = host("server", NEAR, kernel, chance.next());
         let mut world = Self {
             now: Time::ZERO,
             hosts: vec![server],
-            path: Path::NEARBY,
+            clients_kernel,
+            settings: Vec::new(),
+            path: Path::new(),
             chance,
             schedule: TimerQueue::new(),
             programs: Programs::default(),
@@ -148,6 +152,10 @@ impl World {
     }
 }
 
+fn parse_release(release: &str) -> Result<KernelVersion, SimError> {
+    release.parse().map_err(|_| SimError::Kernel { release: release.to_owned() })
+}
+
 /// A host of this kernel with the kernel's own settings.
 pub(crate) fn host(name: &str, address: Ipv4Addr, kernel: KernelVersion, secret: u64) -> Host {
     let semantics = Semantics::of(kernel);
@@ -158,7 +166,6 @@ pub(crate) fn host(name: &str, address: Ipv4Addr, kernel: KernelVersion, secret:
         stack: Stack::new(semantics, Sysctls::defaults(&semantics), secret),
         arriving: TimerQueue::new(),
         served: BTreeSet::new(),
-        losses: Vec::new(),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 
 use halfopen_model::tcp::{Effects, Event, Segment, SocketId, TimerQueue};
-use halfopen_model::{DropReason, Time};
+use halfopen_model::{DropReason, KernelVersion, Span, Time};
 use halfopen_scenario::Interface;
 
 use crate::chance::Chance;
@@ -18,11 +18,18 @@ use crate::run::Moments;
 use crate::tap::Tap;
 use crate::watch::Watch;
 
+/// How much later than it asked for a program is woken at the most.
+const SLEEP_SLACK: Span = Span::from_micros(200);
+
 /// Everything there is. Host 0 is the servers'.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) now: Time,
     pub(crate) hosts: Vec<Host>,
+    /// The kernel of the remote clients' host.
+    pub(crate) clients_kernel: KernelVersion,
+    /// Settings of the servers' hosts so far, for hosts that are still to come.
+    pub(crate) settings: Vec<(String, String)>,
     pub(crate) path: Path,
     pub(crate) chance: Chance,
     pub(crate) schedule: TimerQueue<Happening>,
@@ -46,6 +53,8 @@ pub(crate) enum Happening {
     Start(u32),
     /// A client's patience, or its stay, may be over.
     Leave(u32),
+    /// A client of a pool sends again.
+    Talk(u32),
     /// The next silent peers of an arrival process come.
     Silent(u32),
     /// Queues are sampled.
@@ -53,6 +62,13 @@ pub(crate) enum Happening {
 }
 
 impl World {
+    /// Lets a program go on after it has slept for so long. No sleep is exact: a little chance keeps
+    /// what is asleep for equal times from waking at the very same moment for ever.
+    pub(crate) fn after(&mut self, sleep: Span, happening: Happening) {
+        let late = Span::from_micros(self.chance.below(SLEEP_SLACK.as_micros()));
+        self.schedule.put(self.now, sleep + late, happening);
+    }
+
     /// Lets everything happen that is due up to and including a time.
     pub(crate) fn advance(&mut self, until: Time) {
         while self.step(until) {}
@@ -142,7 +158,7 @@ impl World {
 
     fn send_over_wire(&mut self, segment: Segment) {
         self.tap.see(self.now, Interface::Wire, &segment);
-        if !self.hosts[0].loses(&segment) {
+        if !self.path.always_loses(&segment) {
             self.arrive(0, swapped(&segment), HOP, Some(Interface::Wire));
         }
     }
@@ -151,9 +167,7 @@ impl World {
         if from == 0 {
             self.tap.see(self.now, Interface::Wire, &segment);
         }
-        let lost = self.hosts[to.min(from)].loses(&segment) || self.path.loses(&mut self.chance);
-        if !lost {
-            let delay = self.path.delay(&mut self.chance);
+        if let Some(delay) = self.path.carry(&segment, &mut self.chance) {
             self.arrive(to, segment, delay, Some(Interface::Wire));
         }
     }
@@ -162,13 +176,13 @@ impl World {
         &mut self,
         host: usize,
         segment: Segment,
-        delay: halfopen_model::Span,
+        delay: Span,
         over: Option<Interface>,
     ) {
         self.hosts[host].arriving.put(self.now, delay, Arriving { segment, over });
     }
 
-    /// The host that has an address. The last one is the clients', which have all that are left.
+    /// The host that has an address. That of the remote clients has many.
     fn host_of(&self, address: Ipv4Addr) -> Option<usize> {
         self.hosts
             .iter()
@@ -214,6 +228,7 @@ impl World {
             Happening::Arrive(arrival) => self.clients_arrive(arrival),
             Happening::Start(client) => self.start_client(client),
             Happening::Leave(client) => self.client_leaves(client),
+            Happening::Talk(client) => self.client_talks(client),
             Happening::Silent(arrival) => self.silent_peers_arrive(arrival),
             Happening::Sample => self.sample(),
         }

@@ -1,14 +1,25 @@
 //! A report for machines, and its schema.
 
+use serde::Serialize;
+
 use super::Report;
 use crate::words::is_harmful;
 
 /// The report as one JSON object, indented, with a newline at the end.
 pub(super) fn json(report: &Report) -> String {
-    let mut text = serde_json::to_string_pretty(report)
-        .expect("a report has string keys and whole numbers only, so it has a JSON form");
+    json_text(report)
+        .expect("a report has string keys and whole numbers only, so it has a JSON form")
+}
+
+/// A value as indented JSON with a newline at the end, harmless for a terminal.
+///
+/// # Errors
+///
+/// If the value has no JSON form, such as a map whose keys are no strings.
+pub fn json_text<T: Serialize>(value: &T) -> serde_json::Result<String> {
+    let mut text = serde_json::to_string_pretty(value)?;
     text.push('\n');
-    escaped(&text)
+    Ok(escaped(&text))
 }
 
 /// The same JSON value, harmless for a terminal: serde_json escapes the control characters of ASCII

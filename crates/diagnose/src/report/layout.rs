@@ -1,11 +1,12 @@
-//! Words into lines: colours, widths, wrapping.
+//! Words into lines: colours, widths, wrapping. Reports are written with it, and the other texts that
+//! the program prints.
 
 use anstyle::{AnsiColor, Style};
 use unicode_width::UnicodeWidthStr;
 
 /// What text means, which decides its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ink {
+pub enum Ink {
     /// Nothing in particular.
     Plain,
     /// What a finding is about.
@@ -24,14 +25,16 @@ pub(super) enum Ink {
 
 /// Text of one meaning.
 #[derive(Clone, Debug)]
-pub(super) struct Span {
-    pub(super) text: String,
-    pub(super) ink: Ink,
+pub struct Span {
+    /// The text.
+    pub text: String,
+    /// What it means.
+    pub ink: Ink,
 }
 
 /// Lines that are being written.
 #[derive(Debug)]
-pub(super) struct Page {
+pub struct Page {
     text: String,
     width: usize,
     colour: bool,
@@ -53,30 +56,38 @@ impl Ink {
 }
 
 impl Span {
-    pub(super) fn new(ink: Ink, text: impl Into<String>) -> Self {
+    /// Text of this meaning.
+    pub fn new(ink: Ink, text: impl Into<String>) -> Self {
         Self { text: text.into(), ink }
     }
 }
 
 impl Page {
-    pub(super) const fn new(width: usize, colour: bool) -> Self {
+    /// An empty page of so many columns.
+    #[must_use]
+    pub const fn new(width: usize, colour: bool) -> Self {
         Self { text: String::new(), width, colour }
     }
 
-    pub(super) const fn width(&self) -> usize {
+    /// Its columns.
+    #[must_use]
+    pub const fn width(&self) -> usize {
         self.width
     }
 
-    pub(super) fn finish(self) -> String {
+    /// The lines.
+    #[must_use]
+    pub fn finish(self) -> String {
         self.text
     }
 
-    pub(super) fn blank(&mut self) {
+    /// Ends a line; after one that is ended, leaves one blank.
+    pub fn blank(&mut self) {
         self.text.push('\n');
     }
 
     /// Text as it is, in the colour of its meaning.
-    pub(super) fn put(&mut self, ink: Ink, text: &str) {
+    pub fn put(&mut self, ink: Ink, text: &str) {
         if self.colour && ink != Ink::Plain && !text.is_empty() {
             let style = ink.style();
             self.text.push_str(&format!("{style}{text}{style:#}"));
@@ -87,19 +98,34 @@ impl Page {
 
     /// A paragraph with a label before it. Its text begins at a column, and so do its further lines,
     /// moved in by `hang` more.
-    pub(super) fn labelled(&mut self, label: &str, column: usize, hang: usize, span: Span) {
+    pub fn labelled(&mut self, label: &str, column: usize, hang: usize, span: Span) {
+        self.beside(&Span::new(Ink::Dim, label), column, hang, span);
+    }
+
+    /// The same beside text of any meaning.
+    pub fn beside(&mut self, label: &Span, column: usize, hang: usize, span: Span) {
         let indent = 2;
         self.text.push_str(&" ".repeat(indent));
-        self.put(Ink::Dim, label);
-        let at = indent + columns(label);
+        self.put(label.ink, &label.text);
+        if span.text.is_empty() {
+            self.blank();
+            return;
+        }
+        let at = indent + columns(&label.text);
         // A label too long for its column is still parted from the text.
         let gap = column.saturating_sub(at).max(1);
         self.text.push_str(&" ".repeat(gap));
         self.wrapped(at + gap, column + hang, &[span]);
     }
 
+    /// A paragraph that is moved in.
+    pub fn indented(&mut self, indent: usize, span: Span) {
+        self.text.push_str(&" ".repeat(indent));
+        self.wrapped(indent, indent, &[span]);
+    }
+
     /// A paragraph from the first column on.
-    pub(super) fn paragraph(&mut self, hang: usize, spans: &[Span]) {
+    pub fn paragraph(&mut self, hang: usize, spans: &[Span]) {
         self.wrapped(0, hang, spans);
     }
 
@@ -160,12 +186,14 @@ fn belongs_to(word: &str, before: &str) -> bool {
 }
 
 /// Columns that a text takes on a terminal.
-pub(super) fn columns(text: &str) -> usize {
+#[must_use]
+pub fn columns(text: &str) -> usize {
     text.width()
 }
 
 /// The text in at most so many columns, with an ellipsis where it was cut.
-pub(super) fn shortened(text: &str, most: usize) -> String {
+#[must_use]
+pub fn shortened(text: &str, most: usize) -> String {
     if columns(text) <= most {
         return text.to_owned();
     }

@@ -8,7 +8,7 @@
 mod build;
 mod entries;
 mod json;
-mod layout;
+pub mod layout;
 mod markdown;
 mod printed;
 mod table;
@@ -27,7 +27,7 @@ pub use entries::{
     ProcessEntry, SearchEntry, SeenNetnsEntry, SubjectEntry, SubjectName, UndecidedEntry,
     UndeterminedEntry, Verdict,
 };
-pub use json::json_schema;
+pub use json::{json_schema, json_text};
 pub use text::TextOptions;
 
 /// Name and version of the JSON form. The number changes when a field changes its meaning or goes.
