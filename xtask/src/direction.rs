@@ -55,6 +55,7 @@ const ALLOWED: &[Allowed] = &[
     },
     Allowed { name: "collect", ours: &["evidence", "model"], outside: Outside::Any },
     Allowed { name: "lab", ours: &["scenario"], outside: Outside::Any },
+    Allowed { name: "parity", ours: &["model", "scenario", "sim", "lab"], outside: Outside::Any },
     Allowed {
         name: "cli",
         ours: &["model", "evidence", "diagnose", "scenario", "sim", "collect", "lab"],
