@@ -292,6 +292,24 @@ fn a_migration_fills_a_queue_beyond_its_limit() {
 }
 
 #[test]
+fn only_a_sibling_of_the_group_takes_over() {
+    let own = |host, reuseport| {
+        let address = Ipv4Addr::new(10, 77, 0, host);
+        ListenOptions { address, reuseport, ..options(3) }
+    };
+    for (first, second) in [(own(1, false), own(2, false)), (own(1, true), own(2, true))] {
+        let mut scene = Scene::with("6.18.44", &[("tcp_migrate_req", "1")], first);
+        scene.stack.listen(&second).expect("another address");
+        assert!(scene.connect(0) && scene.syn(1).is_some());
+        scene.stack.close_listener(scene.now, scene.listener, &mut scene.effects);
+        assert_eq!(scene.count(Counter::EstabResets), 1);
+        scene.pass(2000);
+        assert_eq!(scene.stack.socket_views(scene.now).count(), 0);
+        assert_eq!(scene.count(Counter::TcpMigrateReqSuccess), 0);
+    }
+}
+
+#[test]
 fn deferred_accept_waits_for_data_and_sends_the_syn_ack_again_late() {
     let deferring = ListenOptions { defer_accept_s: 10, ..options(8) };
     let mut scene = Scene::with("6.18.44", NO_COOKIES, deferring);
