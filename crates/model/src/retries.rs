@@ -101,7 +101,7 @@ impl SynRetries {
             SynGiveUp::Elapsed | SynGiveUp::CountOrElapsed => self.initial_rto_ms as u64,
         };
         let base = if base == 0 { 1 } else { base };
-        let doubling = (RTO_MAX_MS / base).ilog2() as u64;
+        let doubling = if base > RTO_MAX_MS { 0 } else { (RTO_MAX_MS / base).ilog2() as u64 };
         let retries = self.retries as u64;
         if retries <= doubling {
             ((2 << retries) - 1) * base
@@ -151,6 +151,13 @@ mod tests {
         let give_up = SynGiveUp::CountOrElapsed;
         let syn = SynRetries { initial_rto_ms: 1000, retries: 2, linear: 4, give_up };
         assert_eq!(syn.gives_up_after_ms(), 7000);
+    }
+
+    #[test]
+    fn a_first_timeout_beyond_the_longest_one_is_cut_to_it() {
+        let give_up = SynGiveUp::CountOrElapsed;
+        let syn = SynRetries { initial_rto_ms: u32::MAX, retries: 2, linear: 0, give_up };
+        assert_eq!(syn.gives_up_after_ms(), 360_000);
     }
 
     #[test]

@@ -76,6 +76,8 @@ pub struct Stack {
     dropped: [u64; DropReason::ALL.len()],
     secret: u64,
     listeners: Vec<Option<Listener>>,
+    /// The SO_REUSEPORT group of each listener that there ever was, by its address.
+    groups: Vec<Option<SocketAddrV4>>,
     by_port: BTreeMap<u16, Vec<u32>>,
     requests: Slab<Request>,
     sockets: Slab<Socket>,
@@ -112,6 +114,7 @@ impl Stack {
             dropped: [0; DropReason::ALL.len()],
             secret,
             listeners: Vec::new(),
+            groups: Vec::new(),
             by_port: BTreeMap::new(),
             requests: Slab::new(),
             sockets: Slab::new(),
