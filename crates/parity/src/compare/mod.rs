@@ -19,6 +19,9 @@ mod looks;
 mod times;
 mod wheel;
 
+#[cfg(test)]
+mod tests;
+
 use halfopen_scenario::Account;
 use serde::Serialize;
 
