@@ -160,6 +160,7 @@ impl World {
     /// Lets clients of a group connect, some time apart where they come in turn over loopback, and
     /// returns when the last one has had its turn.
     pub(crate) fn start_clients(&mut self, group: u32, count: u32) -> Time {
+        self.budget.spend(u64::from(count));
         let plan = &self.crowd.groups[group as usize].plan;
         let in_turn = plan.handshakes == Handshakes::InTurn && plan.way == Way::Loopback;
         let now = self.now;

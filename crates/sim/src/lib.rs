@@ -13,6 +13,7 @@
 //! Begin reading at `world.rs`: the loop in which everything happens.
 
 mod account;
+mod budget;
 mod chance;
 mod clients;
 mod conditions;

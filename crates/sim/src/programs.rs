@@ -315,7 +315,9 @@ impl World {
 
     /// A connection that a thread has accepted was reset.
     pub(crate) fn connection_broken(&mut self, host: usize, number: u32, socket: SocketId) {
-        let thread = &self.programs.threads[number as usize];
+        let thread = &mut self.programs.threads[number as usize];
+        // Its number can belong to another socket by the time that the thread is free again.
+        thread.pending.retain(|&(pending, _)| pending != socket);
         let reading = thread.doing == Doing::Reading(socket);
         if reading || thread.plan.connection == OnConnection::Serve {
             self.close_connection(host, number, socket);

@@ -8,6 +8,7 @@ use halfopen_model::tcp::{Effects, Stack, TimerQueue};
 use halfopen_model::{DropReason, KernelVersion, Semantics, Span, Sysctls, Time};
 use halfopen_scenario::{Account, Scenario, Step};
 
+use crate::budget::Budget;
 use crate::chance::Chance;
 use crate::clients::Crowd;
 use crate::error::SimError;
@@ -33,6 +34,7 @@ pub fn simulate(scenario: &Scenario, options: &Options) -> Result<Run, SimError>
     let mut world = World::new(scenario, options)?;
     let looks = world.play_all(&scenario.steps)?;
     let mut run = world.check(looks);
+    world.check_budget()?;
     world.summarise(&mut run);
     Ok(run)
 }
@@ -76,6 +78,7 @@ impl World {
             watch: Watch::new(options.sample_every),
             effects: Effects::default(),
             spare: Effects::default(),
+            budget: Budget::new(options.most_events),
         };
         world.set(&scenario.sysctl)?;
         world.first_sample();
@@ -87,6 +90,8 @@ impl World {
         for step in steps {
             self.moments.add(self.now, MomentKind::Step, step.to_string());
             self.play(step)?;
+            self.spend_look();
+            self.check_budget()?;
             if let Step::Look { name } = step {
                 looks.push(self.picture(name.clone()));
             }

@@ -88,6 +88,8 @@ impl World {
     ) -> Result<(), SimError> {
         let deadline = self.now + Span::from(within);
         loop {
+            self.spend_look();
+            self.check_budget()?;
             let seen = self.observe(condition)?;
             if seen.holds {
                 return Ok(());
@@ -145,6 +147,7 @@ impl World {
     }
 
     pub(crate) fn lone_syns(&mut self, port: u16, count: u32, unroutable: bool) {
+        self.budget.spend(u64::from(count));
         if unroutable {
             self.hosts[0].stack.lose_route(UNROUTABLE);
         }

@@ -7,6 +7,7 @@ use halfopen_model::tcp::{Effects, Event, Segment, SocketId, TimerQueue};
 use halfopen_model::{DropReason, KernelVersion, Span, Time};
 use halfopen_scenario::Interface;
 
+use crate::budget::Budget;
 use crate::chance::Chance;
 use crate::clients::Crowd;
 use crate::host::{Arriving, FAR, Host, swapped};
@@ -42,6 +43,8 @@ pub(crate) struct World {
     pub(crate) effects: Effects,
     /// Empty, with room: for what follows while effects are carried out.
     pub(crate) spare: Effects,
+    /// What may still happen.
+    pub(crate) budget: Budget,
 }
 
 /// Something that a program, a client or the simulation does at its time.
@@ -87,9 +90,10 @@ impl World {
                 (at, host) = (next, Some(index));
             }
         }
-        if at > until || at == Time::NEVER {
+        if at > until || at == Time::NEVER || self.budget.is_spent() {
             return false;
         }
+        self.budget.spend(1);
         self.now = self.now.max(at);
         match host {
             Some(host) => self.step_host(host),

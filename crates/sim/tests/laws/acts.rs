@@ -17,6 +17,10 @@ fn small_or_any() -> impl Strategy<Value = u32> {
     ]
 }
 
+fn bytes() -> impl Strategy<Value = u32> {
+    prop_oneof![8 => 1..2000_u32, 1 => any::<u32>()]
+}
+
 fn backlog() -> impl Strategy<Value = i32> {
     prop_oneof![8 => 0..5_i32, 1 => 5..20_i32, 1 => any::<i32>()]
 }
@@ -98,7 +102,7 @@ fn quiet_act() -> BoxedStrategy<Act> {
         12 => peer().prop_map(|peer| Act::Syn { peer }),
         3 => (peer(), small_or_any()).prop_map(|(peer, beyond)| Act::NewSyn { peer, beyond }),
         12 => peer().prop_map(|peer| Act::Ack { peer }),
-        4 => (peer(), 1..2000_u32).prop_map(|(peer, bytes)| Act::Data { peer, bytes }),
+        4 => (peer(), bytes()).prop_map(|(peer, bytes)| Act::Data { peer, bytes }),
         5 => peer().prop_map(|peer| Act::Fin { peer }),
         3 => (peer(), small_or_any()).prop_map(|(peer, beyond)| Act::Rst { peer, beyond }),
         8 => any_segment(),
