@@ -49,6 +49,11 @@ const ALLOWED: &[Allowed] = &[
         outside: Outside::Only(&["serde", "thiserror", "toml"]),
     },
     Allowed {
+        name: "capture",
+        ours: &["evidence", "model"],
+        outside: Outside::Only(&["flate2", "lz4_flex", "pcap-parser", "thiserror", "zstd"]),
+    },
+    Allowed {
         name: "sim",
         ours: &["diagnose", "evidence", "model", "scenario"],
         outside: Outside::Only(&["thiserror"]),
@@ -58,7 +63,7 @@ const ALLOWED: &[Allowed] = &[
     Allowed { name: "parity", ours: &["model", "scenario", "sim", "lab"], outside: Outside::Any },
     Allowed {
         name: "cli",
-        ours: &["model", "evidence", "diagnose", "scenario", "sim", "collect", "lab"],
+        ours: &["model", "evidence", "diagnose", "scenario", "capture", "sim", "collect", "lab"],
         outside: Outside::Any,
     },
     // Its load for `bench sim`.
