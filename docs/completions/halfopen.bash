@@ -22,6 +22,9 @@ _halfopen() {
             halfopen,completions)
                 cmd="halfopen__subcmd__completions"
                 ;;
+            halfopen,explain)
+                cmd="halfopen__subcmd__explain"
+                ;;
             halfopen,generate)
                 cmd="halfopen__subcmd__generate"
                 ;;
@@ -43,11 +46,50 @@ _halfopen() {
             halfopen,sim)
                 cmd="halfopen__subcmd__sim"
                 ;;
+            halfopen__subcmd__explain,counter)
+                cmd="halfopen__subcmd__explain__subcmd__counter"
+                ;;
+            halfopen__subcmd__explain,help)
+                cmd="halfopen__subcmd__explain__subcmd__help"
+                ;;
+            halfopen__subcmd__explain,limits)
+                cmd="halfopen__subcmd__explain__subcmd__limits"
+                ;;
+            halfopen__subcmd__explain,reason)
+                cmd="halfopen__subcmd__explain__subcmd__reason"
+                ;;
+            halfopen__subcmd__explain,retries)
+                cmd="halfopen__subcmd__explain__subcmd__retries"
+                ;;
+            halfopen__subcmd__explain,rule)
+                cmd="halfopen__subcmd__explain__subcmd__rule"
+                ;;
+            halfopen__subcmd__explain__subcmd__help,counter)
+                cmd="halfopen__subcmd__explain__subcmd__help__subcmd__counter"
+                ;;
+            halfopen__subcmd__explain__subcmd__help,help)
+                cmd="halfopen__subcmd__explain__subcmd__help__subcmd__help"
+                ;;
+            halfopen__subcmd__explain__subcmd__help,limits)
+                cmd="halfopen__subcmd__explain__subcmd__help__subcmd__limits"
+                ;;
+            halfopen__subcmd__explain__subcmd__help,reason)
+                cmd="halfopen__subcmd__explain__subcmd__help__subcmd__reason"
+                ;;
+            halfopen__subcmd__explain__subcmd__help,retries)
+                cmd="halfopen__subcmd__explain__subcmd__help__subcmd__retries"
+                ;;
+            halfopen__subcmd__explain__subcmd__help,rule)
+                cmd="halfopen__subcmd__explain__subcmd__help__subcmd__rule"
+                ;;
             halfopen__subcmd__help,check)
                 cmd="halfopen__subcmd__help__subcmd__check"
                 ;;
             halfopen__subcmd__help,completions)
                 cmd="halfopen__subcmd__help__subcmd__completions"
+                ;;
+            halfopen__subcmd__help,explain)
+                cmd="halfopen__subcmd__help__subcmd__explain"
                 ;;
             halfopen__subcmd__help,generate)
                 cmd="halfopen__subcmd__help__subcmd__generate"
@@ -69,6 +111,21 @@ _halfopen() {
                 ;;
             halfopen__subcmd__help,sim)
                 cmd="halfopen__subcmd__help__subcmd__sim"
+                ;;
+            halfopen__subcmd__help__subcmd__explain,counter)
+                cmd="halfopen__subcmd__help__subcmd__explain__subcmd__counter"
+                ;;
+            halfopen__subcmd__help__subcmd__explain,limits)
+                cmd="halfopen__subcmd__help__subcmd__explain__subcmd__limits"
+                ;;
+            halfopen__subcmd__help__subcmd__explain,reason)
+                cmd="halfopen__subcmd__help__subcmd__explain__subcmd__reason"
+                ;;
+            halfopen__subcmd__help__subcmd__explain,retries)
+                cmd="halfopen__subcmd__help__subcmd__explain__subcmd__retries"
+                ;;
+            halfopen__subcmd__help__subcmd__explain,rule)
+                cmd="halfopen__subcmd__help__subcmd__explain__subcmd__rule"
                 ;;
             halfopen__subcmd__help__subcmd__lab,list)
                 cmd="halfopen__subcmd__help__subcmd__lab__subcmd__list"
@@ -110,7 +167,7 @@ _halfopen() {
 
     case "${cmd}" in
         halfopen)
-            opts="-h -V --help --version check record replay sim lab completions man generate help"
+            opts="-h -V --help --version check record replay sim explain lab completions man generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -167,6 +224,228 @@ _halfopen() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        halfopen__subcmd__explain)
+            opts="-h --help limits retries counter reason rule help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__explain__subcmd__counter)
+            opts="-j -h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__explain__subcmd__help)
+            opts="limits retries counter reason rule help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__explain__subcmd__help__subcmd__counter)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__explain__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__explain__subcmd__help__subcmd__limits)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__explain__subcmd__help__subcmd__reason)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__explain__subcmd__help__subcmd__retries)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__explain__subcmd__help__subcmd__rule)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__explain__subcmd__limits)
+            opts="-j -h --kernel --backlog --somaxconn --max-syn-backlog --syncookies --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --kernel)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --backlog)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --somaxconn)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-syn-backlog)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --syncookies)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__explain__subcmd__reason)
+            opts="-j -h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__explain__subcmd__retries)
+            opts="-j -h --kernel --syn-retries --linear --synack-retries --defer-accept --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --kernel)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --syn-retries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --linear)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --synack-retries)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --defer-accept)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__explain__subcmd__rule)
+            opts="-j -h --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         halfopen__subcmd__generate)
             opts="-h --out --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -186,7 +465,7 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__help)
-            opts="check record replay sim lab completions man generate help"
+            opts="check record replay sim explain lab completions man generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -216,6 +495,90 @@ _halfopen() {
         halfopen__subcmd__help__subcmd__completions)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__help__subcmd__explain)
+            opts="limits retries counter reason rule"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__help__subcmd__explain__subcmd__counter)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__help__subcmd__explain__subcmd__limits)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__help__subcmd__explain__subcmd__reason)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__help__subcmd__explain__subcmd__retries)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__help__subcmd__explain__subcmd__rule)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

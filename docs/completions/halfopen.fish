@@ -30,6 +30,7 @@ complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "check" -d 'What i
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "record" -d 'Take the evidence of a check into a file, to look at it elsewhere'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "replay" -d 'Run a check over recorded evidence'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "sim" -d 'What would a kernel do? Simulate a scenario on any kernel, with any settings'
+complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "explain" -d 'The kernel\'s rules behind a number: queue limits, timetables, counters, drop reasons'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "lab" -d 'Reproduce incidents on the running kernel, in scratch namespaces'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "man" -d 'Print the man page (roff)'
@@ -54,7 +55,7 @@ json\t'For programs; the schema is docs/schema/check.json'"
 complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -s j -l json -d 'The same as --format json'
 complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -s v -l verbose -d 'Show every listener, not only the first ones'
 complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l kernel -d 'The servers\' kernel, as `uname -r` prints it; without it, 6.18 or the scenario\'s own' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l kernel -d 'The servers\' kernel: 3.10.4, 6.1.0-32-amd64, rhel7; without it, the scenario\'s own or 6.18' -r
 complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l seed -d 'What is left to chance follows from it: the same seed gives the same bytes' -r
 complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l set -d 'Change the scenario: backlog, pause, workers, count, every, kernel, or a sysctl by its name' -r
 complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l sweep -d 'Run it for each of several values of one key: FROM..TO, FROM..TO:STEPS, or VALUE,VALUE…' -r
@@ -66,6 +67,39 @@ complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -s j -l json -d '
 complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -s v -l verbose -d 'Show everything: every step, listener and counter'
 complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l list -d 'List the scenarios that are built in'
 complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and not __fish_seen_subcommand_from limits retries counter reason rule help" -s h -l help -d 'Print help'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and not __fish_seen_subcommand_from limits retries counter reason rule help" -f -a "limits" -d 'What a backlog becomes: room of the accept queue and of the SYN queue'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and not __fish_seen_subcommand_from limits retries counter reason rule help" -f -a "retries" -d 'When SYN and SYN-ACK are sent again, and when either side gives up'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and not __fish_seen_subcommand_from limits retries counter reason rule help" -f -a "counter" -d 'What moves a counter, on which kernels, and what it is mistaken for'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and not __fish_seen_subcommand_from limits retries counter reason rule help" -f -a "reason" -d 'What a drop reason or a reset reason of the kernel says of a handshake'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and not __fish_seen_subcommand_from limits retries counter reason rule help" -f -a "rule" -d 'A rule of the kernel, or the page of a finding'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and not __fish_seen_subcommand_from limits retries counter reason rule help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from limits" -l kernel -d 'Another kernel: 3.10.4, 6.1.0-32-amd64, rhel7, \'RHEL 7\'' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from limits" -l backlog -d 'What the program gives to listen(); without it, common values are shown' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from limits" -l somaxconn -d 'net.core.somaxconn' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from limits" -l max-syn-backlog -d 'net.ipv4.tcp_max_syn_backlog' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from limits" -l syncookies -d 'net.ipv4.tcp_syncookies: 0 never, 1 when the SYN queue is full, 2 always' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from limits" -s j -l json -d 'As JSON'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from limits" -s h -l help -d 'Print help'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from retries" -l kernel -d 'Another kernel: 3.10.4, 6.1.0-32-amd64, rhel7, \'RHEL 7\'' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from retries" -l syn-retries -d 'net.ipv4.tcp_syn_retries, or TCP_SYNCNT of the client\'s socket' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from retries" -l linear -d 'net.ipv4.tcp_syn_linear_timeouts (Linux 6.5 and later)' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from retries" -l synack-retries -d 'net.ipv4.tcp_synack_retries, or TCP_SYNCNT of the listener' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from retries" -l defer-accept -d 'The seconds that the listener gives to TCP_DEFER_ACCEPT' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from retries" -s j -l json -d 'As JSON'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from retries" -s h -l help -d 'Print help'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from counter" -s j -l json -d 'As JSON'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from counter" -s h -l help -d 'Print help'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from reason" -s j -l json -d 'As JSON'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from reason" -s h -l help -d 'Print help'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from rule" -s j -l json -d 'As JSON'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from rule" -s h -l help -d 'Print help'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from help" -f -a "limits" -d 'What a backlog becomes: room of the accept queue and of the SYN queue'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from help" -f -a "retries" -d 'When SYN and SYN-ACK are sent again, and when either side gives up'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from help" -f -a "counter" -d 'What moves a counter, on which kernels, and what it is mistaken for'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from help" -f -a "reason" -d 'What a drop reason or a reset reason of the kernel says of a handshake'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from help" -f -a "rule" -d 'A rule of the kernel, or the page of a finding'
+complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and not __fish_seen_subcommand_from list probe run help" -s h -l help -d 'Print help'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and not __fish_seen_subcommand_from list probe run help" -f -a "list" -d 'List the scenarios, the findings that each must give, and what each needs'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and not __fish_seen_subcommand_from list probe run help" -f -a "probe" -d 'Measure how this kernel fills its queues, and which releases do so'
@@ -87,15 +121,21 @@ complete -c halfopen -n "__fish_halfopen_using_subcommand completions" -s h -l h
 complete -c halfopen -n "__fish_halfopen_using_subcommand man" -s h -l help -d 'Print help'
 complete -c halfopen -n "__fish_halfopen_using_subcommand generate" -l out -d 'The directory to write to' -r -F
 complete -c halfopen -n "__fish_halfopen_using_subcommand generate" -s h -l help -d 'Print help'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim lab completions man generate help" -f -a "check" -d 'What is wrong on this host now?'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim lab completions man generate help" -f -a "record" -d 'Take the evidence of a check into a file, to look at it elsewhere'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim lab completions man generate help" -f -a "replay" -d 'Run a check over recorded evidence'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim lab completions man generate help" -f -a "sim" -d 'What would a kernel do? Simulate a scenario on any kernel, with any settings'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim lab completions man generate help" -f -a "lab" -d 'Reproduce incidents on the running kernel, in scratch namespaces'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim lab completions man generate help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim lab completions man generate help" -f -a "man" -d 'Print the man page (roff)'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim lab completions man generate help" -f -a "generate" -d 'Write docs, schema, man page and completions'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim lab completions man generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "check" -d 'What is wrong on this host now?'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "record" -d 'Take the evidence of a check into a file, to look at it elsewhere'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "replay" -d 'Run a check over recorded evidence'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "sim" -d 'What would a kernel do? Simulate a scenario on any kernel, with any settings'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "explain" -d 'The kernel\'s rules behind a number: queue limits, timetables, counters, drop reasons'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "lab" -d 'Reproduce incidents on the running kernel, in scratch namespaces'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "man" -d 'Print the man page (roff)'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "generate" -d 'Write docs, schema, man page and completions'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from explain" -f -a "limits" -d 'What a backlog becomes: room of the accept queue and of the SYN queue'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from explain" -f -a "retries" -d 'When SYN and SYN-ACK are sent again, and when either side gives up'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from explain" -f -a "counter" -d 'What moves a counter, on which kernels, and what it is mistaken for'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from explain" -f -a "reason" -d 'What a drop reason or a reset reason of the kernel says of a handshake'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from explain" -f -a "rule" -d 'A rule of the kernel, or the page of a finding'
 complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "list" -d 'List the scenarios, the findings that each must give, and what each needs'
 complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "probe" -d 'Measure how this kernel fills its queues, and which releases do so'
 complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from lab" -f -a "run" -d 'Bring a scenario about'

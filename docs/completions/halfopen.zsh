@@ -73,7 +73,7 @@ json\:"For programs; the schema is docs/schema/check.json"))' \
 ;;
 (sim)
 _arguments "${_arguments_options[@]}" : \
-'--kernel=[The servers'\'' kernel, as \`uname -r\` prints it; without it, 6.18 or the scenario'\''s own]:RELEASE:_default' \
+'--kernel=[The servers'\'' kernel\: 3.10.4, 6.1.0-32-amd64, rhel7; without it, the scenario'\''s own or 6.18]:RELEASE:_default' \
 '--seed=[What is left to chance follows from it\: the same seed gives the same bytes]:N:_default' \
 '*--set=[Change the scenario\: backlog, pause, workers, count, every, kernel, or a sysctl by its name]:KEY=VALUE:_default' \
 '--sweep=[Run it for each of several values of one key\: FROM..TO, FROM..TO\:STEPS, or VALUE,VALUE…]:KEY=VALUES:_default' \
@@ -90,6 +90,117 @@ _arguments "${_arguments_options[@]}" : \
 '--help[Print help (see more with '\''--help'\'')]' \
 '::scenario -- A scenario file, the name of a scenario that is built in, or `-` for standard input:_default' \
 && ret=0
+;;
+(explain)
+_arguments "${_arguments_options[@]}" : \
+'-h[Print help]' \
+'--help[Print help]' \
+":: :_halfopen__subcmd__explain_commands" \
+"*::: :->explain" \
+&& ret=0
+
+    case $state in
+    (explain)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:halfopen-explain-command-$line[1]:"
+        case $line[1] in
+            (limits)
+_arguments "${_arguments_options[@]}" : \
+'--kernel=[Another kernel\: 3.10.4, 6.1.0-32-amd64, rhel7, '\''RHEL 7'\'']:RELEASE:_default' \
+'--backlog=[What the program gives to listen(); without it, common values are shown]:N:_default' \
+'--somaxconn=[net.core.somaxconn]:N:_default' \
+'--max-syn-backlog=[net.ipv4.tcp_max_syn_backlog]:N:_default' \
+'--syncookies=[net.ipv4.tcp_syncookies\: 0 never, 1 when the SYN queue is full, 2 always]:0|1|2:_default' \
+'-j[As JSON]' \
+'--json[As JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(retries)
+_arguments "${_arguments_options[@]}" : \
+'--kernel=[Another kernel\: 3.10.4, 6.1.0-32-amd64, rhel7, '\''RHEL 7'\'']:RELEASE:_default' \
+'--syn-retries=[net.ipv4.tcp_syn_retries, or TCP_SYNCNT of the client'\''s socket]:N:_default' \
+'--linear=[net.ipv4.tcp_syn_linear_timeouts (Linux 6.5 and later)]:N:_default' \
+'--synack-retries=[net.ipv4.tcp_synack_retries, or TCP_SYNCNT of the listener]:N:_default' \
+'--defer-accept=[The seconds that the listener gives to TCP_DEFER_ACCEPT]:SECONDS:_default' \
+'-j[As JSON]' \
+'--json[As JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+&& ret=0
+;;
+(counter)
+_arguments "${_arguments_options[@]}" : \
+'-j[As JSON]' \
+'--json[As JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'::name -- Its name, in any case\: ListenDrops, TcpExt.ListenDrops; without it, all are listed:_default' \
+&& ret=0
+;;
+(reason)
+_arguments "${_arguments_options[@]}" : \
+'-j[As JSON]' \
+'--json[As JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'::name -- Its name, in any case, with or without prefix; without it, all are listed:_default' \
+&& ret=0
+;;
+(rule)
+_arguments "${_arguments_options[@]}" : \
+'-j[As JSON]' \
+'--json[As JSON]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'::id -- Its id; without it, all are listed:_default' \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+":: :_halfopen__subcmd__explain__subcmd__help_commands" \
+"*::: :->help" \
+&& ret=0
+
+    case $state in
+    (help)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:halfopen-explain-help-command-$line[1]:"
+        case $line[1] in
+            (limits)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(retries)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(counter)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(reason)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(rule)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(help)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
+        esac
+    ;;
+esac
 ;;
 (lab)
 _arguments "${_arguments_options[@]}" : \
@@ -215,6 +326,42 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(explain)
+_arguments "${_arguments_options[@]}" : \
+":: :_halfopen__subcmd__help__subcmd__explain_commands" \
+"*::: :->explain" \
+&& ret=0
+
+    case $state in
+    (explain)
+        words=($line[1] "${words[@]}")
+        (( CURRENT += 1 ))
+        curcontext="${curcontext%:*:*}:halfopen-help-explain-command-$line[1]:"
+        case $line[1] in
+            (limits)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(retries)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(counter)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(reason)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(rule)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+        esac
+    ;;
+esac
+;;
 (lab)
 _arguments "${_arguments_options[@]}" : \
 ":: :_halfopen__subcmd__help__subcmd__lab_commands" \
@@ -275,6 +422,7 @@ _halfopen_commands() {
 'record:Take the evidence of a check into a file, to look at it elsewhere' \
 'replay:Run a check over recorded evidence' \
 'sim:What would a kernel do? Simulate a scenario on any kernel, with any settings' \
+'explain:The kernel'\''s rules behind a number\: queue limits, timetables, counters, drop reasons' \
 'lab:Reproduce incidents on the running kernel, in scratch namespaces' \
 'completions:Print a completion script for a shell' \
 'man:Print the man page (roff)' \
@@ -293,6 +441,85 @@ _halfopen__subcmd__completions_commands() {
     local commands; commands=()
     _describe -t commands 'halfopen completions commands' commands "$@"
 }
+(( $+functions[_halfopen__subcmd__explain_commands] )) ||
+_halfopen__subcmd__explain_commands() {
+    local commands; commands=(
+'limits:What a backlog becomes\: room of the accept queue and of the SYN queue' \
+'retries:When SYN and SYN-ACK are sent again, and when either side gives up' \
+'counter:What moves a counter, on which kernels, and what it is mistaken for' \
+'reason:What a drop reason or a reset reason of the kernel says of a handshake' \
+'rule:A rule of the kernel, or the page of a finding' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'halfopen explain commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__counter_commands] )) ||
+_halfopen__subcmd__explain__subcmd__counter_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain counter commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__help_commands] )) ||
+_halfopen__subcmd__explain__subcmd__help_commands() {
+    local commands; commands=(
+'limits:What a backlog becomes\: room of the accept queue and of the SYN queue' \
+'retries:When SYN and SYN-ACK are sent again, and when either side gives up' \
+'counter:What moves a counter, on which kernels, and what it is mistaken for' \
+'reason:What a drop reason or a reset reason of the kernel says of a handshake' \
+'rule:A rule of the kernel, or the page of a finding' \
+'help:Print this message or the help of the given subcommand(s)' \
+    )
+    _describe -t commands 'halfopen explain help commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__help__subcmd__counter_commands] )) ||
+_halfopen__subcmd__explain__subcmd__help__subcmd__counter_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain help counter commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__help__subcmd__help_commands] )) ||
+_halfopen__subcmd__explain__subcmd__help__subcmd__help_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain help help commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__help__subcmd__limits_commands] )) ||
+_halfopen__subcmd__explain__subcmd__help__subcmd__limits_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain help limits commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__help__subcmd__reason_commands] )) ||
+_halfopen__subcmd__explain__subcmd__help__subcmd__reason_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain help reason commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__help__subcmd__retries_commands] )) ||
+_halfopen__subcmd__explain__subcmd__help__subcmd__retries_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain help retries commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__help__subcmd__rule_commands] )) ||
+_halfopen__subcmd__explain__subcmd__help__subcmd__rule_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain help rule commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__limits_commands] )) ||
+_halfopen__subcmd__explain__subcmd__limits_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain limits commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__reason_commands] )) ||
+_halfopen__subcmd__explain__subcmd__reason_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain reason commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__retries_commands] )) ||
+_halfopen__subcmd__explain__subcmd__retries_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain retries commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__explain__subcmd__rule_commands] )) ||
+_halfopen__subcmd__explain__subcmd__rule_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen explain rule commands' commands "$@"
+}
 (( $+functions[_halfopen__subcmd__generate_commands] )) ||
 _halfopen__subcmd__generate_commands() {
     local commands; commands=()
@@ -305,6 +532,7 @@ _halfopen__subcmd__help_commands() {
 'record:Take the evidence of a check into a file, to look at it elsewhere' \
 'replay:Run a check over recorded evidence' \
 'sim:What would a kernel do? Simulate a scenario on any kernel, with any settings' \
+'explain:The kernel'\''s rules behind a number\: queue limits, timetables, counters, drop reasons' \
 'lab:Reproduce incidents on the running kernel, in scratch namespaces' \
 'completions:Print a completion script for a shell' \
 'man:Print the man page (roff)' \
@@ -322,6 +550,42 @@ _halfopen__subcmd__help__subcmd__check_commands() {
 _halfopen__subcmd__help__subcmd__completions_commands() {
     local commands; commands=()
     _describe -t commands 'halfopen help completions commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__explain_commands] )) ||
+_halfopen__subcmd__help__subcmd__explain_commands() {
+    local commands; commands=(
+'limits:What a backlog becomes\: room of the accept queue and of the SYN queue' \
+'retries:When SYN and SYN-ACK are sent again, and when either side gives up' \
+'counter:What moves a counter, on which kernels, and what it is mistaken for' \
+'reason:What a drop reason or a reset reason of the kernel says of a handshake' \
+'rule:A rule of the kernel, or the page of a finding' \
+    )
+    _describe -t commands 'halfopen help explain commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__explain__subcmd__counter_commands] )) ||
+_halfopen__subcmd__help__subcmd__explain__subcmd__counter_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help explain counter commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__explain__subcmd__limits_commands] )) ||
+_halfopen__subcmd__help__subcmd__explain__subcmd__limits_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help explain limits commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__explain__subcmd__reason_commands] )) ||
+_halfopen__subcmd__help__subcmd__explain__subcmd__reason_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help explain reason commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__explain__subcmd__retries_commands] )) ||
+_halfopen__subcmd__help__subcmd__explain__subcmd__retries_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help explain retries commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__help__subcmd__explain__subcmd__rule_commands] )) ||
+_halfopen__subcmd__help__subcmd__explain__subcmd__rule_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help explain rule commands' commands "$@"
 }
 (( $+functions[_halfopen__subcmd__help__subcmd__generate_commands] )) ||
 _halfopen__subcmd__help__subcmd__generate_commands() {

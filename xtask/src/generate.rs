@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::workspace::{Profile, Workspace, run as run_command};
 
 /// The folders of `docs/` that hold nothing but what is generated.
-const FOLDERS: &[&str] = &["rules", "schema", "man", "completions"];
+const FOLDERS: &[&str] = &["rules", "kernel", "schema", "man", "completions"];
 
 /// Files by their path below `docs/`.
 type Files = BTreeMap<PathBuf, Vec<u8>>;

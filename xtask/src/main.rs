@@ -15,6 +15,7 @@ mod direction;
 mod fuzz;
 mod generate;
 mod packages;
+mod parity;
 mod purity;
 mod test;
 mod test_output;
@@ -37,6 +38,8 @@ enum Chore {
     Test,
     /// Run the fuzz targets, each with a fixed number of inputs
     Fuzz(fuzz::Options),
+    /// Compare the model with the running kernel, scenario by scenario
+    Parity(parity::Options),
     /// Measure; ends with a line per figure and fails if one misses its goal
     Bench {
         #[command(subcommand)]
@@ -74,6 +77,7 @@ fn run(chore: Chore) -> Result<ExitCode> {
         Chore::Check => check::run(&workspace()?),
         Chore::Test => test::run(&workspace()?),
         Chore::Fuzz(options) => fuzz::run(&workspace()?, &options),
+        Chore::Parity(options) => parity::run(&workspace()?, &options),
         Chore::Bench { bench } => bench::run(&workspace()?, &bench),
         Chore::HoldConnections { listen, connections } => bench::load::hold(listen, connections),
         Chore::Gen { check } => generate::run(&workspace()?, check),

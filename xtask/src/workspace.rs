@@ -76,6 +76,14 @@ impl Workspace {
     }
 }
 
+impl Workspace {
+    /// Builds the load of `bench sim`; the path of the program.
+    pub(crate) fn build_simulate(&self) -> Result<PathBuf> {
+        run(&mut self.cargo(&["build", "--package", "xtask", "--bin", "simulate", "--release"]))?;
+        Ok(self.target_directory.join(Profile::Release.folder()).join("simulate"))
+    }
+}
+
 /// A profile to build with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Profile {

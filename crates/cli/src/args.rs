@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use halfopen_diagnose::{Filter, FindingId};
+use halfopen_model::{Counter, KernelVersion};
+
+use crate::explain::{Reasons, Topic, parse_counter, parse_reason, parse_rule};
 
 /// Says why a TCP connection never became one: which listener, which process, which thread, how we
 /// know, what to do.
@@ -29,6 +32,8 @@ pub(crate) enum Command {
     /// What would a kernel do? Simulate a scenario on any kernel, with any settings
     #[command(long_about = SIM_ABOUT)]
     Sim(SimArgs),
+    /// The kernel's rules behind a number: queue limits, timetables, counters, drop reasons
+    Explain(ExplainArgs),
     /// Reproduce incidents on the running kernel, in scratch namespaces
     Lab(LabArgs),
     /// Print a completion script for a shell
@@ -142,7 +147,7 @@ pub(crate) struct SimArgs {
     /// A scenario file, the name of a scenario that is built in, or `-` for standard input
     #[arg(value_name = "FILE|NAME", required_unless_present = "list")]
     pub(crate) scenario: Option<String>,
-    /// The servers' kernel, as `uname -r` prints it; without it, 6.18 or the scenario's own
+    /// The servers' kernel: 3.10.4, 6.1.0-32-amd64, rhel7; without it, the scenario's own or 6.18
     #[arg(long, value_name = "RELEASE")]
     pub(crate) kernel: Option<String>,
     /// What is left to chance follows from it: the same seed gives the same bytes
@@ -176,6 +181,105 @@ pub(crate) struct SimArgs {
     /// List the scenarios that are built in
     #[arg(long, conflicts_with_all = ["scenario", "kernel", "set", "sweep", "observe", "csv", "svg", "pcap"])]
     pub(crate) list: bool,
+}
+
+/// Says what the kernel does and where that stands in its source, for this host's kernel or any other,
+/// and how kernels differ. Looks at nothing but the release and the settings of this host.
+#[derive(Args, Debug)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub(crate) struct ExplainArgs {
+    /// What to explain
+    #[command(subcommand)]
+    pub(crate) command: ExplainCommand,
+}
+
+/// What to explain.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExplainCommand {
+    /// What a backlog becomes: room of the accept queue and of the SYN queue
+    #[command(after_help = LIMITS_EXAMPLES)]
+    Limits(LimitsArgs),
+    /// When SYN and SYN-ACK are sent again, and when either side gives up
+    #[command(after_help = RETRIES_EXAMPLES)]
+    Retries(RetriesArgs),
+    /// What moves a counter, on which kernels, and what it is mistaken for
+    #[command(after_help = COUNTER_EXAMPLES)]
+    Counter {
+        /// Its name, in any case: ListenDrops, TcpExt.ListenDrops; without it, all are listed
+        #[arg(value_parser = parse_counter)]
+        name: Option<Counter>,
+        /// As JSON
+        #[arg(short, long)]
+        json: bool,
+    },
+    /// What a drop reason or a reset reason of the kernel says of a handshake
+    #[command(after_help = REASON_EXAMPLES)]
+    Reason {
+        /// Its name, in any case, with or without prefix; without it, all are listed
+        #[arg(value_parser = parse_reason)]
+        name: Option<Reasons>,
+        /// As JSON
+        #[arg(short, long)]
+        json: bool,
+    },
+    /// A rule of the kernel, or the page of a finding
+    #[command(after_help = RULE_EXAMPLES)]
+    Rule {
+        /// Its id; without it, all are listed
+        #[arg(value_parser = parse_rule)]
+        id: Option<Topic>,
+        /// As JSON
+        #[arg(short, long)]
+        json: bool,
+    },
+}
+
+/// Arguments of `explain limits`. What is not given is this host's, or with --kernel that kernel's
+/// default.
+#[derive(Args, Debug)]
+pub(crate) struct LimitsArgs {
+    /// Another kernel: 3.10.4, 6.1.0-32-amd64, rhel7, 'RHEL 7'
+    #[arg(long, value_name = "RELEASE", value_parser = parse_kernel)]
+    pub(crate) kernel: Option<(String, KernelVersion)>,
+    /// What the program gives to listen(); without it, common values are shown
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) backlog: Option<i32>,
+    /// net.core.somaxconn
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) somaxconn: Option<i64>,
+    /// net.ipv4.tcp_max_syn_backlog
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) max_syn_backlog: Option<i64>,
+    /// net.ipv4.tcp_syncookies: 0 never, 1 when the SYN queue is full, 2 always
+    #[arg(long, value_name = "0|1|2", allow_negative_numbers = true)]
+    pub(crate) syncookies: Option<i64>,
+    /// As JSON
+    #[arg(short, long)]
+    pub(crate) json: bool,
+}
+
+/// Arguments of `explain retries`. What is not given is this host's, or with --kernel that kernel's
+/// default.
+#[derive(Args, Debug)]
+pub(crate) struct RetriesArgs {
+    /// Another kernel: 3.10.4, 6.1.0-32-amd64, rhel7, 'RHEL 7'
+    #[arg(long, value_name = "RELEASE", value_parser = parse_kernel)]
+    pub(crate) kernel: Option<(String, KernelVersion)>,
+    /// net.ipv4.tcp_syn_retries, or TCP_SYNCNT of the client's socket
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) syn_retries: Option<i64>,
+    /// net.ipv4.tcp_syn_linear_timeouts (Linux 6.5 and later)
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) linear: Option<i64>,
+    /// net.ipv4.tcp_synack_retries, or TCP_SYNCNT of the listener
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) synack_retries: Option<i64>,
+    /// The seconds that the listener gives to TCP_DEFER_ACCEPT
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) defer_accept: Option<u32>,
+    /// As JSON
+    #[arg(short, long)]
+    pub(crate) json: bool,
 }
 
 /// Each scenario is one incident of the field, made with real sockets on the running kernel, inside
@@ -262,6 +366,13 @@ fn parse_span(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write a time from 100ms to 60m, such as 500ms, 10s or 1m".to_owned())
 }
 
+fn parse_kernel(text: &str) -> Result<(String, KernelVersion), String> {
+    let known = "a release such as 3.10.4 or 6.1.0-32-amd64, or rhel6, rhel7, rhel8, rhel9";
+    KernelVersion::named(text)
+        .map(|version| (text.trim().to_owned(), version))
+        .ok_or_else(|| format!("not a kernel; write {known}"))
+}
+
 fn parse_id(text: &str) -> Result<FindingId, String> {
     text.parse::<FindingId>().map_err(|error| error.to_string())
 }
@@ -281,6 +392,8 @@ Examples:
   halfopen record -o db1.halfopen   evidence into a file, for another machine
   halfopen replay db1.halfopen      and the verdict there
   halfopen sim never-accepts        what another kernel would do
+  halfopen explain limits           what a backlog becomes on this kernel
+  halfopen explain counter ListenDrops
   halfopen lab run never-accepts --check
 
 `halfopen COMMAND --help` has more. Without root it sees less, and says what.";
@@ -337,19 +450,69 @@ Exit status:
 
 Examples:
   halfopen sim never-accepts
-  halfopen sim incident.toml --kernel 3.10.0-1160.el7.x86_64
+  halfopen sim incident.toml --kernel rhel7
   halfopen sim too-slow-accept --set backlog=128 --set net.ipv4.tcp_syncookies=0
   halfopen sim too-slow-accept --sweep pause=1ms..200ms      how slow is too slow
   halfopen sim momentary-queue --sweep backlog=1..1024       how deep is deep enough
-  halfopen sim syn-queue-full --sweep kernel=2.6.32,3.10.4,6.18
+  halfopen sim syn-queue-full --sweep kernel=rhel6,rhel7,6.18
   halfopen sim never-accepts --pcap - | tshark -r -
   halfopen sim never-accepts --svg queues.svg --csv queues.csv
 
 With --set and --sweep, the states that the scenario awaits at its end give way to a span of time
-(--for), so that runs can be compared.
+(--for), so that runs can be compared, and others that do not come are passed over.
 
 CSV of a run:    at_us,host,port,listener,depth,limit,requests,accepted,drops
 CSV of a sweep:  KEY,verdict,findings,room,peak,accepted,dropped_syns,dropped_third_acks,…";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Exit status: 0, or 64 if a name is not known or a kernel would refuse a setting.
+
+Examples:
+  halfopen explain limits                       what a backlog becomes on this host
+  halfopen explain limits --kernel rhel7 --somaxconn 65535 --backlog 1024
+  halfopen explain retries                      when connect() fails here
+  halfopen explain counter ListenOverflows
+  halfopen explain reason TCP_LISTEN_OVERFLOW
+  halfopen explain rule                         all rules and findings
+  halfopen explain rule third-ack
+
+Every subcommand has --json; the schema is docs/schema/explain.json.";
+
+const LIMITS_EXAMPLES: &str = "\
+What is not given is this host's; with --kernel it is that kernel's default.
+
+Examples:
+  halfopen explain limits                            common backlogs on this host
+  halfopen explain limits --backlog 511              what nginx asks for
+  halfopen explain limits --kernel 3.10.4 --somaxconn 262144 --backlog 262144
+  halfopen explain limits --syncookies 0 --max-syn-backlog 16";
+
+const RETRIES_EXAMPLES: &str = "\
+What is not given is this host's; with --kernel it is that kernel's default.
+
+Examples:
+  halfopen explain retries
+  halfopen explain retries --syn-retries 2           when connect() fails then
+  halfopen explain retries --kernel 'RHEL 7' --defer-accept 10";
+
+const COUNTER_EXAMPLES: &str = "\
+Examples:
+  halfopen explain counter                           every counter, a line each
+  halfopen explain counter ListenDrops
+  halfopen explain counter TcpExtTCPReqQFullDrop     as nstat prints it
+  halfopen explain counter InErrs --json";
+
+const REASON_EXAMPLES: &str = "\
+Examples:
+  halfopen explain reason                            every reason, a line each
+  halfopen explain reason NO_SOCKET
+  halfopen explain reason SKB_DROP_REASON_TCP_INVALID_SYN";
+
+const RULE_EXAMPLES: &str = "\
+Examples:
+  halfopen explain rule                              every rule and finding, a line each
+  halfopen explain rule accept-queue-full
+  halfopen explain rule accept-blocked               the page of a finding";
 
 const LAB_EXAMPLES: &str = "\
 Exit status of `run --check`: 0 if the findings are exactly the expected ones, 1 if not, 3 if the

@@ -1,4 +1,5 @@
-//! What is made from the program itself: completions, man page, schema and the manual of findings.
+//! What is made from the program itself: completions, man page, schemas, the manual of findings and of
+//! the kernel's rules.
 
 use std::fs;
 use std::io;
@@ -11,7 +12,7 @@ use halfopen_diagnose::{FindingId, report};
 
 use crate::args::Cli;
 use crate::exit::Exit;
-use crate::{lab_manual, output, sim};
+use crate::{explain, lab_manual, output, sim};
 
 /// Prints a completion script.
 ///
@@ -43,6 +44,10 @@ pub(crate) fn everything(out: &Path) -> anyhow::Result<Exit> {
     write(out, "schema/check.json", &report::json_schema())?;
     write(out, "schema/sim.json", &sim::simulation_schema())?;
     write(out, "schema/sim-sweep.json", &sim::sweep_schema())?;
+    write(out, "schema/explain.json", &explain::json_schema())?;
+    for (name, page) in explain::manual_pages() {
+        write(out, name, &page)?;
+    }
     write(out, "rules/README.md", &rule_index())?;
     write(out, "lab.md", &lab_manual::manual()?)?;
     for &id in FindingId::ALL {
@@ -75,19 +80,25 @@ fn rule_index() -> String {
     index
 }
 
-/// The page of the command, then one section per subcommand.
+/// The page of the command, then one section per subcommand and per subcommand of these.
 fn write_man(page: &mut Vec<u8>) -> io::Result<()> {
     let mut command = Cli::command();
     command.build();
     clap_mangen::Man::new(command.clone()).render(page)?;
-    for subcommand in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
+    write_sections(page, &command, "HALFOPEN")
+}
+
+fn write_sections(page: &mut Vec<u8>, command: &clap::Command, title: &str) -> io::Result<()> {
+    let help = |sub: &&clap::Command| sub.get_name() == "help";
+    for subcommand in command.get_subcommands().filter(|sub| !sub.is_hide_set() && !help(sub)) {
         let man = clap_mangen::Man::new(subcommand.clone());
-        let name = subcommand.get_name().to_uppercase();
-        page.extend_from_slice(format!(".SH \"HALFOPEN {name}\"\n").as_bytes());
+        let title = format!("{title} {}", subcommand.get_name().to_uppercase());
+        page.extend_from_slice(format!(".SH \"{title}\"\n").as_bytes());
         man.render_description_section(page)?;
         man.render_synopsis_section(page)?;
         man.render_options_section(page)?;
         man.render_extra_section(page)?;
+        write_sections(page, subcommand, &title)?;
     }
     Ok(())
 }

@@ -48,6 +48,16 @@ have no kernel that would decide anything for them.
 | --- | --- |
 ";
 
+const PARITY: &str = "
+## The model against this kernel
+
+The simulator plays the same files with a model of the kernel. For the scenarios whose outcome is exact,
+`cargo xtask parity` plays both and compares: queues, requests, sockets and counters at each look, and
+the segments of each flow with their times. It says which of them agree, and shows both sides where they
+do not. The incidents are not exact, but both are held to the same findings: the kernel by
+`halfopen lab run all --check`, the model by the simulator's tests.
+";
+
 const PROBE: &str = "
 ## Which rules this kernel has
 
@@ -79,6 +89,7 @@ pub(crate) fn manual() -> anyhow::Result<String> {
         let about = scenario.about.trim_start_matches("Mechanism: ");
         text.push_str(&format!("| {} | {about} |\n", link(scenario)));
     }
+    text.push_str(PARITY);
     text.push_str(PROBE);
     Ok(text)
 }

@@ -7,6 +7,7 @@
 mod args;
 mod check;
 mod exit;
+mod explain;
 mod gather;
 mod generate;
 mod interrupt;
@@ -50,6 +51,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Record(arguments) => record::record(&arguments),
         Command::Replay(arguments) => record::replay(&arguments),
         Command::Sim(arguments) => sim::sim(&arguments),
+        Command::Explain(arguments) => explain::explain(&arguments.command),
         Command::Lab(arguments) => lab::lab(&arguments),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),

@@ -13,6 +13,8 @@ fn wrong_usage_ends_with_64_and_says_what_to_do() {
         &["check", "--explain", "no-such-id"],
         &["check", "sport = = 3"],
         &["replay"],
+        &["explain"],
+        &["explain", "limits", "--syncookies", "3"],
         &["lab", "run"],
         &[],
     ] {
@@ -24,7 +26,7 @@ fn wrong_usage_ends_with_64_and_says_what_to_do() {
 
 #[test]
 fn help_has_examples_and_exit_statuses() {
-    for command in ["check", "record", "replay", "lab"] {
+    for command in ["check", "record", "replay", "explain", "lab"] {
         let help = run(&[command, "--help"]);
         assert_eq!(help.status, 0);
         assert!(help.stdout.contains("Examples:"), "{command}");

@@ -10,6 +10,7 @@
 //! - [`Evidence`] is either; [`Want`] is what a rule asks for when it needs more.
 //! - [`Reading`] is a value, or the reason why there is none.
 //! - [`SocketFold`] folds sockets into these aggregates as they stream by.
+//! - [`Handshake`] is one attempt to make a connection, as it was seen on the way.
 //! - [`Recording`] is evidence in a file.
 
 mod close_wait;
@@ -17,6 +18,7 @@ mod counters;
 mod destination;
 mod endpoint;
 mod fold;
+mod handshake;
 mod heavy;
 mod ids;
 mod interval;
@@ -36,6 +38,7 @@ pub use endpoint::{
     SynRecv, Waiting,
 };
 pub use fold::{FoldLimits, Folded, SocketFold, SocketRow};
+pub use handshake::{Handshake, IgnoredEnd, Mark, Outcome, Sends, Stages, Vantage};
 pub use ids::{Cookie, Inode, NetnsId, Pid, Tid};
 pub use interval::{Between, Evidence, Interval, QueueTrack, Sighting, ThreadTrack};
 pub use labels::label_of_cgroup;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use halfopen_scenario::{Arrivals, ClientState, Clients, Handshakes, Way};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -265,6 +265,7 @@ fn start(clients: &Clients) -> Result<Client> {
     let host = match clients.way {
         Way::Loopback => Ipv4Addr::LOCALHOST,
         Way::Wire => FAR,
+        Way::Network => bail!("there is no network in the lab"),
     };
     match connect(&socket, &SocketAddrV4::new(host, clients.port)) {
         Ok(()) | Err(Errno::INPROGRESS) => {}

@@ -128,6 +128,9 @@ impl Host {
         if let Some(kernel) = &scenario.kernel {
             bail!("it is about kernel {kernel}");
         }
+        if scenario.needs.contains(&Need::Simulator) {
+            bail!("it needs the simulator: `halfopen sim {}`", scenario.name);
+        }
         namespace::raise_open_files()?;
         namespace::enter()?;
         rustix::thread::set_name(&CString::new(CLIENTS)?)?;
@@ -174,6 +177,7 @@ impl Host {
                 Some(accounting) => accounting.look(name.as_deref()),
                 None => Ok(()),
             },
+            Step::Network(_) => bail!("there is no network in the lab"),
             Step::Path(loss) => {
                 self.wire()?.lose(*loss);
                 Ok(())

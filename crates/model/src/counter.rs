@@ -88,7 +88,7 @@ pub enum Counter {
     TcpMigrateReqFailure,
     /// Sockets that skipped TIME_WAIT because tcp_max_tw_buckets was reached.
     TcpTimeWaitOverflow,
-    /// Sockets that entered TIME_WAIT after a fast close.
+    /// Sockets whose TIME_WAIT ended.
     TimeWaited,
     /// Ports taken again out of TIME_WAIT.
     TimeWaitRecycled,
@@ -349,9 +349,7 @@ impl Counter {
                 "TCPTimeWaitOverflow",
                 "sockets that skipped TIME_WAIT because tcp_max_tw_buckets was reached",
             ),
-            Self::TimeWaited => {
-                (CounterTable::TcpExt, "TW", "sockets that entered TIME_WAIT after a fast close")
-            }
+            Self::TimeWaited => (CounterTable::TcpExt, "TW", "sockets whose TIME_WAIT ended"),
             Self::TimeWaitRecycled => {
                 (CounterTable::TcpExt, "TWRecycled", "ports taken again out of TIME_WAIT")
             }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::{Counter, ListenDropsPerCookie, Semantics};
+use crate::{ChallengeLimit, Counter, ListenDropsPerCookie, Semantics};
 
 /// Why a segment that reached TCP was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,6 +100,9 @@ impl DropReason {
     /// OutRsts besides, where it is sent.
     pub fn counters(self, semantics: &Semantics) -> impl Iterator<Item = Counter> + use<> {
         let counting = semantics.counting;
+        let challenges = semantics.client.challenge_limit != ChallengeLimit::NoChallenge;
+        let skips = semantics.client.challenge_limit_per_socket;
+        let checks_echo = semantics.queues.checks_echoed_timestamp;
         self.moves().iter().copied().filter(move |&counter| match counter {
             Counter::ListenOverflows | Counter::ListenDrops if self.is_syn() => {
                 counting.syn_drops_are_counted
@@ -108,6 +111,9 @@ impl DropReason {
                 counting.syn_queue_full_is_counted
             }
             Counter::TcpDeferAcceptDrop => counting.defer_accept_drops_are_counted,
+            Counter::TcpSynChallenge | Counter::TcpChallengeAck => challenges,
+            Counter::TcpAckSkippedSynRecv | Counter::TcpAckSkippedChallenge => skips,
+            Counter::TsEcrRejected => checks_echo,
             _ => true,
         })
     }
@@ -191,7 +197,7 @@ impl DropReason {
         }
     }
 
-    const fn moves(self) -> &'static [Counter] {
+    pub(crate) const fn moves(self) -> &'static [Counter] {
         use Counter::{
             AttemptFails, EmbryonicRsts, InErrs, ListenDrops, ListenOverflows, SyncookiesFailed,
             SyncookiesRecv, TcpAckSkippedChallenge, TcpAckSkippedSynRecv, TcpChallengeAck,

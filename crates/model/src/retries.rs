@@ -71,6 +71,13 @@ impl SynRetries {
         }
     }
 
+    /// When each SYN is sent, in milliseconds from the first one.
+    #[must_use]
+    pub fn sent_ms(self) -> Vec<u64> {
+        let end = self.gives_up_after_ms();
+        (0..=u16::MAX).map(|n| self.sent_after_ms(n)).take_while(|&at| at < end).collect()
+    }
+
     /// Milliseconds from the first SYN to ETIMEDOUT.
     #[must_use]
     pub fn gives_up_after_ms(self) -> u64 {
@@ -94,7 +101,7 @@ impl SynRetries {
             SynGiveUp::Elapsed | SynGiveUp::CountOrElapsed => self.initial_rto_ms as u64,
         };
         let base = if base == 0 { 1 } else { base };
-        let doubling = (RTO_MAX_MS / base).ilog2() as u64;
+        let doubling = if base > RTO_MAX_MS { 0 } else { (RTO_MAX_MS / base).ilog2() as u64 };
         let retries = self.retries as u64;
         if retries <= doubling {
             ((2 << retries) - 1) * base
@@ -147,9 +154,26 @@ mod tests {
     }
 
     #[test]
+    fn a_first_timeout_beyond_the_longest_one_is_cut_to_it() {
+        let give_up = SynGiveUp::CountOrElapsed;
+        let syn = SynRetries { initial_rto_ms: u32::MAX, retries: 2, linear: 0, give_up };
+        assert_eq!(syn.gives_up_after_ms(), 360_000);
+    }
+
+    #[test]
     fn syn_ack_distance_doubles_and_is_capped() {
         let sent: Vec<u64> = (1..=5).map(|n| syn_ack_sent_after_ms(1000, n) / 1000).collect();
         assert_eq!(sent, [1, 3, 7, 15, 31]);
         assert_eq!(syn_ack_sent_after_ms(1000, 9) - syn_ack_sent_after_ms(1000, 8), 120_000);
+    }
+
+    #[test]
+    fn a_syn_is_sent_until_the_attempt_ends() {
+        let sent = |kernel: &str| {
+            let version: KernelVersion = kernel.parse().expect("a release");
+            SynRetries::defaults(&Semantics::of(version)).sent_ms()
+        };
+        assert_eq!(sent("2.6.32.2"), [0, 3000, 9000]);
+        assert_eq!(sent("3.6.0"), [0, 1000, 3000, 7000, 15_000, 31_000]);
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Remote;
+
 /// A group of clients that connect to one port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clients {
@@ -19,6 +21,8 @@ pub struct Clients {
     pub handshakes: Handshakes,
     /// How many bytes each sends once it is connected.
     pub sends: u32,
+    /// What remote clients do besides; none for others.
+    pub remote: Option<Remote>,
 }
 
 /// Clients that keep arriving.
@@ -28,6 +32,8 @@ pub struct Arrivals {
     pub clients: Clients,
     /// The time from one arrival to the next.
     pub every: Duration,
+    /// Whether that time is only the mean of a Poisson process. For a simulator.
+    pub at_random: bool,
     /// The number of clients after which no more come.
     pub at_most: u32,
     /// How long a client waits for its connection before it gives up; none for as long as its
@@ -45,6 +51,8 @@ pub enum Way {
     Loopback,
     /// A wire, on which `path` steps can lose packets.
     Wire,
+    /// A network, from hosts of their own. For a simulator.
+    Network,
 }
 
 /// How the handshakes of a group of clients go.

@@ -168,13 +168,14 @@ fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;
-    let milliseconds = match unit {
-        "ms" => number,
-        "s" => number.checked_mul(1_000)?,
-        "m" => number.checked_mul(60_000)?,
+    let microseconds = match unit {
+        "us" => number,
+        "ms" => number.checked_mul(1_000)?,
+        "s" => number.checked_mul(1_000_000)?,
+        "m" => number.checked_mul(60_000_000)?,
         _ => return None,
     };
-    (milliseconds <= 3_600_000).then(|| Duration::from_millis(milliseconds))
+    (microseconds <= 3_600_000_000).then(|| Duration::from_micros(microseconds))
 }
 
 fn mismatch(key: &str, wanted: &str, value: &Spanned<DeValue<'_>>) -> Problem {

@@ -60,6 +60,7 @@ impl Known {
             | Step::Reset { .. }
             | Step::Pass { .. }
             | Step::Look { .. }
+            | Step::Network(_)
             | Step::Path(_)
             | Step::Sysctl { .. } => {}
         }

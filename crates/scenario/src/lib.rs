@@ -8,6 +8,7 @@
 //! - [`Step`] is one thing that happens, in the order of the file.
 //! - [`Server`] and [`ThreadPlan`] describe a program; [`Clients`] describe who connects to it.
 //! - [`Peers`] speak TCP segment by segment, where a client's kernel would decide too much.
+//! - [`Remote`] clients and the [`Network`] are for a simulator only.
 //! - [`Condition`] is a state to wait for: no step waits for a guessed time.
 //! - [`Account`] is what whoever ran a scenario saw of it, in the same words for a kernel and a
 //!   simulator.
@@ -21,10 +22,12 @@ mod error;
 mod fields;
 mod known;
 mod parse;
+mod parse_clients;
 mod parse_peers;
 mod parse_steps;
 mod part;
 mod peers;
+mod remote;
 mod scenario;
 mod seen_segment;
 mod server;
@@ -40,6 +43,7 @@ pub use condition::{
 pub use error::ScenarioError;
 pub use part::Part;
 pub use peers::{PeerSegment, Peers, PeersSend};
+pub use remote::{Network, Remote};
 pub use scenario::{Need, Scenario};
 pub use seen_segment::{Interface, SeenSegment};
 pub use server::{Listen, OnConnection, Server, Then, ThreadPlan, Waits};

@@ -30,7 +30,8 @@ fn scenario(name: &str, text: &str) -> Result<Scenario, Problem> {
     let about = fields.required("about", fields.text("about")?)?.to_owned();
     let incident = fields.number("incident", 1..=999)?;
     let expect = finding_ids(fields.required("expect", fields.value("expect"))?, &fields)?;
-    let kernel = kernel(&fields)?;
+    let kernel = release(&fields, "kernel")?;
+    let clients_kernel = release(&fields, "clients_kernel")?;
     let parity = fields.yes_or_no("parity")?.unwrap_or(false);
     let needs = needs(&fields)?;
     let sysctl = match fields.table("sysctl")? {
@@ -51,7 +52,18 @@ fn scenario(name: &str, text: &str) -> Result<Scenario, Problem> {
     }
     fields.finish()?;
     let name = name.to_owned();
-    Ok(Scenario { name, about, incident, expect, kernel, parity, needs, sysctl, steps })
+    Ok(Scenario {
+        name,
+        about,
+        incident,
+        expect,
+        kernel,
+        clients_kernel,
+        parity,
+        needs,
+        sysctl,
+        steps,
+    })
 }
 
 fn finding_ids(_: &Spanned<DeValue<'_>>, fields: &Fields<'_>) -> Result<Vec<String>, Problem> {
@@ -69,12 +81,12 @@ fn finding_ids(_: &Spanned<DeValue<'_>>, fields: &Fields<'_>) -> Result<Vec<Stri
 }
 
 /// A release as `uname -r` prints it. What it means is not this crate's business.
-fn kernel(fields: &Fields<'_>) -> Result<Option<String>, Problem> {
-    let Some(release) = fields.text("kernel")? else { return Ok(None) };
+fn release(fields: &Fields<'_>, key: &'static str) -> Result<Option<String>, Problem> {
+    let Some(release) = fields.text(key)? else { return Ok(None) };
     let begins_well = release.starts_with(|c: char| c.is_ascii_digit());
     if !begins_well || release.len() > 64 || !release.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let message = "`kernel` must be a release such as \"3.10.4\"";
-        return Err(Problem::new(fields.at_field("kernel"), message));
+        let message = format!("`{key}` must be a release such as \"3.10.4\"");
+        return Err(Problem::new(fields.at_field(key), message));
     }
     Ok(Some(release.to_owned()))
 }
@@ -82,7 +94,11 @@ fn kernel(fields: &Fields<'_>) -> Result<Option<String>, Problem> {
 fn needs(fields: &Fields<'_>) -> Result<Vec<Need>, Problem> {
     let need = |(word, at): (&str, Range<usize>)| match word {
         "tun" => Ok(Need::Tun),
-        _ => Err(Problem::new(at, format!("\"{word}\" is not a need; known is \"tun\""))),
+        "simulator" => Ok(Need::Simulator),
+        _ => Err(Problem::new(
+            at,
+            format!("\"{word}\" is not a need; known are \"tun\", \"simulator\""),
+        )),
     };
     fields.texts("needs")?.into_iter().map(need).collect()
 }
@@ -110,6 +126,18 @@ fn check_needs(step: &Step, needs: &[Need], at: &Range<usize>) -> Result<(), Pro
     let on_wire = |clients: &Clients| {
         clients.way == Way::Wire || matches!(clients.handshakes, Handshakes::HalfOpen { .. })
     };
+    let remote = match step {
+        Step::Connect(clients) => clients.way == Way::Network,
+        Step::Arrivals(arrivals) => arrivals.at_random || arrivals.clients.way == Way::Network,
+        Step::Serve(server) => server.host.is_some(),
+        Step::Network(_) => true,
+        _ => false,
+    };
+    if remote && !needs.contains(&Need::Simulator) {
+        let message = "this step needs the simulator: say needs = [\"simulator\"]";
+        return Err(Problem::new(at.clone(), message));
+    }
+    let simulated = needs.contains(&Need::Simulator);
     let wire = match step {
         Step::Connect(clients) | Step::Arrivals(Arrivals { clients, .. }) => on_wire(clients),
         Step::Path(_) | Step::Peers(_) | Step::PeersSend(_) => true,
@@ -126,9 +154,10 @@ fn check_needs(step: &Step, needs: &[Need], at: &Range<usize>) -> Result<(), Pro
         | Step::End { .. }
         | Step::Pass { .. }
         | Step::Look { .. }
+        | Step::Network(_)
         | Step::Sysctl { .. } => false,
     };
-    if wire && !needs.contains(&Need::Tun) {
+    if wire && !simulated && !needs.contains(&Need::Tun) {
         return Err(Problem::new(at.clone(), "this step needs the wire: say needs = [\"tun\"]"));
     }
     Ok(())
@@ -187,6 +216,7 @@ mod tests {
         };
         let server = Server {
             process: "web".to_owned(),
+            host: None,
             copies: 1,
             open_files: None,
             listen: vec![Listen { port: 8080, backlog: -1, reuseport: false, defer_accept: None }],
@@ -198,6 +228,7 @@ mod tests {
             count: 6,
             way: Way::Loopback,
             handshakes: Handshakes::Overlapping,
+            remote: None,
             sends: 0,
         };
         let condition = Condition::Queue { port: 8080, count: Counted::AtLeast(6) };
@@ -207,6 +238,7 @@ mod tests {
             incident: Some(1),
             expect: vec!["accept-blocked".to_owned(), "never-accepted".to_owned()],
             kernel: None,
+            clients_kernel: None,
             parity: false,
             needs: vec![],
             sysctl: vec![("net.core.somaxconn".to_owned(), "16".to_owned())],
@@ -260,7 +292,7 @@ mod tests {
     fn an_unknown_word_is_refused_with_the_known_ones() {
         check_step_refused(
             "do = \"connect\"\nport = 1\nway = \"sea\"\n",
-            "6:7: `way` is \"sea\", but must be one of \"loopback\", \"wire\"",
+            "6:7: `way` is \"sea\", but must be one of \"loopback\", \"wire\", \"network\"",
         );
         check_step_refused("do = \"stop\"\nproces = \"web\"\n", "3:1: `process` is missing");
         check_step_refused(

@@ -8,16 +8,16 @@ use crate::error::Problem;
 use crate::fields::Fields;
 use crate::known::Known;
 use crate::parse::settings;
+use crate::parse_clients::{arrivals, clients, network};
 use crate::parse_peers::peers;
 use crate::{
-    Arrivals, ClientCondition, ClientState, Clients, Condition, ConnectionState, Connections,
-    Counted, Handshakes, Listen, Loss, Lost, OnConnection, Server, Step, Then, ThreadCondition,
-    ThreadPlan, ThreadState, Waits, Way,
+    ClientCondition, ClientState, Condition, ConnectionState, Connections, Counted, Listen, Loss,
+    Lost, OnConnection, Server, Step, Then, ThreadCondition, ThreadPlan, ThreadState, Waits,
 };
 
 const PORTS: RangeInclusive<i64> = 1..=65_535;
 
-const BYTES_AT_MOST: i64 = 65_536;
+pub(crate) const BYTES_AT_MOST: i64 = 65_536;
 const BYTES: RangeInclusive<i64> = 1..=BYTES_AT_MOST;
 
 #[derive(Clone, Copy)]
@@ -36,6 +36,7 @@ enum Do {
     End,
     Pass,
     Look,
+    Network,
     Path,
     Sysctl,
 }
@@ -55,6 +56,7 @@ const DO: &[(&str, Do)] = &[
     ("end", Do::End),
     ("pass", Do::Pass),
     ("look", Do::Look),
+    ("network", Do::Network),
     ("path", Do::Path),
     ("sysctl", Do::Sysctl),
 ];
@@ -89,6 +91,7 @@ pub(crate) fn step(fields: Fields<'_>, known: &Known) -> Result<Step, Problem> {
         Do::End => Step::End { process: text(&fields, "process")? },
         Do::Pass => Step::Pass { time: time_to_pass(&fields)? },
         Do::Look => Step::Look { name: fields.text("name")?.map(str::to_owned) },
+        Do::Network => Step::Network(network(&fields)?),
         Do::Path => Step::Path(loss(&fields)?),
         Do::Sysctl => {
             let set = fields.required("set", fields.table("set")?)?;
@@ -132,7 +135,8 @@ fn server(fields: &Fields<'_>) -> Result<Server, Problem> {
         return Err(Problem::new(fields.at(), "copies can listen on one port only by `reuseport`"));
     }
     let open_files = fields.number("open_files", 8..=4096)?;
-    Ok(Server { process, copies, open_files, listen, threads })
+    let host = fields.text("host")?.map(str::to_owned);
+    Ok(Server { process, host, copies, open_files, listen, threads })
 }
 
 fn listen(fields: Fields<'_>) -> Result<Listen, Problem> {
@@ -217,51 +221,6 @@ fn then(fields: &Fields<'_>) -> Result<Then, Problem> {
             let port = fields.number("then_port", PORTS)?;
             Then::Connect { port: fields.required("then_port", port)? }
         }
-    })
-}
-
-fn clients(fields: &Fields<'_>) -> Result<Clients, Problem> {
-    #[derive(Clone, Copy)]
-    enum Word {
-        InTurn,
-        Overlapping,
-        HalfOpen,
-    }
-    let words = [
-        ("in-turn", Word::InTurn),
-        ("overlapping", Word::Overlapping),
-        ("half-open", Word::HalfOpen),
-    ];
-    let handshakes = match fields.word("handshakes", &words)?.unwrap_or(Word::InTurn) {
-        Word::InTurn => Handshakes::InTurn,
-        Word::Overlapping => Handshakes::Overlapping,
-        Word::HalfOpen => {
-            Handshakes::HalfOpen { unroutable: fields.yes_or_no("unroutable")?.unwrap_or(false) }
-        }
-    };
-    let way = fields.word("way", &[("loopback", Way::Loopback), ("wire", Way::Wire)])?;
-    Ok(Clients {
-        name: fields.text("clients")?.unwrap_or("clients").to_owned(),
-        port: port(fields)?,
-        count: fields.number("count", 1..=2_000)?.unwrap_or(1),
-        way: way.unwrap_or(Way::Loopback),
-        handshakes,
-        sends: fields.number("sends", 0..=BYTES_AT_MOST)?.unwrap_or(0),
-    })
-}
-
-fn arrivals(fields: &Fields<'_>) -> Result<Arrivals, Problem> {
-    let clients = clients(fields)?;
-    let every = fields.required("every", fields.duration("every")?)?;
-    if every < Duration::from_millis(5) {
-        return Err(Problem::new(fields.at_field("every"), "`every` must be at least \"5ms\""));
-    }
-    Ok(Arrivals {
-        clients,
-        every,
-        at_most: fields.required("at_most", fields.number("at_most", 1..=100_000)?)?,
-        patience: fields.duration("patience")?,
-        stays: fields.duration("stays")?,
     })
 }
 
@@ -376,4 +335,17 @@ fn name<'t>(fields: &Fields<'t>, key: &'static str) -> Result<&'t str, Problem> 
         return Err(Problem::new(fields.at_field(key), message));
     }
     Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_names_every_step() {
+        let manual = include_str!("../../../docs/scenarios.md");
+        for (word, _) in DO {
+            assert!(manual.contains(&format!("`{word}`")), "{word}");
+        }
+    }
 }

@@ -20,6 +20,8 @@ pub struct Scenario {
     /// The kernel that it is about, as a release (`uname -r`), so that only a simulator can run it;
     /// none for any kernel.
     pub kernel: Option<String>,
+    /// The kernel of remote clients' hosts; none for that of the servers.
+    pub clients_kernel: Option<String>,
     /// Whether its outcome is exact: whoever runs it must come to the same [`crate::Account`].
     pub parity: bool,
     /// What the machine must offer.
@@ -45,6 +47,8 @@ impl Scenario {
 pub enum Need {
     /// A TUN device (`/dev/net/tun`): the wire on which packets can be lost.
     Tun,
+    /// More hosts, kernels or clients than a machine has: a simulator.
+    Simulator,
 }
 
 impl Need {
@@ -53,6 +57,7 @@ impl Need {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Tun => "tun",
+            Self::Simulator => "simulator",
         }
     }
 }

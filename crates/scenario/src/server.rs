@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct Server {
     /// The name of the process, and of its main thread.
     pub process: String,
+    /// The host that it runs on; none for the first one. Others are for a simulator.
+    pub host: Option<String>,
     /// How many processes run it, each with sockets of its own.
     pub copies: u32,
     /// How many descriptors a process may have open (RLIMIT_NOFILE); none for the machine's own.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Arrivals, Clients, Condition, PeerSegment, Peers, PeersSend, Server};
+use crate::{Arrivals, Clients, Condition, Network, PeerSegment, Peers, PeersSend, Server};
 
 /// One thing that happens. The next step begins when this one is done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +84,8 @@ pub enum Step {
         /// What the picture is called.
         name: Option<String>,
     },
+    /// The network between remote clients and servers is like this from now on.
+    Network(Network),
     /// The path between the server and whoever is on the wire begins to lose packets.
     Path(Loss),
     /// A kernel setting changes.
@@ -147,6 +149,11 @@ impl fmt::Display for Step {
             Step::End { process } => write!(f, "{process} is killed"),
             Step::Pass { time } => write!(f, "{time:?} pass"),
             Step::Look { name } => write!(f, "a look: {}", name.as_deref().unwrap_or("no name")),
+            Step::Network(network) => write!(
+                f,
+                "the network takes {:?}, loses {} of 1000",
+                network.delay, network.lost_per_thousand
+            ),
             Step::Path(loss) => write!(f, "the path to port {} begins to lose packets", loss.port),
             Step::Sysctl { set } => {
                 let set: Vec<_> =

@@ -22,9 +22,9 @@ impl Chance {
         u64::try_from(wide >> 64).unwrap_or(0)
     }
 
-    /// True so many times in a million.
-    pub(crate) fn happens(&mut self, per_million: u32) -> bool {
-        per_million > 0 && self.below(1_000_000) < u64::from(per_million)
+    /// True so many times in a thousand.
+    pub(crate) fn happens(&mut self, per_thousand: u32) -> bool {
+        per_thousand > 0 && self.below(1_000) < u64::from(per_thousand)
     }
 
     /// A waiting time of a Poisson process with this mean.
@@ -54,7 +54,7 @@ mod tests {
         assert!((0..100).all(|_| a.next() == b.next()));
         let sum: u64 = (0..10_000).map(|_| a.exponential(1000)).sum();
         assert!((950..1050).contains(&(sum / 10_000)), "{sum}");
-        let hits = (0..10_000).filter(|_| a.happens(250_000)).count();
+        let hits = (0..10_000).filter(|_| a.happens(250)).count();
         assert!((2300..2700).contains(&hits), "{hits}");
     }
 }

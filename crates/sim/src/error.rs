@@ -40,6 +40,16 @@ pub enum SimError {
         /// What there was instead.
         seen: u64,
     },
+    /// So much happened that it was given up ([`crate::Options::most_events`]).
+    #[error(
+        "given up after {events} events, {seconds} s of simulated time: the scenario lets too much happen"
+    )]
+    TooLong {
+        /// How much may happen.
+        events: u64,
+        /// Simulated seconds until then.
+        seconds: u64,
+    },
     /// A condition names a counter that the model does not have.
     #[error("the kernel has no counter {0}")]
     UnknownCounter(String),

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use halfopen_model::tcp::{Segment, Stack, TimerQueue};
 use halfopen_model::{KernelVersion, Time};
-use halfopen_scenario::{Interface, Lost};
+use halfopen_scenario::Interface;
 
 /// The address of the first server's host on the wire, as in the lab.
 pub(crate) const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -24,8 +24,6 @@ pub(crate) struct Host {
     pub(crate) arriving: TimerQueue<Arriving>,
     /// Ports on which a program listens or has listened.
     pub(crate) served: BTreeSet<u16>,
-    /// What the wire to this host loses.
-    pub(crate) losses: Vec<(Lost, u16)>,
 }
 
 /// A segment on its way to a host.
@@ -39,17 +37,6 @@ impl Host {
     pub(crate) fn next_at(&mut self) -> Time {
         let arriving = self.arriving.next_at().unwrap_or(Time::NEVER);
         arriving.min(self.stack.next_deadline().unwrap_or(Time::NEVER))
-    }
-
-    /// Whether the wire loses a segment.
-    pub(crate) fn loses(&self, segment: &Segment) -> bool {
-        self.losses.iter().any(|&(lost, port)| match lost {
-            Lost::Syns => segment.is_syn() && segment.to.port() == port,
-            Lost::SynAcks => segment.is_syn_ack() && segment.from.port() == port,
-            Lost::ThirdAcks => {
-                !segment.is_syn() && !segment.is_syn_ack() && segment.to.port() == port
-            }
-        })
     }
 }
 

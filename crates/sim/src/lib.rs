@@ -13,6 +13,7 @@
 //! Begin reading at `world.rs`: the loop in which everything happens.
 
 mod account;
+mod budget;
 mod chance;
 mod clients;
 mod conditions;
@@ -36,7 +37,7 @@ mod world;
 
 pub use clients::Outcomes;
 pub use error::SimError;
-pub use options::Options;
+pub use options::{Awaited, Options};
 pub use run::{ClientsSummary, HostSummary, Moment, MomentKind, Run};
 pub use simulate::{account, simulate};
 pub use snapshot::BEGINNING_UNIX_MS;

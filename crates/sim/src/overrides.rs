@@ -8,7 +8,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use halfopen_model::{KernelVersion, Semantics, Sysctls};
+use halfopen_model::{KernelVersion, Semantics, Sysctls, Vendor};
 use halfopen_scenario::{Arrivals, Scenario, Server, Step, ThreadPlan, Waits};
 use thiserror::Error;
 
@@ -173,11 +173,9 @@ pub fn set(scenario: &Scenario, key: &Key, value: &str) -> Result<Scenario, Over
             })
         }
         Key::Kernel => {
-            let is_release = value.parse::<KernelVersion>().is_ok();
-            if !is_release {
-                return Err(refused(key, value, "a release such as 6.1.0-32-amd64"));
-            }
-            scenario.kernel = Some(value.to_owned());
+            let wanted = "a release such as 6.1.0-32-amd64, or rhel6, rhel7, rhel8, rhel9";
+            let release = release(value).ok_or_else(|| refused(key, value, wanted))?;
+            scenario.kernel = Some(release);
             true
         }
         Key::Sysctl(name) => {
@@ -297,6 +295,18 @@ fn set_sysctl(scenario: &mut Scenario, name: &str, value: &str) {
             scenario.sysctl.sort();
         }
     }
+}
+
+/// The release that a release, or the name of a distribution, stands for.
+fn release(text: &str) -> Option<String> {
+    if text.parse::<KernelVersion>().is_ok() {
+        return Some(text.to_owned());
+    }
+    let KernelVersion { major, minor, patch, vendor } = KernelVersion::named(text)?;
+    Some(match vendor {
+        Vendor::Vanilla => format!("{major}.{minor}.{patch}"),
+        Vendor::Rhel(number) => format!("{major}.{minor}.{patch}-1.el{number}.x86_64"),
+    })
 }
 
 fn refused(key: &Key, value: &str, wanted: impl Into<String>) -> OverrideError {
@@ -449,7 +459,12 @@ mod tests {
             "0ms",
             "every = 0ms: must be a time such as 20ms or 5s, at least 100µs",
         );
-        check_refused("kernel", "new", "kernel = new: must be a release such as 6.1.0-32-amd64");
+        check_refused(
+            "kernel",
+            "new",
+            "kernel = new: must be a release such as 6.1.0-32-amd64, or rhel6, rhel7, rhel8, rhel9",
+        );
+        assert_eq!(changed("kernel", "rhel7").kernel.as_deref(), Some("3.10.0-1.el7.x86_64"));
         let mut quiet = scenario();
         quiet.steps.remove(1);
         let error = set(&quiet, &Key::Count, "4").expect_err("nothing arrives");

@@ -2,6 +2,8 @@
 //! stack knows of them.
 
 use halfopen_model::Span;
+use halfopen_model::tcp::Segment;
+use halfopen_scenario::{Loss, Lost, Network};
 
 use crate::chance::Chance;
 
@@ -11,37 +13,68 @@ pub(crate) const LOOPBACK: Span = Span::from_micros(10);
 /// How long a segment takes from one end of the lab's wire to the other.
 pub(crate) const HOP: Span = Span::from_micros(25);
 
-/// The network between the clients' host and the servers'.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How long a segment takes between two hosts of which the scenario says nothing.
+const NEARBY: Span = Span::from_micros(100);
+
+/// What is between clients and servers.
+#[derive(Clone, Debug)]
 pub(crate) struct Path {
-    /// One way.
-    pub(crate) delay: Span,
-    /// At most so much more, evenly spread; it reorders what follows closely.
-    pub(crate) jitter: Span,
-    /// How many of a million segments are lost.
-    pub(crate) lost_per_million: u32,
-    /// How many of a million segments are held back for one more delay.
-    pub(crate) late_per_million: u32,
+    /// Kinds of segments that are lost, always.
+    losses: Vec<Loss>,
+    delay: Span,
+    jitter: Span,
+    lost_per_thousand: u32,
+    late_per_thousand: u32,
 }
 
 impl Path {
-    pub(crate) const NEARBY: Self = Self {
-        delay: Span::from_micros(100),
-        jitter: Span::ZERO,
-        lost_per_million: 0,
-        late_per_million: 0,
-    };
-
-    pub(crate) fn loses(&self, chance: &mut Chance) -> bool {
-        chance.happens(self.lost_per_million)
+    pub(crate) const fn new() -> Self {
+        Self {
+            losses: Vec::new(),
+            delay: NEARBY,
+            jitter: Span::ZERO,
+            lost_per_thousand: 0,
+            late_per_thousand: 0,
+        }
     }
 
-    pub(crate) fn delay(&self, chance: &mut Chance) -> Span {
+    pub(crate) fn lose(&mut self, loss: Loss) {
+        self.losses.push(loss);
+    }
+
+    pub(crate) fn become_like(&mut self, network: Network) {
+        self.delay = network.delay.into();
+        self.jitter = network.jitter.into();
+        self.lost_per_thousand = network.lost_per_thousand;
+        self.late_per_thousand = network.late_per_thousand;
+    }
+
+    /// Whether a segment is of a kind that is lost.
+    pub(crate) fn always_loses(&self, segment: &Segment) -> bool {
+        self.losses.iter().any(|loss| match loss.lost {
+            Lost::Syns => segment.is_syn() && segment.to.port() == loss.port,
+            Lost::SynAcks => segment.is_syn_ack() && segment.from.port() == loss.port,
+            Lost::ThirdAcks => {
+                !segment.is_syn() && !segment.is_syn_ack() && segment.to.port() == loss.port
+            }
+        })
+    }
+
+    /// Whether each segment takes equally long.
+    pub(crate) fn is_steady(&self) -> bool {
+        self.jitter == Span::ZERO
+    }
+
+    /// How long a segment takes over the network; none if it is lost.
+    pub(crate) fn carry(&self, segment: &Segment, chance: &mut Chance) -> Option<Span> {
+        if self.always_loses(segment) || chance.happens(self.lost_per_thousand) {
+            return None;
+        }
         let jitter = match self.jitter.as_micros() {
             0 => Span::ZERO,
             most => Span::from_micros(chance.below(most + 1)),
         };
-        let late = if chance.happens(self.late_per_million) { self.delay } else { Span::ZERO };
-        self.delay + jitter + late
+        let late = if chance.happens(self.late_per_thousand) { self.delay } else { Span::ZERO };
+        Some(self.delay + jitter + late)
     }
 }

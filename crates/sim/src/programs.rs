@@ -4,8 +4,6 @@
 //! moment; what it does then takes the time that its plan says. CPUs are not modelled: a thread that
 //! wants to run, runs.
 
-use std::collections::BTreeSet;
-
 use halfopen_model::tcp::{ConnectOptions, ListenOptions, ListenerId, SocketId};
 use halfopen_model::{Span, Time};
 use halfopen_scenario::{OnConnection, Server, Then, ThreadPlan, Waits};
@@ -44,8 +42,6 @@ pub(crate) struct Process {
     pub(crate) stopped: bool,
     pub(crate) ended: bool,
     pub(crate) started: Time,
-    /// Connections that it holds.
-    pub(crate) connections: BTreeSet<SocketId>,
     /// The thread that holds the process's lock.
     pub(crate) lock: Option<u32>,
 }
@@ -130,7 +126,6 @@ impl World {
             stopped: false,
             ended: false,
             started: self.now,
-            connections: BTreeSet::new(),
             lock,
         });
         threads.into_iter().for_each(|thread| self.run_thread(thread));
@@ -225,15 +220,13 @@ impl World {
         let waits = stack.listener_view(listener).is_some_and(|view| view.accept_queue.depth > 0);
         if waits && open >= limit {
             self.set_doing(number, Doing::OutOfDescriptors);
-            self.schedule.put(self.now, NO_DESCRIPTOR, Happening::Thread(number));
+            self.after(NO_DESCRIPTOR, Happening::Thread(number));
             return false;
         }
         let Some(socket) = stack.accept(listener, Owner::Accepted(number).tag()) else {
             return false;
         };
-        let process = &mut self.programs.processes[process];
-        process.open += 1;
-        process.connections.insert(socket);
+        self.programs.processes[process].open += 1;
         let thread = &mut self.programs.threads[number as usize];
         thread.accepted += 1;
         thread.slices += 1;
@@ -265,7 +258,7 @@ impl World {
         }
         if pause > Span::ZERO {
             self.set_doing(number, Doing::Pausing);
-            self.schedule.put(self.now, pause, Happening::Thread(number));
+            self.after(pause, Happening::Thread(number));
         }
     }
 
@@ -303,7 +296,7 @@ impl World {
         let pause = Span::from(self.programs.threads[number as usize].plan.pause);
         if pause > Span::ZERO {
             self.set_doing(number, Doing::Pausing);
-            self.schedule.put(self.now, pause, Happening::Thread(number));
+            self.after(pause, Happening::Thread(number));
         } else {
             self.set_doing(number, Doing::Waiting);
             self.run_thread(number);
@@ -322,7 +315,9 @@ impl World {
 
     /// A connection that a thread has accepted was reset.
     pub(crate) fn connection_broken(&mut self, host: usize, number: u32, socket: SocketId) {
-        let thread = &self.programs.threads[number as usize];
+        let thread = &mut self.programs.threads[number as usize];
+        // Its number can belong to another socket by the time that the thread is free again.
+        thread.pending.retain(|&(pending, _)| pending != socket);
         let reading = thread.doing == Doing::Reading(socket);
         if reading || thread.plan.connection == OnConnection::Serve {
             self.close_connection(host, number, socket);
@@ -335,9 +330,7 @@ impl World {
     fn close_connection(&mut self, host: usize, number: u32, socket: SocketId) {
         let process = self.programs.threads[number as usize].process;
         let process = &mut self.programs.processes[process as usize];
-        if process.connections.remove(&socket) {
-            process.open -= 1;
-        }
+        process.open -= 1;
         self.hosts[host].stack.close(self.now, socket, &mut self.effects);
         self.carry_out(host);
     }
@@ -350,8 +343,9 @@ impl World {
             Then::Exit => self.set_doing(number, Doing::Gone),
             Then::Sleep => self.set_doing(number, Doing::Sleeping),
             Then::Lock => match self.programs.processes[process].lock {
-                Some(owner) if owner != number => self.set_doing(number, Doing::InLock),
-                _ => {
+                // Also if it is the thread itself: the lock is not recursive.
+                Some(_) => self.set_doing(number, Doing::InLock),
+                None => {
                     self.programs.processes[process].lock = Some(number);
                     self.set_doing(number, Doing::Sleeping);
                 }
@@ -410,8 +404,9 @@ impl World {
             process.ended = true;
             let host = process.host;
             let listeners = std::mem::take(&mut process.listeners);
-            let connections = std::mem::take(&mut process.connections);
-            for thread in process.threads.clone() {
+            let threads = process.threads.clone();
+            let connections = self.connections_of(index);
+            for thread in threads {
                 self.set_doing(thread, Doing::Gone);
             }
             for (listener, _) in listeners {
@@ -423,6 +418,20 @@ impl World {
                 self.carry_out(host);
             }
         }
+    }
+
+    /// The connections that a process has.
+    fn connections_of(&self, process: usize) -> Vec<SocketId> {
+        let of_process = &self.programs.processes[process];
+        let belongs = |tag: u32| match Owner::of(tag) {
+            Owner::Client(_) => false,
+            Owner::Accepted(thread) | Owner::Outgoing(thread) => {
+                of_process.threads.contains(&thread)
+            }
+        };
+        let views = self.hosts[of_process.host].stack.socket_views(self.now);
+        let held = views.filter(|view| view.held && belongs(view.tag));
+        held.filter_map(|view| view.socket).collect()
     }
 
     /// listen(2) again.

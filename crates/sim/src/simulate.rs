@@ -8,11 +8,12 @@ use halfopen_model::tcp::{Effects, Stack, TimerQueue};
 use halfopen_model::{DropReason, KernelVersion, Semantics, Span, Sysctls, Time};
 use halfopen_scenario::{Account, Scenario, Step};
 
+use crate::budget::Budget;
 use crate::chance::Chance;
 use crate::clients::Crowd;
 use crate::error::SimError;
 use crate::host::{Host, NEAR};
-use crate::options::Options;
+use crate::options::{Awaited, Options};
 use crate::path::Path;
 use crate::peers::RawPeers;
 use crate::programs::Programs;
@@ -31,9 +32,10 @@ const WINDOW: Span = Span::from_secs(2);
 /// What the scenario asks for and its kernel refuses, and a state that did not come in time.
 pub fn simulate(scenario: &Scenario, options: &Options) -> Result<Run, SimError> {
     let mut world = World::new(scenario, options)?;
-    let looks = world.play_all(&scenario.steps)?;
+    let looks = world.play_all(&scenario.steps, options.awaited)?;
     let mut run = world.check(looks);
     world.last_sample();
+    world.check_budget()?;
     world.summarise(&mut run);
     Ok(run)
 }
@@ -45,7 +47,7 @@ pub fn simulate(scenario: &Scenario, options: &Options) -> Result<Run, SimError>
 /// As [`simulate`].
 pub fn account(scenario: &Scenario, options: &Options) -> Result<Account, SimError> {
     let mut world = World::new(scenario, options)?;
-    let looks = world.play_all(&scenario.steps)?;
+    let looks = world.play_all(&scenario.steps, options.awaited)?;
     Ok(world.account(looks))
 }
 
@@ -53,16 +55,20 @@ impl World {
     fn new(scenario: &Scenario, options: &Options) -> Result<Self, SimError> {
         let kernel = match &scenario.kernel {
             None => options.kernel,
-            Some(release) => release
-                .parse::<KernelVersion>()
-                .map_err(|_| SimError::Kernel { release: release.clone() })?,
+            Some(release) => parse_release(release)?,
+        };
+        let clients_kernel = match &scenario.clients_kernel {
+            None => kernel,
+            Some(release) => parse_release(release)?,
         };
         let mut chance = Chance::new(options.seed);
         let server = host("server", NEAR, kernel, chance.next());
         let mut world = Self {
             now: Time::ZERO,
             hosts: vec![server],
-            path: Path::NEARBY,
+            clients_kernel,
+            settings: Vec::new(),
+            path: Path::new(),
             chance,
             schedule: TimerQueue::new(),
             programs: Programs::default(),
@@ -72,17 +78,30 @@ impl World {
             moments: Moments::new(options.moments_kept),
             watch: Watch::new(options.sample_every),
             effects: Effects::default(),
+            spare: Effects::default(),
+            budget: Budget::new(options.most_events),
         };
         world.set(&scenario.sysctl)?;
         world.first_sample();
         Ok(world)
     }
 
-    fn play_all(&mut self, steps: &[Step]) -> Result<Vec<halfopen_scenario::Picture>, SimError> {
+    fn play_all(
+        &mut self,
+        steps: &[Step],
+        awaited: Awaited,
+    ) -> Result<Vec<halfopen_scenario::Picture>, SimError> {
         let mut looks = Vec::new();
         for step in steps {
             self.moments.add(self.now, MomentKind::Step, step.to_string());
-            self.play(step)?;
+            match self.play(step) {
+                Err(error @ SimError::NotReached { .. }) if awaited == Awaited::IfItComes => {
+                    self.moments.add(self.now, MomentKind::Step, error.to_string());
+                }
+                played => played?,
+            }
+            self.spend_look();
+            self.check_budget()?;
             if let Step::Look { name } = step {
                 looks.push(self.picture(name.clone()));
             }
@@ -149,6 +168,10 @@ impl World {
     }
 }
 
+fn parse_release(release: &str) -> Result<KernelVersion, SimError> {
+    release.parse().map_err(|_| SimError::Kernel { release: release.to_owned() })
+}
+
 /// A host of this kernel with the kernel's own settings.
 pub(crate) fn host(name: &str, address: Ipv4Addr, kernel: KernelVersion, secret: u64) -> Host {
     let semantics = Semantics::of(kernel);
@@ -159,7 +182,6 @@ pub(crate) fn host(name: &str, address: Ipv4Addr, kernel: KernelVersion, secret:
         stack: Stack::new(semantics, Sysctls::defaults(&semantics), secret),
         arriving: TimerQueue::new(),
         served: BTreeSet::new(),
-        losses: Vec::new(),
     }
 }
 

@@ -1,12 +1,16 @@
 //! Plays the steps of a scenario, one after the other.
 
+use std::net::Ipv4Addr;
+
 use halfopen_model::Span;
 use halfopen_scenario::{Clients, Handshakes, PeersSend, Step, Way};
 
 use crate::clients::Life;
 use crate::error::SimError;
+use crate::host::Host;
 use crate::path::HOP;
 use crate::peers::UNROUTABLE;
+use crate::simulate::host;
 use crate::world::{Happening, World};
 
 /// How long a client that comes in turn over the wire waits for what does not come, as in the lab.
@@ -20,8 +24,9 @@ impl World {
     pub(crate) fn play(&mut self, step: &Step) -> Result<(), SimError> {
         match step {
             Step::Serve(server) => {
+                let host = self.server_host(server.host.as_deref())?;
                 for _ in 0..server.copies {
-                    self.serve(server, 0)?;
+                    self.serve(server, host)?;
                 }
             }
             Step::Connect(clients) => self.connect(clients),
@@ -43,23 +48,36 @@ impl World {
             Step::End { process } => self.end_process(process),
             Step::Pass { time } => self.advance(self.now + Span::from(*time)),
             Step::Look { .. } => {}
-            Step::Path(loss) => self.hosts[0].losses.push((loss.lost, loss.port)),
+            Step::Network(network) => self.path.become_like(*network),
+            Step::Path(loss) => self.path.lose(*loss),
             Step::Sysctl { set } => return self.set(set),
         }
         self.settle();
         Ok(())
     }
 
-    /// Writes settings of the servers' host.
+    /// Writes settings of the servers' hosts.
     pub(crate) fn set(&mut self, settings: &[(String, String)]) -> Result<(), SimError> {
-        for (name, value) in settings {
-            let stack = &mut self.hosts[0].stack;
-            let semantics = *stack.semantics();
-            stack.sysctls_mut().set(name, value, &semantics).map_err(|problem| {
-                SimError::Sysctl { name: name.clone(), value: value.clone(), problem }
-            })?;
+        for index in (0..self.hosts.len()).filter(|&host| Some(host) != self.crowd.host) {
+            set_on(&mut self.hosts[index], settings)?;
         }
+        self.settings.extend_from_slice(settings);
         Ok(())
+    }
+
+    /// The servers' host of this name, made if it is new; without a name, the first one.
+    fn server_host(&mut self, name: Option<&str>) -> Result<usize, SimError> {
+        let Some(name) = name else { return Ok(0) };
+        if let Some(known) = self.hosts.iter().position(|host| host.name == name) {
+            return Ok(known);
+        }
+        let number = u8::try_from(self.hosts.len()).unwrap_or(u8::MAX);
+        let address = Ipv4Addr::new(10, 77, number, 1);
+        let kernel = self.hosts[0].kernel;
+        let mut new = host(name, address, kernel, self.chance.next());
+        set_on(&mut new, &self.settings)?;
+        self.hosts.push(new);
+        Ok(self.hosts.len() - 1)
     }
 
     /// Lets a state come about, or fails.
@@ -70,6 +88,8 @@ impl World {
     ) -> Result<(), SimError> {
         let deadline = self.now + Span::from(within);
         loop {
+            self.spend_look();
+            self.check_budget()?;
             let seen = self.observe(condition)?;
             if seen.holds {
                 return Ok(());
@@ -127,6 +147,7 @@ impl World {
     }
 
     pub(crate) fn lone_syns(&mut self, port: u16, count: u32, unroutable: bool) {
+        self.budget.spend(u64::from(count));
         if unroutable {
             self.hosts[0].stack.lose_route(UNROUTABLE);
         }
@@ -154,4 +175,14 @@ impl World {
         let rest = Span::from_micros(8 * HOP.as_micros());
         self.advance(self.now + rest);
     }
+}
+
+fn set_on(host: &mut Host, settings: &[(String, String)]) -> Result<(), SimError> {
+    for (name, value) in settings {
+        let semantics = *host.stack.semantics();
+        host.stack.sysctls_mut().set(name, value, &semantics).map_err(|problem| {
+            SimError::Sysctl { name: name.clone(), value: value.clone(), problem }
+        })?;
+    }
+    Ok(())
 }

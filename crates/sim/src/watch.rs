@@ -17,6 +17,9 @@ pub(crate) const PERIOD: Span = Span::from_millis(100);
 /// Points of a series; when there are more, every second one is dropped and the distance doubles.
 const POINTS: usize = 4_096;
 
+/// Shortest distance of two points, so that there is one.
+const SHORTEST: Span = Span::from_millis(1);
+
 /// The history of the queues, in samples.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -55,8 +58,8 @@ pub struct QueueSample {
 }
 
 impl Watch {
-    pub(crate) const fn new(every: Span) -> Self {
-        Self { every, samples: Vec::new() }
+    pub(crate) fn new(every: Span) -> Self {
+        Self { every: every.max(SHORTEST), samples: Vec::new() }
     }
 }
 

@@ -4,9 +4,10 @@
 use std::net::Ipv4Addr;
 
 use halfopen_model::tcp::{Effects, Event, Segment, SocketId, TimerQueue};
-use halfopen_model::{DropReason, Time};
+use halfopen_model::{DropReason, KernelVersion, Span, Time};
 use halfopen_scenario::Interface;
 
+use crate::budget::Budget;
 use crate::chance::Chance;
 use crate::clients::Crowd;
 use crate::host::{Arriving, FAR, Host, swapped};
@@ -18,11 +19,18 @@ use crate::run::Moments;
 use crate::tap::Tap;
 use crate::watch::Watch;
 
+/// How much later than it asked for a program is woken at the most.
+const SLEEP_SLACK: Span = Span::from_micros(200);
+
 /// Everything there is. Host 0 is the servers'.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) now: Time,
     pub(crate) hosts: Vec<Host>,
+    /// The kernel of the remote clients' host.
+    pub(crate) clients_kernel: KernelVersion,
+    /// Settings of the servers' hosts so far, for hosts that are still to come.
+    pub(crate) settings: Vec<(String, String)>,
     pub(crate) path: Path,
     pub(crate) chance: Chance,
     pub(crate) schedule: TimerQueue<Happening>,
@@ -33,6 +41,10 @@ pub(crate) struct World {
     pub(crate) moments: Moments,
     pub(crate) watch: Watch,
     pub(crate) effects: Effects,
+    /// Empty, with room: for what follows while effects are carried out.
+    pub(crate) spare: Effects,
+    /// What may still happen.
+    pub(crate) budget: Budget,
 }
 
 /// Something that a program, a client or the simulation does at its time.
@@ -46,6 +58,8 @@ pub(crate) enum Happening {
     Start(u32),
     /// A client's patience, or its stay, may be over.
     Leave(u32),
+    /// A client of a pool sends again.
+    Talk(u32),
     /// The next silent peers of an arrival process come.
     Silent(u32),
     /// Queues are sampled.
@@ -53,6 +67,13 @@ pub(crate) enum Happening {
 }
 
 impl World {
+    /// Lets a program go on after it has slept for so long. No sleep is exact: a little chance keeps
+    /// what is asleep for equal times from waking at the very same moment for ever.
+    pub(crate) fn after(&mut self, sleep: Span, happening: Happening) {
+        let late = Span::from_micros(self.chance.below(SLEEP_SLACK.as_micros()));
+        self.schedule.put_once(self.now, sleep + late, happening);
+    }
+
     /// Lets everything happen that is due up to and including a time.
     pub(crate) fn advance(&mut self, until: Time) {
         while self.step(until) {}
@@ -69,9 +90,10 @@ impl World {
                 (at, host) = (next, Some(index));
             }
         }
-        if at > until || at == Time::NEVER {
+        if at > until || at == Time::NEVER || self.budget.is_spent() {
             return false;
         }
+        self.budget.spend(1);
         self.now = self.now.max(at);
         match host {
             Some(host) => self.step_host(host),
@@ -86,19 +108,24 @@ impl World {
 
     fn step_host(&mut self, index: usize) {
         let now = self.now;
-        let host = &mut self.hosts[index];
-        if let Some((_, Arriving { segment, over })) = host.arriving.take_due(now) {
-            let reason = host.stack.on_segment(now, &segment, &mut self.effects);
-            if index == 0
-                && let Some(over) = over
-            {
-                self.tap.see(now, over, &segment);
-            }
-            if let Some(reason) = reason {
-                self.note_drop(index, reason, &segment);
-            }
-        } else {
-            host.stack.on_timer(now, &mut self.effects);
+        // What arrives at the same moment is taken in one go.
+        while let Some((_, arriving)) = self.hosts[index].arriving.take_due(now) {
+            self.take_in(index, &arriving);
+        }
+        self.hosts[index].stack.on_timer(now, &mut self.effects);
+        self.carry_out(index);
+    }
+
+    fn take_in(&mut self, index: usize, arriving: &Arriving) {
+        let Arriving { segment, over } = arriving;
+        let reason = self.hosts[index].stack.on_segment(self.now, segment, &mut self.effects);
+        if index == 0
+            && let Some(over) = over
+        {
+            self.tap.see(self.now, *over, segment);
+        }
+        if let Some(reason) = reason {
+            self.note_drop(index, reason, segment);
         }
         self.carry_out(index);
     }
@@ -108,18 +135,15 @@ impl World {
         if self.effects.segments.is_empty() && self.effects.events.is_empty() {
             return;
         }
-        let mut effects = std::mem::take(&mut self.effects);
+        let mut effects = std::mem::replace(&mut self.effects, std::mem::take(&mut self.spare));
         for segment in effects.segments.drain(..) {
             self.send(host, segment);
         }
         for event in effects.events.drain(..) {
             self.tell(host, event);
         }
-        // Programs may have caused effects of their own meanwhile; those were carried out. The
-        // larger buffers are kept.
-        if self.effects.segments.capacity() < effects.segments.capacity() {
-            self.effects = effects;
-        }
+        // Programs may have caused effects of their own meanwhile; those were carried out.
+        self.spare = effects;
     }
 
     fn send(&mut self, host: usize, segment: Segment) {
@@ -142,7 +166,7 @@ impl World {
 
     fn send_over_wire(&mut self, segment: Segment) {
         self.tap.see(self.now, Interface::Wire, &segment);
-        if !self.hosts[0].loses(&segment) {
+        if !self.path.always_loses(&segment) {
             self.arrive(0, swapped(&segment), HOP, Some(Interface::Wire));
         }
     }
@@ -151,9 +175,7 @@ impl World {
         if from == 0 {
             self.tap.see(self.now, Interface::Wire, &segment);
         }
-        let lost = self.hosts[to.min(from)].loses(&segment) || self.path.loses(&mut self.chance);
-        if !lost {
-            let delay = self.path.delay(&mut self.chance);
+        if let Some(delay) = self.path.carry(&segment, &mut self.chance) {
             self.arrive(to, segment, delay, Some(Interface::Wire));
         }
     }
@@ -162,13 +184,19 @@ impl World {
         &mut self,
         host: usize,
         segment: Segment,
-        delay: halfopen_model::Span,
+        delay: Span,
         over: Option<Interface>,
     ) {
-        self.hosts[host].arriving.put(self.now, delay, Arriving { segment, over });
+        let arriving = Arriving { segment, over };
+        let line = &mut self.hosts[host].arriving;
+        if self.path.is_steady() {
+            line.put(self.now, delay, arriving);
+        } else {
+            line.put_once(self.now, delay, arriving);
+        }
     }
 
-    /// The host that has an address. The last one is the clients', which have all that are left.
+    /// The host that has an address. That of the remote clients has many.
     fn host_of(&self, address: Ipv4Addr) -> Option<usize> {
         self.hosts
             .iter()
@@ -214,6 +242,7 @@ impl World {
             Happening::Arrive(arrival) => self.clients_arrive(arrival),
             Happening::Start(client) => self.start_client(client),
             Happening::Leave(client) => self.client_leaves(client),
+            Happening::Talk(client) => self.client_talks(client),
             Happening::Silent(arrival) => self.silent_peers_arrive(arrival),
             Happening::Sample => self.sample(),
         }

@@ -7,6 +7,8 @@ use std::fmt;
 pub(crate) enum Goal {
     /// No more than this.
     AtMost(f64),
+    /// No less than this.
+    AtLeast(f64),
 }
 
 /// What a bench has to show.
@@ -26,6 +28,7 @@ impl Goal {
     fn is_met_by(self, value: f64) -> bool {
         match self {
             Self::AtMost(limit) => value <= limit,
+            Self::AtLeast(limit) => value >= limit,
         }
     }
 }
@@ -54,6 +57,7 @@ impl fmt::Display for Goal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::AtMost(limit) => write!(f, "<= {limit}"),
+            Self::AtLeast(limit) => write!(f, ">= {limit}"),
         }
     }
 }

@@ -13,6 +13,7 @@ mod inventory;
 pub(crate) mod load;
 mod measure;
 mod namespace;
+mod simulation;
 
 /// Which bench to run.
 #[derive(Subcommand)]
@@ -26,6 +27,12 @@ pub(crate) enum Bench {
         #[arg(long)]
         halfopen: Option<PathBuf>,
     },
+    /// Handshakes that the simulator plays in a second on one core, and what a million clients take
+    Sim {
+        /// How many times each number of clients is played
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+    },
 }
 
 /// Runs a bench.
@@ -34,6 +41,7 @@ pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<ExitCode> {
         Bench::Inventory { rounds, halfopen } => {
             inventory::run(workspace, halfopen.as_deref(), *rounds)?
         }
+        Bench::Sim { rounds } => simulation::run(workspace, *rounds)?,
     };
     println!();
     for figure in &figures {

@@ -28,7 +28,7 @@ use halfopen_diagnose::report::TextOptions;
 use halfopen_model::{KernelVersion, Span};
 use halfopen_scenario::Scenario;
 use halfopen_sim::overrides::{self, Key};
-use halfopen_sim::{BEGINNING_UNIX_MS, Options, Run, SimError, pcap, simulate};
+use halfopen_sim::{Awaited, BEGINNING_UNIX_MS, Options, Run, SimError, pcap, simulate};
 
 use crate::args::SimArgs;
 use crate::exit::Exit;
@@ -107,6 +107,10 @@ fn prepare(arguments: &SimArgs) -> Result<Told, String> {
     }
     let changed = scenario != loaded.scenario;
     let mut options = Options { seed: arguments.seed, sample_every: SAMPLES, ..Options::default() };
+    // What was changed may keep states from coming about.
+    if !arguments.set.is_empty() || sweep.is_some() {
+        options.awaited = Awaited::IfItComes;
+    }
     if arguments.pcap.is_none() {
         options.segments_kept = 0;
     }

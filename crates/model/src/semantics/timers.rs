@@ -19,6 +19,11 @@ pub struct TimerRules {
     /// Whether `tcp_rto_max_ms` bounds the SYN-ACK's backoff too. From 6.19 (`tcp_reqsk_timeout`);
     /// in 6.15 to 6.18 the setting exists and does not.
     pub rto_max_bounds_syn_acks: bool,
+    /// Whether of timers that are due at one moment the one that was set last fires first. From 4.8
+    /// (500462a9de65): a step of the wheel is a list with new timers at its head, and none is moved to
+    /// another. To 4.1 they were appended; from 4.2 to 4.7 each move from a coarser list to a finer
+    /// one turned the order round, which for waits of a second or more comes to the same.
+    pub last_set_fires_first: bool,
 }
 
 /// How requests are timed.
@@ -45,6 +50,7 @@ impl TimerRules {
             repeated_syn_limit_ms: if v.at_least(4, 0) || rhel7 { 500 } else { 0 },
             probes_tail: v.at_least(3, 10),
             rto_max_bounds_syn_acks: v.at_least(6, 19),
+            last_set_fires_first: v.at_least(4, 8),
         }
     }
 }

@@ -11,11 +11,17 @@ const CHALLENGE_LIMIT: Span = Span::from_millis(500);
 /// The window that a connection announces.
 const WINDOW: u32 = 65_535;
 
+/// The most that can be unacknowledged: sequence numbers that are further apart cannot be compared
+/// (the kernel's window ends there too, RFC 7323, 2.3).
+const SEND_BUFFER: u32 = 1 << 30;
+
 impl Stack {
     /// send(2): so many bytes at once. False if the connection takes none.
     pub fn write(&mut self, now: Time, id: SocketId, bytes: u32, effects: &mut Effects) -> bool {
         let Some(socket) = self.sockets.get_mut(id.0) else { return false };
-        if !matches!(socket.state, TcpState::Established | TcpState::CloseWait) || bytes == 0 {
+        let fits = bytes <= SEND_BUFFER.saturating_sub(socket.in_flight());
+        let open = matches!(socket.state, TcpState::Established | TcpState::CloseWait);
+        if !open || !fits || bytes == 0 {
             return false;
         }
         let seq = socket.next;
@@ -127,6 +133,12 @@ impl Stack {
         let acknowledges =
             socket.unacknowledged.is_before(segment.ack) && !socket.next.is_before(segment.ack);
         if !acknowledges {
+            // Whatever comes shows that the peer is there (`tcp_keepalive_timer`).
+            let idle = socket.in_flight() == 0 && !socket.marks.has(Marks::ACK_DUE);
+            if socket.keepalive_s > 0 && idle {
+                socket.retransmits = 0;
+                self.arm_keepalive(now, id);
+            }
             return Some(());
         }
         socket.unacknowledged = segment.ack;
@@ -180,7 +192,8 @@ impl Stack {
             self.send_ack(now, id, effects);
             return Some(if before { DropReason::AlreadyTaken } else { DropReason::OutsideWindow });
         }
-        socket.unread += segment.payload;
+        // A real window would not let so much in that the sum does not fit.
+        socket.unread = socket.unread.saturating_add(segment.payload);
         socket.peer_clock = segment.timestamps.map_or(socket.peer_clock, |theirs| theirs.value);
         socket.expected = segment.end();
         let (tag, queued) = (socket.tag, socket.queued_at.is_some());

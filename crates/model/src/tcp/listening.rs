@@ -1,6 +1,7 @@
 //! System calls on listening sockets, and what a listener leaves behind when it closes.
 
 use std::fmt;
+use std::net::SocketAddrV4;
 
 use super::socket::Marks;
 use super::{
@@ -30,6 +31,8 @@ impl Stack {
         }
         let index = u32::try_from(self.listeners.len()).map_err(|_| AddressInUse)?;
         self.listeners.push(Some(Listener::new(options, &self.sysctls, &self.semantics)));
+        let address = SocketAddrV4::new(options.address, options.port);
+        self.groups.push(options.reuseport.then_some(address));
         self.by_port.entry(options.port).or_default().push(index);
         self.ports.bind(options.port);
         Ok(ListenerId(index))
@@ -68,7 +71,7 @@ impl Stack {
         if let Some(group) = self.by_port.get_mut(&port) {
             group.retain(|&index| index != listener.0);
         }
-        let heir = self.heir_of(listener.0);
+        let heir = self.sibling(listener.0, listener.0);
         self.listeners[listener.0 as usize] = None;
         self.ports.unbind(port);
         for socket in left {
@@ -95,8 +98,8 @@ impl Stack {
     /// Moves a request whose listener has closed to a sibling (`tcp_migrate_req`, from 5.14).
     pub(super) fn migrate_request(&mut self, index: u32) -> bool {
         let Some(request) = self.requests.get(index) else { return false };
-        let (timeouts, heir) = (request.timeouts, self.sibling(request.local.port(), index));
-        let Some(heir) = heir.filter(|_| self.sysctls.migrate_req) else { return false };
+        let (timeouts, heir) = (request.timeouts, self.sibling(request.listener, index));
+        let Some(heir) = heir else { return false };
         self.counters.count(Counter::TcpMigrateReqSuccess);
         if let Some(request) = self.requests.get_mut(index) {
             request.listener = heir;
@@ -173,16 +176,14 @@ impl Stack {
         Some(socket)
     }
 
-    /// Who takes over the queue of a listener that has left its group already.
-    fn heir_of(&self, listener: u32) -> Option<u32> {
-        let closing = self.listener(listener)?;
-        let shares = closing.reuseport && self.sysctls.migrate_req;
-        shares.then(|| self.sibling(closing.local.port(), listener)).flatten()
-    }
-
-    fn sibling(&self, port: u16, number: u32) -> Option<u32> {
-        let group = self.by_port.get(&port).filter(|group| !group.is_empty())?;
-        group.get(number as usize % group.len()).copied()
+    /// Who takes over what a listener leaves behind: one of its SO_REUSEPORT group, which it has
+    /// left already (`reuseport_migrate_sock`).
+    fn sibling(&self, listener: u32, number: u32) -> Option<u32> {
+        let address = self.groups.get(listener as usize).copied().flatten();
+        let address = address.filter(|_| self.sysctls.migrate_req)?;
+        let is_one = |&&other: &&u32| self.groups[other as usize] == Some(address);
+        let group: Vec<&u32> = self.by_port.get(&address.port())?.iter().filter(is_one).collect();
+        group.get(number as usize % group.len().max(1)).map(|&&heir| heir)
     }
 
     /// A child that nobody will accept: reset, if its client has not reset it before.

@@ -76,6 +76,8 @@ pub struct Stack {
     dropped: [u64; DropReason::ALL.len()],
     secret: u64,
     listeners: Vec<Option<Listener>>,
+    /// The SO_REUSEPORT group of each listener that there ever was, by its address.
+    groups: Vec<Option<SocketAddrV4>>,
     by_port: BTreeMap<u16, Vec<u32>>,
     requests: Slab<Request>,
     sockets: Slab<Socket>,
@@ -83,6 +85,8 @@ pub struct Stack {
     serials: u32,
     table: ConnectionTable,
     timers: TimerQueue<Timer>,
+    /// Timers of one moment, while they fire.
+    due: Vec<Timer>,
     ports: Ports,
     /// Peers whose round trip is known (`tcp_metrics`).
     proven: BTreeSet<Ipv4Addr>,
@@ -110,12 +114,14 @@ impl Stack {
             dropped: [0; DropReason::ALL.len()],
             secret,
             listeners: Vec::new(),
+            groups: Vec::new(),
             by_port: BTreeMap::new(),
             requests: Slab::new(),
             sockets: Slab::new(),
             serials: 0,
             table: ConnectionTable::new(secret),
             timers: TimerQueue::new(),
+            due: Vec::new(),
             proven: BTreeSet::new(),
             unroutable: BTreeSet::new(),
             challenges: (0, 0),
@@ -175,12 +181,23 @@ impl Stack {
 
     /// Fires every timer that is due.
     pub fn on_timer(&mut self, now: Time, effects: &mut Effects) {
-        while let Some((at, timer)) = self.timers.take_due(now) {
-            match timer {
-                Timer::Request(index) => self.on_request_timer(at, index, effects),
-                Timer::Socket(index) => self.on_socket_timer(at, SocketId(index), effects),
+        let mut due = std::mem::take(&mut self.due);
+        while let Some((at, first)) = self.timers.take_due(now) {
+            due.push(first);
+            while let Some((_, timer)) = self.timers.take_due(at) {
+                due.push(timer);
+            }
+            if self.semantics.timers.last_set_fires_first {
+                due.reverse();
+            }
+            for timer in due.drain(..) {
+                match timer {
+                    Timer::Request(index) => self.on_request_timer(at, index, effects),
+                    Timer::Socket(index) => self.on_socket_timer(at, SocketId(index), effects),
+                }
             }
         }
+        self.due = due;
     }
 
     /// When [`Self::on_timer`] is to be called next.

@@ -85,12 +85,18 @@ impl Ports {
     ) -> Found {
         let slot = self.slot(destination);
         let offset = self.hints[slot].wrapping_add(hash::low(destination >> 32));
+        let walk = Walk::of(range, order, offset);
         let mut visited = 0;
-        for (step, port) in candidates(range, order, offset) {
-            visited += 1;
-            if may_have(port, self.of(port)) {
-                self.leave_behind(slot, order, step);
-                return Found { port: Some(port), visited };
+        for pass in 0..walk.passes {
+            let mut step = 0;
+            while step < walk.remaining {
+                let port = walk.port(pass, step);
+                visited += 1;
+                if may_have(port, self.of(port)) {
+                    self.leave_behind(slot, order, step + walk.first);
+                    return Found { port: Some(port), visited };
+                }
+                step += walk.step;
             }
         }
         Found { port: None, visited }
@@ -133,27 +139,46 @@ impl Ports {
     }
 }
 
-/// The ports in the order in which they are tried, each with the step of its pass.
-fn candidates(
-    range: PortRange,
-    order: PortSearch,
-    offset: u32,
-) -> impl Iterator<Item = (u32, u16)> {
-    let all = range.len();
-    // Two passes need an even number of ports; an odd one at the end is never tried.
-    let remaining = if all > 1 && order == PortSearch::TwoPasses { all & !1 } else { all };
-    let (step, passes) = match order {
-        PortSearch::OnePass => (1, 1),
-        PortSearch::TwoPasses => (2, if remaining > 1 { 2 } else { 1 }),
-    };
-    let start = (offset % remaining) & if passes == 2 { !1 } else { !0 };
-    let first = u32::from(order == PortSearch::OnePass);
-    (0..passes).flat_map(move |pass| {
-        (0..remaining).step_by(step).filter_map(move |i| {
-            let place = (start + pass + i + first) % remaining;
-            Some((i + first, range.low.checked_add(u16::try_from(place).ok()?)?))
-        })
-    })
+/// The order in which ports are tried.
+#[derive(Clone, Copy, Debug)]
+struct Walk {
+    low: u16,
+    remaining: u32,
+    start: u32,
+    /// Where the first step leads.
+    first: u32,
+    step: u32,
+    passes: u32,
+}
+
+impl Walk {
+    fn of(range: PortRange, order: PortSearch, offset: u32) -> Self {
+        let all = range.len();
+        let low = range.low;
+        match order {
+            PortSearch::OnePass => {
+                Self { low, remaining: all, start: offset % all, first: 1, step: 1, passes: 1 }
+            }
+            // Two passes need an even number of ports; an odd one at the end is never tried.
+            PortSearch::TwoPasses if all > 1 => {
+                let remaining = all & !1;
+                let start = (offset % remaining) & !1;
+                Self { low, remaining, start, first: 0, step: 2, passes: 2 }
+            }
+            PortSearch::TwoPasses => {
+                Self { low, remaining: 1, start: 0, first: 0, step: 2, passes: 1 }
+            }
+        }
+    }
+
+    fn port(&self, pass: u32, step: u32) -> u16 {
+        let mut place = self.start + pass + step + self.first;
+        while place >= self.remaining {
+            place -= self.remaining;
+        }
+        // The place lies within the range.
+        self.low.saturating_add(u16::try_from(place).unwrap_or(u16::MAX))
+    }
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ impl SynAckTimeout {
             (spent, true)
         } else {
             let overdue = timeouts >= defer_accept;
-            (spent && (!acked || overdue), !acked || timeouts + 1 >= defer_accept)
+            (spent && (!acked || overdue), !acked || timeouts >= defer_accept - 1)
         };
         match (expired, resend) {
             (true, _) => SynAckFate::Forget,

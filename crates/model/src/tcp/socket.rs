@@ -133,7 +133,7 @@ impl Socket {
             queued: self.queued_at.is_some(),
             passive: self.marks.has(Marks::PASSIVE),
             tag: self.tag,
-            unread: self.unread + u32::from(got_fin),
+            unread: self.unread.saturating_add(u32::from(got_fin)),
             unacknowledged: self.in_flight(),
             retransmits: u8::try_from(self.retransmits).unwrap_or(u8::MAX),
             timer: (self.timer != Time::NEVER).then(|| self.timer.since(now)),

@@ -57,6 +57,13 @@ impl<T> TimerQueue<T> {
         }
     }
 
+    /// Puts in a value whose delay is no usual one: it gets no queue of its own.
+    pub fn put_once(&mut self, now: Time, delay: Span, value: T) {
+        let due = Due { at: now + delay, order: self.put_in, value };
+        self.put_in += 1;
+        self.others.push(Reverse(due));
+    }
+
     /// When the next value is due.
     #[must_use]
     pub fn next_at(&self) -> Option<Time> {
@@ -141,7 +148,11 @@ mod tests {
             for number in 0..1000_u64 {
                 let now = Time::from_micros(number / 7);
                 let delay = Span::from_micros(number * 7919 % delays);
-                queue.put(now, delay, number);
+                if number % 5 == 0 {
+                    queue.put_once(now, delay, number);
+                } else {
+                    queue.put(now, delay, number);
+                }
                 expected.push((now + delay, number));
             }
             expected.sort_unstable();

@@ -1,0 +1,21 @@
+//! From the bytes of a capture to handshakes. Pure: bytes and segments go in, values come out.
+//!
+//! ```text
+//!  bytes --- container ---> Packet --- decode ---> Observed --- Tracker ---> Handshake
+//!            (pcap, pcapng,            (link layer,             (flow table,
+//!             gz, zst, lz4)             tunnels, TCP)            outcomes)
+//! ```
+//!
+//! - `container` pulls packets out of a stream of bytes through one bounded buffer.
+//! - `decode` finds the TCP segment in a packet, or the one that an ICMP error quotes.
+//! - `tracker` follows each attempt to its outcome, within bounds of memory and time; live packet
+//!   sockets can feed it too.
+//!
+//! Nothing in a packet can make it fail: what is damaged is told with its record and offset, and the
+//! rest goes on.
+
+mod observed;
+
+pub use observed::{
+    FastOpen, IcmpError, IcmpKind, Observed, SegmentOptions, TcpSegment, TimestampOption,
+};

@@ -1,0 +1,118 @@
+//! Plays scenarios twice, in the simulator and on the running kernel, and compares.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use halfopen_lab::{Lab, can_run, scenarios};
+use halfopen_model::KernelVersion;
+use halfopen_scenario::{Account, Scenario};
+use halfopen_sim::{Options, SimError, account};
+use rustix::time::{ClockId, clock_getres};
+
+use crate::compare::{Disagreement, TimerWheel, compare};
+
+/// Labs at a time: they mostly wait for the kernel's timers.
+const AT_A_TIME: usize = 8;
+
+/// A scenario and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The scenario's name.
+    pub name: String,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// How long the lab took.
+    pub took: Duration,
+}
+
+/// What came of a scenario.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Both accounts are there; where they disagree.
+    Compared(Vec<Disagreement>),
+    /// The lab cannot run it here, and why.
+    Skipped(String),
+    /// It did not come about, in the lab or in the simulator.
+    Failed(String),
+}
+
+/// A scenario and the model's account of it.
+struct Task<'s> {
+    place: usize,
+    scenario: &'s Scenario,
+    model: Result<Account, SimError>,
+}
+
+/// The scenarios whose outcome is exact, of these names or all.
+///
+/// # Errors
+///
+/// If there is no exact scenario of such a name.
+pub fn exact_scenarios(names: &[String]) -> Result<Vec<Scenario>> {
+    let mut exact = scenarios()?;
+    exact.retain(|scenario| scenario.parity);
+    for name in names {
+        if !exact.iter().any(|scenario| scenario.name == *name) {
+            bail!("there is no scenario \"{name}\" with `parity = true`");
+        }
+    }
+    exact.retain(|scenario| names.is_empty() || names.contains(&scenario.name));
+    Ok(exact)
+}
+
+/// Plays all of them, some at a time. `on_row` is told of each when it is done; all are returned in
+/// the order in which they were given.
+///
+/// # Errors
+///
+/// If the release of the running kernel cannot be understood.
+pub fn play(scenarios: &[Scenario], on_row: impl Fn(&Row) + Sync) -> Result<Vec<Row>> {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let kernel: KernelVersion =
+        release.parse().with_context(|| format!("this kernel calls itself {release:?}"))?;
+    let options = Options { kernel, ..Options::default() };
+    let tick = clock_getres(ClockId::MonotonicCoarse);
+    let wheel = TimerWheel { tick_us: u64::try_from(tick.tv_nsec / 1_000)?.max(1) };
+
+    let task = |(place, scenario)| Task { place, scenario, model: account(scenario, &options) };
+    let mut tasks: Vec<Task<'_>> = scenarios.iter().enumerate().map(task).collect();
+    // The longest first, so that none is left alone at the end.
+    let length = |task: &Task<'_>| task.model.as_ref().ok()?.looks.last().map(|look| look.at_us);
+    tasks.sort_by_key(|task| std::cmp::Reverse(length(task)));
+
+    let next = AtomicUsize::new(0);
+    let rows = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let row = task.play(wheel);
+            on_row(&row);
+            rows.lock().expect("no other thread panics").push((task.place, row));
+        }
+    };
+    thread::scope(|scope| (0..AT_A_TIME).for_each(|_| drop(scope.spawn(work))));
+    let mut rows = rows.into_inner().context("a scenario's thread panicked")?;
+    rows.sort_by_key(|(place, _)| *place);
+    Ok(rows.into_iter().map(|(_, row)| row).collect())
+}
+
+impl Task<'_> {
+    fn play(&self, wheel: TimerWheel) -> Row {
+        let begin = Instant::now();
+        let outcome = self.outcome(wheel);
+        Row { name: self.scenario.name.clone(), outcome, took: begin.elapsed() }
+    }
+
+    fn outcome(&self, wheel: TimerWheel) -> Outcome {
+        if let Err(why) = can_run(self.scenario) {
+            return Outcome::Skipped(why.to_string());
+        }
+        match (Lab::account(self.scenario, |_| {}), &self.model) {
+            (Ok(kernel), Ok(model)) => Outcome::Compared(compare(&kernel, model, wheel)),
+            (Err(error), _) => Outcome::Failed(format!("on the kernel: {error}")),
+            (_, Err(error)) => Outcome::Failed(format!("in the model: {error}")),
+        }
+    }
+}
