@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use halfopen_evidence::{Between, Cookie, QueueTrack, Sighting, ThreadTrack};
-use halfopen_model::{Span, Time};
+use halfopen_model::{DropReason, Span, Time};
 
 use crate::processes::{pid_of, tid_of};
 use crate::programs::Doing;
@@ -34,6 +34,9 @@ pub struct Sample {
     pub at_us: u64,
     /// Per listener: its queues.
     pub queues: Vec<QueueSample>,
+    /// Per host: segments dropped so far because a queue had no room, also on kernels that do not
+    /// count them per listener.
+    pub overflows: Vec<u64>,
 }
 
 /// A listener's queues at one time.
@@ -102,7 +105,16 @@ impl World {
                 drops: view.drops,
             })
         });
-        Sample { at_us: self.now.as_micros(), queues: queues.collect() }
+        let of_queue = || DropReason::ALL.iter().filter(|reason| reason.is_overflow());
+        let overflows = self
+            .hosts
+            .iter()
+            .map(|host| of_queue().map(|&reason| host.stack.dropped(reason)).sum());
+        Sample {
+            at_us: self.now.as_micros(),
+            queues: queues.collect(),
+            overflows: overflows.collect(),
+        }
     }
 
     /// Lets a window pass and samples queues and threads of these hosts meanwhile.

@@ -47,6 +47,9 @@ impl Series {
             }
         }
         let mut all: Vec<Self> = all.into_values().collect();
+        for host in 0..run.hosts.len() {
+            count_drops_of_only_listener(&mut all, host, run);
+        }
         all.sort_by_key(|series| {
             let fill = u64::from(series.peak()) * 1000 / u64::from(series.room());
             std::cmp::Reverse((series.drops(), fill, series.accepted()))
@@ -118,6 +121,21 @@ impl Series {
             last = Some(at);
         }
         buckets
+    }
+}
+
+/// Kernels before 4.7 count no drops per listener; where a host has one only, they are its own.
+fn count_drops_of_only_listener(all: &mut [Series], host: usize, run: &Run) {
+    let mut of_host = all.iter_mut().filter(|series| series.host == host);
+    let (Some(only), None) = (of_host.next(), of_host.next()) else { return };
+    if only.drops() > 0 {
+        return;
+    }
+    let mut samples = run.samples.iter();
+    for (at_us, queue) in &mut only.points {
+        let sample = samples.find(|sample| sample.at_us == *at_us);
+        let overflows = sample.and_then(|sample| sample.overflows.get(host)).copied();
+        queue.drops = u32::try_from(overflows.unwrap_or(0)).unwrap_or(u32::MAX);
     }
 }
 

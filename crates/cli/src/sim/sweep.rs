@@ -89,7 +89,7 @@ impl Figures {
         let fullest =
             series.iter().max_by_key(|one| u64::from(one.peak()) * 1000 / u64::from(one.room()));
         let room = fullest.map_or(0, Series::room);
-        let peak = match dropped(run, is_of_full_accept_queue) {
+        let peak = match dropped(run, DropReason::is_accept_queue_overflow) {
             0 => fullest.map_or(0, Series::peak),
             _ => room,
         };
@@ -105,8 +105,8 @@ impl Figures {
             room,
             peak,
             accepted: series.iter().map(Series::accepted).sum(),
-            syns: dropped(run, is_dropped_syn),
-            third_acks: dropped(run, is_dropped_third_ack),
+            syns: dropped(run, |reason| reason.is_overflow() && reason.is_syn()),
+            third_acks: dropped(run, |reason| reason.is_overflow() && !reason.is_syn()),
             started: sum(|o| o.started),
             connected: sum(|o| o.connected),
             failed: sum(|o| o.refused + o.timed_out + o.no_port + o.gave_up + o.reset),
@@ -126,20 +126,4 @@ impl Figures {
 fn dropped(run: &Run, counts: fn(DropReason) -> bool) -> u64 {
     let drops = run.hosts.iter().flat_map(|host| &host.drops);
     drops.filter(|&&(reason, _)| counts(reason)).map(|(_, count)| count).sum()
-}
-
-fn is_dropped_syn(reason: DropReason) -> bool {
-    use DropReason::{CookieSynAcceptQueueFull, SynAcceptQueueFull, SynQueueFull, SynReserve};
-    matches!(reason, SynQueueFull | SynAcceptQueueFull | CookieSynAcceptQueueFull | SynReserve)
-}
-
-/// Whether it happens only while an accept queue is full.
-fn is_of_full_accept_queue(reason: DropReason) -> bool {
-    use DropReason::{CookieSynAcceptQueueFull, SynAcceptQueueFull};
-    matches!(reason, SynAcceptQueueFull | CookieSynAcceptQueueFull) || is_dropped_third_ack(reason)
-}
-
-fn is_dropped_third_ack(reason: DropReason) -> bool {
-    use DropReason::{CookieAckQueueFull, ThirdAckAborted, ThirdAckQueueFull};
-    matches!(reason, ThirdAckQueueFull | ThirdAckAborted | CookieAckQueueFull)
 }
