@@ -12,7 +12,7 @@ pub(super) struct Series {
     pub(super) host: usize,
     /// Its port.
     pub(super) port: u16,
-    /// Its number on its host.
+    /// Its number on its host; the last one, of a program that restarts.
     pub(super) listener: u32,
     /// Time and state, in order.
     pub(super) points: Vec<(u64, QueueSample)>,
@@ -46,7 +46,7 @@ impl Series {
                     .push((sample.at_us, queue));
             }
         }
-        let mut all: Vec<Self> = all.into_values().collect();
+        let mut all = joined(all.into_values());
         for host in 0..run.hosts.len() {
             count_drops_of_only_listener(&mut all, host, run);
         }
@@ -124,6 +124,29 @@ impl Series {
     }
 }
 
+/// A program that restarts listens anew: its listeners, one after the other, are one series.
+fn joined(listeners: impl Iterator<Item = Series>) -> Vec<Series> {
+    let mut joined: Vec<Series> = Vec::new();
+    for series in listeners {
+        let begins = series.points.first().map(|&(at_us, _)| at_us);
+        let follows = |earlier: &&mut Series| {
+            let ends = earlier.points.last().map(|&(at_us, _)| at_us);
+            (earlier.host, earlier.port) == (series.host, series.port) && ends < begins
+        };
+        let Some(earlier) = joined.iter_mut().find(follows) else {
+            joined.push(series);
+            continue;
+        };
+        let (accepted, drops) = (earlier.accepted(), earlier.drops());
+        earlier.listener = series.listener;
+        earlier.points.extend(series.points.into_iter().map(|(at_us, queue)| {
+            let accepted = queue.accepted + accepted;
+            (at_us, QueueSample { accepted, drops: queue.drops.saturating_add(drops), ..queue })
+        }));
+    }
+    joined
+}
+
 /// Kernels before 4.7 count no drops per listener; where a host has one only, they are its own.
 fn count_drops_of_only_listener(all: &mut [Series], host: usize, run: &Run) {
     let mut of_host = all.iter_mut().filter(|series| series.host == host);
@@ -173,6 +196,25 @@ mod tests {
         let expected = [bucket(6, 3, 2), bucket(6, 0, 0), bucket(6, 0, 0), bucket(2, 1, 7)];
         assert_eq!(series.buckets(100, 4), expected);
         assert_eq!(series.percent_full(), 25);
+    }
+
+    #[test]
+    fn a_listener_that_returns_goes_on_where_it_ended() {
+        let first = series(&[(0, queue(0, 0, 0)), (10, queue(6, 4, 3))]);
+        let second =
+            Series { listener: 1, ..series(&[(20, queue(0, 0, 0)), (30, queue(1, 2, 1))]) };
+        let beside = Series { listener: 2, ..series(&[(20, queue(0, 0, 0))]) };
+        let expected = Series {
+            listener: 1,
+            ..series(&[
+                (0, queue(0, 0, 0)),
+                (10, queue(6, 4, 3)),
+                (20, queue(0, 4, 3)),
+                (30, queue(1, 6, 4)),
+            ])
+        };
+        let joined = joined([first, second, beside.clone()].into_iter());
+        assert_eq!(joined, [expected, beside]);
     }
 
     #[test]
