@@ -14,8 +14,9 @@ use etherparse::{
 use halfopen_model::tcp::{Flags, Segment};
 use halfopen_scenario::{Interface, SeenSegment};
 
-/// Packets that begin with their IPv4 header (LINKTYPE_RAW).
-const LINKTYPE_RAW: u16 = 101;
+/// Packets that begin with their IPv4 header. With the more common LINKTYPE_RAW (101), libpcap stops at
+/// the second interface: it compares the number in the file with its own for the first one, 12.
+const LINKTYPE_IPV4: u16 = 228;
 
 /// The interfaces of a capture, in the order of their blocks.
 const INTERFACES: [(Interface, &str, u16); 2] =
@@ -141,7 +142,7 @@ fn section_header(about: &str) -> Vec<u8> {
 
 fn interface_description(name: &str, mtu: u16) -> Vec<u8> {
     let mut body = Vec::new();
-    body.extend(LINKTYPE_RAW.to_le_bytes());
+    body.extend(LINKTYPE_IPV4.to_le_bytes());
     body.extend(0_u16.to_le_bytes());
     // Packets are never cut short.
     body.extend(0_u32.to_le_bytes());
