@@ -59,7 +59,7 @@ complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l kernel -d 'The
 complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l seed -d 'What is left to chance follows from it: the same seed gives the same bytes' -r
 complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l set -d 'Change the scenario: backlog, pause, workers, count, every, kernel, or a sysctl by its name' -r
 complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l sweep -d 'Run it for each of several values of one key: FROM..TO, FROM..TO:STEPS, or VALUE,VALUE…' -r
-complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l for -d 'Observe it for so long after its last step, and not until the states that it awaits there [default with --set and --sweep: 10s]' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l for -d 'Observe it for so long after its last step, instead of awaiting the states that it awaits there; pass over others that do not come [default with --set and --sweep: 10s]' -r
 complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l csv -d 'Write the queues over time, or the sweep, as comma-separated values; `-` for standard output' -r -F
 complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l svg -d 'Write a picture of the queues over time and of connect latency, or of the sweep' -r -F
 complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l pcap -d 'Write what crossed the servers\' interfaces as a capture (pcapng)' -r -F

@@ -77,7 +77,7 @@ _arguments "${_arguments_options[@]}" : \
 '--seed=[What is left to chance follows from it\: the same seed gives the same bytes]:N:_default' \
 '*--set=[Change the scenario\: backlog, pause, workers, count, every, kernel, or a sysctl by its name]:KEY=VALUE:_default' \
 '--sweep=[Run it for each of several values of one key\: FROM..TO, FROM..TO\:STEPS, or VALUE,VALUE…]:KEY=VALUES:_default' \
-'--for=[Observe it for so long after its last step, and not until the states that it awaits there \[default with --set and --sweep\: 10s\]]:TIME:_default' \
+'--for=[Observe it for so long after its last step, instead of awaiting the states that it awaits there; pass over others that do not come \[default with --set and --sweep\: 10s\]]:TIME:_default' \
 '--csv=[Write the queues over time, or the sweep, as comma-separated values; \`-\` for standard output]:FILE:_files' \
 '--svg=[Write a picture of the queues over time and of connect latency, or of the sweep]:FILE:_files' \
 '(--sweep)--pcap=[Write what crossed the servers'\'' interfaces as a capture (pcapng)]:FILE:_files' \

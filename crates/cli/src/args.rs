@@ -159,8 +159,8 @@ pub(crate) struct SimArgs {
     /// Run it for each of several values of one key: FROM..TO, FROM..TO:STEPS, or VALUE,VALUE…
     #[arg(long, value_name = "KEY=VALUES")]
     pub(crate) sweep: Option<String>,
-    /// Observe it for so long after its last step, and not until the states that it awaits there
-    /// [default with --set and --sweep: 10s]
+    /// Observe it for so long after its last step, instead of awaiting the states that it awaits
+    /// there; pass over others that do not come [default with --set and --sweep: 10s]
     #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
     pub(crate) observe: Option<Duration>,
     /// As JSON; the schemas are docs/schema/sim.json and sim-sweep.json
@@ -459,7 +459,7 @@ Examples:
   halfopen sim never-accepts --svg queues.svg --csv queues.csv
 
 With --set and --sweep, the states that the scenario awaits at its end give way to a span of time
-(--for), so that runs can be compared, and others that do not come are passed over.
+(--for), so that runs can be compared.
 
 CSV of a run:    at_us,host,port,listener,depth,limit,requests,accepted,drops
 CSV of a sweep:  KEY,verdict,findings,room,peak,accepted,dropped_syns,dropped_third_acks,…";

@@ -231,6 +231,13 @@ fn an_expectation_that_is_not_met_ends_with_1() {
     assert_eq!(ran.status, 1);
     let said = "The scenario expects accept-blocked; found is accept-blocked, never-accepted.";
     assert!(ran.stdout.contains(said), "{}", ran.stdout);
+    let never = repository_file("scenarios/too-slow-accept.toml").replace("= 8 }", "= 800000 }");
+    let other = folder.path().join("never.toml");
+    std::fs::write(&other, never).expect("written");
+    let other = other.to_str().expect("UTF-8");
+    let ran = run(&["sim", other]);
+    assert!(ran.status == 1 && ran.stderr.contains("did not come within 10 s"), "{}", ran.stderr);
+    assert_eq!(run(&["sim", other, "--for", "1s"]).status, 0);
     // Changed, it is another scenario.
     assert_eq!(run(&["sim", path, "--set", "backlog=7"]).status, 0);
 }

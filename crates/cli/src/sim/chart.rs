@@ -20,10 +20,15 @@ const BLOCKS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇',
 
 /// Draws it from time 0 to `until_us`.
 pub(super) fn draw(page: &mut Page, series: &Series, until_us: u64) {
+    if (series.peak(), series.drops(), series.accepted(), series.requests_peak()) == (0, 0, 0, 0) {
+        return;
+    }
     let columns = page.width().saturating_sub(LEFT + RIGHT);
     let columns = columns.clamp(*COLUMNS.start(), *COLUMNS.end());
     let buckets = series.buckets(until_us, columns);
-    area(page, series, &buckets);
+    if series.peak() > 0 {
+        area(page, series, &buckets);
+    }
     let requests: Vec<u64> = values(&buckets, |bucket| u64::from(bucket.requests));
     let peak = series.requests_peak();
     if peak > 0 {

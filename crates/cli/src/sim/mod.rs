@@ -108,7 +108,7 @@ fn prepare(arguments: &SimArgs) -> Result<Told, String> {
     let changed = scenario != loaded.scenario;
     let mut options = Options { seed: arguments.seed, sample_every: SAMPLES, ..Options::default() };
     // What was changed may keep states from coming about.
-    if !arguments.set.is_empty() || sweep.is_some() {
+    if observed.is_some() {
         options.awaited = Awaited::IfItComes;
     }
     if arguments.pcap.is_none() {
@@ -200,11 +200,14 @@ fn refuse(complaint: &str) -> anyhow::Result<Exit> {
 
 /// A simulation that did not come to its end: a state that did not come is no broken file.
 fn failed(told: &Told, error: &SimError) -> anyhow::Result<Exit> {
-    refuse(&told.loaded.complaint(error))?;
-    Ok(match error {
-        SimError::NotReached { .. } => Exit::Warning,
-        _ => Exit::Usage,
-    })
+    let complaint = told.loaded.complaint(error);
+    match error {
+        SimError::NotReached { .. } => {
+            refuse(&format!("{complaint}; with --for 10s it goes on without"))?;
+            Ok(Exit::Warning)
+        }
+        _ => refuse(&complaint),
+    }
 }
 
 fn text_options(arguments: &SimArgs) -> TextOptions {

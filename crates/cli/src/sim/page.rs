@@ -19,7 +19,7 @@ const COLUMN: usize = 12;
 
 /// The run as text.
 pub(super) fn text(judged: &Judged, options: &TextOptions) -> String {
-    let mut page = Page::new(options.width.max(60), options.colour);
+    let mut page = Page::new(options.width.max(40), options.colour);
     head(&mut page, judged);
     heading(&mut page, "Timeline");
     let run = &judged.run;
@@ -174,10 +174,30 @@ fn counters(page: &mut Page, host: &HostSummary, of_host: &str, all: bool) {
             continue;
         }
         let values: Vec<String> = of_table.map(|(name, value)| format!("{name} {value}")).collect();
-        if !values.is_empty() {
-            page.labelled(table.name(), COLUMN, 0, Span::new(Ink::Plain, values.join(" · ")));
+        let lines = lines_of(&values, page.width().saturating_sub(COLUMN));
+        for (at, line) in lines.into_iter().enumerate() {
+            let label = if at == 0 { table.name() } else { "" };
+            page.labelled(label, COLUMN, 0, Span::new(Ink::Plain, line));
         }
     }
+}
+
+/// Items in lines of so many columns; no item is torn.
+fn lines_of(items: &[String], width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for item in items {
+        match lines.last_mut() {
+            Some(line) if columns(line) + columns(item) + 5 <= width => {
+                line.push_str(&format!(" · {item}"));
+            }
+            Some(line) => {
+                line.push_str(" ·");
+                lines.push(item.clone());
+            }
+            None => lines.push(item.clone()),
+        }
+    }
+    lines
 }
 
 /// Segments that came to nothing, with the function of the kernel that decides it.
@@ -224,4 +244,19 @@ fn verdict(page: &mut Page, judged: &Judged, options: &TextOptions) {
 fn named<'a>(ids: impl Iterator<Item = &'a str>) -> String {
     let ids: Vec<&str> = ids.collect();
     if ids.is_empty() { "no finding".to_owned() } else { ids.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_stays_with_its_value() {
+        let items = ["ListenOverflows 14", "ListenDrops 14", "TCPTimeouts 3"].map(str::to_owned);
+        assert_eq!(
+            lines_of(&items, 40),
+            ["ListenOverflows 14 · ListenDrops 14 ·", "TCPTimeouts 3"]
+        );
+        assert_eq!(lines_of(&items, 10).len(), 3);
+    }
 }
