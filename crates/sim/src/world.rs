@@ -118,6 +118,7 @@ impl World {
 
     fn take_in(&mut self, index: usize, arriving: &Arriving) {
         let Arriving { segment, over } = arriving;
+        self.budget.spend(1);
         let reason = self.hosts[index].stack.on_segment(self.now, segment, &mut self.effects);
         if index == 0
             && let Some(over) = over
