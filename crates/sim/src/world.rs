@@ -77,7 +77,9 @@ impl World {
     /// Lets everything happen that is due up to and including a time.
     pub(crate) fn advance(&mut self, until: Time) {
         while self.step(until) {}
-        self.now = self.now.max(until);
+        if !self.budget.is_spent() {
+            self.now = self.now.max(until);
+        }
     }
 
     /// Lets the next thing happen, if it is due by then.
