@@ -56,7 +56,7 @@ const ALLOWED: &[Allowed] = &[
     Allowed {
         name: "sim",
         ours: &["diagnose", "evidence", "model", "scenario"],
-        outside: Outside::Only(&["thiserror"]),
+        outside: Outside::Only(&["etherparse", "thiserror"]),
     },
     Allowed { name: "collect", ours: &["evidence", "model"], outside: Outside::Any },
     Allowed { name: "lab", ours: &["scenario"], outside: Outside::Any },

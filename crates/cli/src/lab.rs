@@ -60,8 +60,7 @@ struct Checked {
 pub(crate) fn lab(arguments: &LabArgs) -> anyhow::Result<Exit> {
     let all = scenarios().context("a scenario file of this program is broken")?;
     match &arguments.command {
-        LabCommand::List { json: true } => list_json(&all),
-        LabCommand::List { json: false } => list(&all),
+        LabCommand::List { json } => list_scenarios(*json),
         LabCommand::Probe { json } => probe::probe(*json),
         LabCommand::Run { name, hold, check, account } if name == "all" => {
             match (hold, account, check) {
@@ -83,6 +82,15 @@ pub(crate) fn lab(arguments: &LabArgs) -> anyhow::Result<Exit> {
             if *account { print_account(scenario) } else { run(scenario, *hold, *check) }
         }
     }
+}
+
+/// Lists the scenarios that are built in.
+///
+/// # Errors
+/// Those of standard output.
+pub(crate) fn list_scenarios(json: bool) -> anyhow::Result<Exit> {
+    let all = scenarios().context("a scenario file of this program is broken")?;
+    if json { list_json(&all) } else { list(&all) }
 }
 
 fn usage(what: &str) -> anyhow::Result<Exit> {

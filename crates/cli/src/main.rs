@@ -16,6 +16,7 @@ mod lab_manual;
 mod output;
 mod probe;
 mod record;
+mod sim;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Check(arguments) => check::check(&arguments),
         Command::Record(arguments) => record::record(&arguments),
         Command::Replay(arguments) => record::replay(&arguments),
+        Command::Sim(arguments) => sim::sim(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments.command),
         Command::Lab(arguments) => lab::lab(&arguments),
         Command::Completions { shell } => generate::completions(shell),
