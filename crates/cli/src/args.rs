@@ -459,7 +459,7 @@ Examples:
   halfopen sim never-accepts --svg queues.svg --csv queues.csv
 
 With --set and --sweep, the states that the scenario awaits at its end give way to a span of time
-(--for), so that runs can be compared.
+(--for), so that runs can be compared. A scenario that ends with a `pass` step keeps that.
 
 CSV of a run:    at_us,host,port,listener,depth,limit,requests,accepted,drops
 CSV of a sweep:  KEY,verdict,findings,room,peak,accepted,dropped_syns,dropped_third_acks,…";

@@ -71,8 +71,7 @@ fn area(page: &mut Page, series: &Series, buckets: &[Option<Bucket>]) {
             page.put(ink, &block.to_string());
         }
         if row == rows - 1 {
-            let note =
-                if against_limit { format!(" room for {room}") } else { format!(" of {room}") };
+            let note = if against_limit { format!(" room {room}") } else { format!(" of {room}") };
             page.put(Ink::Dim, &note);
         }
         page.blank();
@@ -188,7 +187,7 @@ mod tests {
         assert_eq!(
             drawn(points, 2_000_000),
             [
-                "           3│            ████████ room for 3",
+                "           3│            ████████ room 3",
                 "            │        ████████████",
                 "accept queue│    ████████████████",
                 "   SYN queue│           █████████ at most 1",

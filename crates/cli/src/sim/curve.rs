@@ -12,7 +12,7 @@ use super::sweep::{Figures, Point};
 use super::words::{latency, latency_or_dash};
 
 /// Width of the values at the least and at the most.
-const VALUES: std::ops::RangeInclusive<usize> = 8..=24;
+const VALUES: std::ops::RangeInclusive<usize> = 8..=17;
 
 /// Width of a row of the table without its value and without p99.9, which gives way to long values.
 const ROW: usize = 61;
@@ -26,18 +26,18 @@ pub(super) struct Curve<'a> {
     pub(super) points: &'a [Point],
     pub(super) kernel: String,
     pub(super) seed: u64,
-    /// How long each value was observed after the last step, in words.
-    pub(super) observed: String,
+    /// How long each value was observed after the last step, if that was not the scenario's own affair.
+    pub(super) observed: Option<String>,
 }
 
 impl Curve<'_> {
     /// The sweep as text.
     pub(super) fn text(&self, width: usize, colour: bool) -> String {
         let mut page = Page::new(width.max(80), colour);
-        let facts =
-            format!("{} · seed {} · each observed for {}", self.kernel, self.seed, self.observed);
+        let mut facts = vec![self.kernel.clone(), format!("seed {}", self.seed)];
+        facts.extend(self.observed.clone());
         let name = Span::new(Ink::Subject, harmless(&self.scenario.name));
-        page.paragraph(2, &[name, Span::new(Ink::Dim, facts)]);
+        page.paragraph(2, &[name, Span::new(Ink::Dim, facts.join(" · "))]);
         page.paragraph(2, &[Span::new(Ink::Plain, harmless(&self.scenario.about))]);
         self.table(&mut page);
         if self.points.iter().any(|point| point.outcome.is_ok()) {
@@ -51,9 +51,15 @@ impl Curve<'_> {
     }
 
     fn value_width(&self) -> usize {
-        let title = columns(&self.key.to_string());
+        let title = columns(&self.title());
         let values = self.points.iter().map(|point| columns(&self.label(point)));
         values.chain([title]).max().unwrap_or(0).clamp(*VALUES.start(), *VALUES.end())
+    }
+
+    /// The key, a setting without its folder.
+    fn title(&self) -> String {
+        let key = self.key.to_string();
+        key.rsplit('.').next().unwrap_or(&key).to_owned()
     }
 
     /// A value as it is shown: a kernel as its version and vendor, which is shorter.
@@ -82,7 +88,7 @@ impl Curve<'_> {
         page.blank();
         let titles = format!(
             "{}{:>7}{:>9}{:>7}{:>6}{:>8}{:>9}{:>9}",
-            self.first(&self.key.to_string()),
+            self.first(&self.title()),
             "most",
             "accepted",
             "SYNs",
@@ -101,10 +107,9 @@ impl Curve<'_> {
             match &point.outcome {
                 Ok(figures) => row(page, figures, wide),
                 Err(why) => {
-                    page.put(
-                        Ink::Warning,
-                        &format!("  did not come about: {}", harmless(&why.to_string())),
-                    );
+                    let why = format!("  did not come about: {}", harmless(&why.to_string()));
+                    let room = page.width().saturating_sub(self.value_width() + 2);
+                    page.put(Ink::Warning, &shortened(&why, room));
                 }
             }
             page.blank();
@@ -118,7 +123,7 @@ impl Curve<'_> {
         let room = page.width().saturating_sub(self.value_width() + 2 + 6);
         let (left, right) = (room.min(140) / 2, room.min(140) - room.min(140) / 2);
         heading(page, "Curve");
-        page.put(Ink::Dim, &self.first(&self.key.to_string()));
+        page.put(Ink::Dim, &self.first(&self.title()));
         page.put(Ink::Plain, "  ");
         page.put(Ink::Good, "█");
         page.put(Ink::Dim, " accepted ");
@@ -312,7 +317,7 @@ mod tests {
             points: &points,
             kernel: "Linux 6.18.0".to_owned(),
             seed: 1,
-            observed: "10 s".to_owned(),
+            observed: Some("each observed for 10 s".to_owned()),
         };
         curve.text(80, false)
     }

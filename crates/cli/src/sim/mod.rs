@@ -26,7 +26,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use halfopen_diagnose::report::TextOptions;
 use halfopen_model::{KernelVersion, Span};
-use halfopen_scenario::Scenario;
+use halfopen_scenario::{Scenario, Step};
 use halfopen_sim::overrides::{self, Key};
 use halfopen_sim::{Awaited, BEGINNING_UNIX_MS, Options, Run, SimError, pcap, simulate};
 
@@ -73,6 +73,8 @@ struct Told {
     scenario: Scenario,
     /// Whether it is not the one of the file any more.
     changed: bool,
+    /// How long it is observed after its last step, if that is not its own affair.
+    observed: Option<Duration>,
     sweep: Option<Sweep>,
     options: Options,
 }
@@ -98,23 +100,24 @@ fn prepare(arguments: &SimArgs) -> Result<Told, String> {
         let (key, value) = spec::assignment(assignment)?;
         scenario = set(&scenario, &key, &value)?;
     }
-    let observed = match (arguments.observe, arguments.set.is_empty() && sweep.is_none()) {
-        (None, true) => None,
-        (asked, _) => Some(asked.unwrap_or(OBSERVED)),
-    };
+    let is_experiment = arguments.observe.is_some() || !arguments.set.is_empty() || sweep.is_some();
+    // One that ends with a span of time can be compared as it is.
+    let ends_with_time = matches!(scenario.steps.last(), Some(Step::Pass { .. }));
+    let by_itself = (is_experiment && !ends_with_time).then_some(OBSERVED);
+    let observed = arguments.observe.or(by_itself);
     if let Some(time) = observed {
         scenario = overrides::observed_for(&scenario, time);
     }
     let changed = scenario != loaded.scenario;
     let mut options = Options { seed: arguments.seed, sample_every: SAMPLES, ..Options::default() };
     // What was changed may keep states from coming about.
-    if observed.is_some() {
+    if is_experiment {
         options.awaited = Awaited::IfItComes;
     }
     if arguments.pcap.is_none() {
         options.segments_kept = 0;
     }
-    Ok(Told { loaded, scenario, changed, sweep, options })
+    Ok(Told { loaded, scenario, changed, observed, sweep, options })
 }
 
 /// One run.
@@ -177,7 +180,7 @@ fn several(arguments: &SimArgs, told: &Told, sweep: &Sweep) -> anyhow::Result<Ex
         points: &points,
         kernel,
         seed: told.options.seed,
-        observed: format!("{:?}", arguments.observe.unwrap_or(OBSERVED)),
+        observed: told.observed.map(|time| format!("each observed for {time:?}")),
     };
     for stdout in [false, true] {
         let key = sweep.key.to_string();
