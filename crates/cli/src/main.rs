@@ -13,6 +13,7 @@ mod generate;
 mod interrupt;
 mod lab;
 mod lab_manual;
+mod nearest;
 mod output;
 mod probe;
 mod record;

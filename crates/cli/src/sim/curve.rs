@@ -196,6 +196,14 @@ impl Curve<'_> {
                 );
             }
         }
+        if self.figures().any(|figures| figures.overflow() == 0 && figures.growing) {
+            sentences.push(
+                "Where none overflows, one still grew at the end: clients come faster than the \
+                 program accepts, and any queue overflows in time. See --for, --sweep pause and \
+                 workers."
+                    .to_owned(),
+            );
+        }
         sentences
     }
 }
@@ -291,6 +299,7 @@ mod tests {
             findings: Vec::new(),
             room: 6,
             peak: if syns > 0 { 6 } else { 2 },
+            growing: false,
             accepted,
             syns,
             third_acks: 0,
@@ -320,6 +329,16 @@ mod tests {
             observed: Some("each observed for 10 s".to_owned()),
         };
         curve.text(80, false)
+    }
+
+    #[test]
+    fn a_queue_that_only_has_not_overflowed_yet_is_no_cure() {
+        let outcomes = |growing| {
+            let late = Figures { growing, ..figures(50, 0, 40) };
+            [("1", Ok(figures(50, 150, 40))), ("512", Ok(late))]
+        };
+        assert!(drawn(&Key::Backlog, &outcomes(true)).contains("any queue overflows in time"));
+        assert!(!drawn(&Key::Backlog, &outcomes(false)).contains("any queue overflows in time"));
     }
 
     #[test]

@@ -6,8 +6,7 @@ use std::path::Path;
 use halfopen_scenario::{CATALOG, Part, Scenario};
 use halfopen_sim::SimError;
 
-/// Names that are offered for one that is not known.
-const NEAREST: usize = 3;
+use crate::nearest;
 
 /// A scenario file at the most; a larger one is something else.
 const BYTES_MOST: u64 = 1 << 20;
@@ -38,11 +37,8 @@ pub(super) fn load(wanted: &str) -> Result<Loaded, String> {
     match CATALOG.iter().find(|(name, _)| *name == wanted) {
         Some((name, text)) => parse(name, &format!("{name}.toml"), (*text).to_owned()),
         None => {
-            let nearest = nearest(wanted, CATALOG.iter().map(|(name, _)| *name)).join(", ");
-            Err(format!(
-                "no file and no scenario {wanted:?}; like it are {nearest}; \
-                 `halfopen sim --list` shows them all"
-            ))
+            let names = CATALOG.iter().map(|(name, _)| (*name).to_owned());
+            Err(nearest::unknown("file or scenario", wanted, names, "halfopen sim --list"))
         }
     }
 }
@@ -81,46 +77,9 @@ impl Loaded {
     }
 }
 
-/// The names that are most like a word.
-fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut names: Vec<(usize, &str)> = names
-        .map(|name| {
-            let contains = name.contains(word) || word.contains(name);
-            (if contains { 0 } else { distance(word, name) }, name)
-        })
-        .collect();
-    names.sort_unstable();
-    names.into_iter().take(NEAREST).map(|(_, name)| name).collect()
-}
-
-/// How many characters must be put in, left out or changed to get from one word to the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, &to) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_is_found_by_its_slips_and_by_its_parts() {
-        let names = || ["backlog-zero", "never-accepts", "syn-cookies"].into_iter();
-        assert_eq!(nearest("nevr-acepts", names())[0], "never-accepts");
-        assert_eq!(nearest("cookies", names())[0], "syn-cookies");
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
-    }
 
     #[test]
     fn a_setting_that_the_kernel_refuses_is_shown_in_the_file() {

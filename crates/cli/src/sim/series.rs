@@ -66,6 +66,15 @@ impl Series {
         self.most(|queue| queue.depth)
     }
 
+    /// Whether the accept queue was longest at the end, and much longer than halfway there: clients
+    /// come faster than the program accepts, and any queue overflows in time.
+    pub(super) fn grows_to_the_end(&self) -> bool {
+        let depth = |at: usize| self.points.get(at).map_or(0, |(_, queue)| queue.depth);
+        let (halfway, last) = (self.points.len() / 2, self.points.len().saturating_sub(1));
+        let (before, end) = (u64::from(depth(halfway)), u64::from(depth(last)));
+        end > 8 && end * 10 >= u64::from(self.peak()) * 9 && end * 4 > before * 5
+    }
+
     /// The longest SYN queue.
     pub(super) fn requests_peak(&self) -> u32 {
         self.most(|queue| queue.requests)

@@ -31,6 +31,8 @@ pub(super) struct Figures {
     pub(super) room: u32,
     /// The most that waited in it: as sampled, and where it overflowed between two samples, all of it.
     pub(super) peak: u32,
+    /// Whether an accept queue still grew when the simulation ended.
+    pub(super) growing: bool,
     /// Connections that programs accepted.
     pub(super) accepted: u64,
     /// SYNs dropped because a queue was full.
@@ -104,6 +106,7 @@ impl Figures {
             findings,
             room,
             peak,
+            growing: series.iter().any(Series::grows_to_the_end),
             accepted: series.iter().map(Series::accepted).sum(),
             syns: dropped(run, |reason| reason.is_overflow() && reason.is_syn()),
             third_acks: dropped(run, |reason| reason.is_overflow() && !reason.is_syn()),
