@@ -113,7 +113,7 @@ fn comes_about(scenario: &Scenario) -> Outcome {
 /// A scenario whose outcome is exact looks the same twice, but for times, ports that the kernel
 /// chose, and initial sequence numbers.
 fn is_exact(scenario: &Scenario) -> Outcome {
-    let account = || Lab::account(scenario, |_| {});
+    let account = || Lab::account(scenario, None, |_| {});
     let both = thread::scope(|scope| {
         let other = scope.spawn(account);
         (account(), other.join().expect("an account does not panic"))
