@@ -123,6 +123,9 @@ fn list(all: &[Scenario]) -> anyhow::Result<Exit> {
     let mut text = String::new();
     for scenario in all {
         text.push_str(&format!("{}\n    {}\n", scenario.name, scenario.about));
+        if scenario.is_for_simulator() {
+            text.push_str("    for the simulator only: `halfopen sim`\n");
+        }
         match scenario.expect.as_slice() {
             [] if scenario.is_mechanism() => {}
             [] => text.push_str("    finds nothing: it is healthy\n"),
@@ -172,7 +175,8 @@ fn hold_up(lab: &mut Lab) -> anyhow::Result<()> {
 /// Runs every scenario that has a verdict, some at a time, and says of each whether it was called by
 /// its name.
 fn check_all(all: &[Scenario]) -> anyhow::Result<Exit> {
-    let all: Vec<&Scenario> = all.iter().filter(|scenario| !scenario.is_mechanism()).collect();
+    let runs = |scenario: &&Scenario| !scenario.is_mechanism() && !scenario.is_for_simulator();
+    let all: Vec<&Scenario> = all.iter().filter(runs).collect();
     let next = AtomicUsize::new(0);
     let (results, finished) = mpsc::channel();
     let mut totals = (0_u32, 0_u32, 0_u32);

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
     let words: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
     let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(*word));
     let mut scenarios = scenarios().expect("every scenario file can be read");
+    scenarios.retain(|scenario| !scenario.is_for_simulator());
     scenarios.retain(|scenario| chosen(&scenario.name));
     if arguments.iter().any(|word| word == "--hold") {
         return scenarios.first().map_or(ExitCode::FAILURE, hold);
