@@ -15,9 +15,11 @@
 //! rest goes on.
 
 mod observed;
+mod timetable;
 mod tracker;
 
 pub use observed::{
     FastOpen, IcmpError, IcmpKind, Observed, SegmentOptions, TcpSegment, TimestampOption,
 };
+pub use timetable::{System, Timetable};
 pub use tracker::{Limits, Statistics, Tracker};
