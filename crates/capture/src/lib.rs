@@ -14,12 +14,18 @@
 //! Nothing in a packet can make it fail: what is damaged is told with its record and offset, and the
 //! rest goes on.
 
+mod distinct;
+mod latency;
 mod observed;
+mod tally;
 mod timetable;
 mod tracker;
 
+pub use distinct::Distinct;
+pub use latency::Latency;
 pub use observed::{
     FastOpen, IcmpError, IcmpKind, Observed, SegmentOptions, TcpSegment, TimestampOption,
 };
+pub use tally::{Burst, BurstKind, SideTally, Tallied, Tally, TallyLimits};
 pub use timetable::{System, Timetable};
 pub use tracker::{Limits, Statistics, Tracker};
