@@ -34,7 +34,7 @@ pub use latency::Latency;
 pub use observed::{
     FastOpen, IcmpError, IcmpKind, Observed, SegmentOptions, TcpSegment, TimestampOption,
 };
-pub use tally::{Burst, BurstKind, SideTally, Tallied, Tally, TallyLimits};
+pub use tally::{SideTally, Tallied, Tally, TallyLimits};
 pub use timetable::{System, Timetable};
 pub use tracker::{Limits, Statistics, Tracker};
 pub use warning::{Problem, Warning, Warnings};
