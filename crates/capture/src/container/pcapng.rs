@@ -94,10 +94,10 @@ impl Parser {
             return self.incomplete(whole, window, &context);
         };
         let last = self.order.u32(block, whole - 4);
-        if first != last {
-            if let Some(step) = self.lengths_differ(first, last, window, &mut context) {
-                return step;
-            }
+        if first != last
+            && let Some(step) = self.lengths_differ(first, last, window, &mut context)
+        {
+            return step;
         }
         let body = block.get(8..whole - 4).unwrap_or_default();
         match kind {

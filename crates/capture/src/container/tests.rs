@@ -127,7 +127,8 @@ fn small_pcap() -> Vec<u8> {
 fn small_pcapng() -> Vec<u8> {
     let order = Order(ByteOrder::Little);
     let stamp = 1_700_000_000_000_000;
-    let blocks = (0..4).map(|n| order.enhanced(0, stamp + n, 100, &vec![7; 21 + n as usize]));
+    let blocks = (0_u8..4)
+        .map(|n| order.enhanced(0, stamp + u64::from(n), 100, &vec![7; 21 + usize::from(n)]));
     [vec![order.section(), order.interface(1, 0, &[])], blocks.collect()].concat().concat()
 }
 
