@@ -120,8 +120,11 @@ fn v6_segment() -> TcpSegment {
     TcpSegment { from, to, ip_id: 0, ..plain_segment() }
 }
 
-/// Every packet with a segment of this file: its name, link type, bytes, and the name of its scope.
-fn with_segments() -> Vec<(&'static str, u32, Vec<u8>, TcpSegment, Option<&'static str>)> {
+/// Its name, link type, bytes, the segment in it, and the name of that one's scope.
+type Case = (&'static str, u32, Vec<u8>, TcpSegment, Option<&'static str>);
+
+/// Every packet of this file with a segment.
+fn with_segments() -> Vec<Case> {
     let (four, six) = (v4_segment(), v6_segment());
     let e = |body: &[u8]| ethernet(0x0800, body);
     let inner = e(&v4());
