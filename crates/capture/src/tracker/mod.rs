@@ -265,12 +265,13 @@ impl Tracker {
         let silent_ns = self.now_ns.saturating_sub(flow.last_ns);
         let (tell_ns, forget_ns) = if flow.closed() {
             (STRAGGLERS_NS, self.limits.closed_ns)
-        } else if !flow.begun() || flow.complete() {
-            let is_plain = flow.begun() && flow.both(of_end::ACKED) && flow.resends == NONE;
-            let tell_ns = self.limits.established_ns.filter(|_| is_plain);
-            (tell_ns.unwrap_or(self.limits.idle_ns), self.limits.idle_ns)
-        } else if flow.either(of_end::ACKED) {
-            (self.limits.idle_ns, self.limits.idle_ns)
+        } else if !flow.begun() || flow.either(of_end::ACKED) {
+            let age_ns = self.now_ns.saturating_sub(flow.began_ns);
+            let is_early = self.limits.established_ns.is_some_and(|established_ns| {
+                let is_settled = flow.both(of_end::ACKED) || silent_ns > SYN_ACK_WAIT_NS;
+                flow.begun() && is_settled && age_ns > established_ns
+            });
+            (if is_early { 0 } else { self.limits.idle_ns }, self.limits.idle_ns)
         } else if flow.either(of_end::SYN_ACK) {
             (SYN_ACK_WAIT_NS, SYN_ACK_WAIT_NS)
         } else {
@@ -278,7 +279,7 @@ impl Tracker {
         };
         if silent_ns > forget_ns {
             Due::Forget
-        } else if silent_ns > tell_ns {
+        } else if silent_ns >= tell_ns {
             Due::Tell
         } else {
             Due::Nothing

@@ -16,6 +16,11 @@
 //! | third ACK missing | a SYN-ACK, no ACK, and a second without it |
 //! | aborted by the client | an RST of the client with its own numbers, before any ACK of it |
 //! | challenged | an ACK with other numbers, and no answer to the SYN |
+//!
+//! What they cannot tell apart, from a capture alone: an ACK that was ignored from one that was lost
+//! behind the place where it was captured (one SYN-ACK sent again says little, three say much); an
+//! overflow's RST from that of a SYN cookie that was not valid any more; a middlebox that sends the
+//! RST from one that had sent the SYN-ACK (a SYN proxy).
 
 use halfopen_evidence::{Handshake, IgnoredEnd, Mark, Outcome, Sends, Stages, Vantage};
 
@@ -71,7 +76,9 @@ impl Case<'_> {
 
     fn vantage(&self) -> Vantage {
         let Self { flow, .. } = self;
-        match (flow.has(of_end::SEEN, flow.client()), flow.has(of_end::SEEN, flow.server())) {
+        let answered = flow.marks & (mark::WRONG_SYN_ACK | mark::CHALLENGE_ACK) != 0;
+        let of_server = flow.has(of_end::SEEN, flow.server()) || answered;
+        match (flow.has(of_end::SEEN, flow.client()), of_server) {
             (true, false) => Vantage::ClientOnly,
             (false, true) => Vantage::ServerOnly,
             _ => Vantage::Both,
