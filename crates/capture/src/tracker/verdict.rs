@@ -35,6 +35,9 @@ const PATIENCE_NS: i64 = 1_000_000_000;
 /// How long a SYN-ACK can stay unacknowledged before it is sent again, on kernels that wait for 3 s.
 const SYN_ACK_TIMEOUT_NS: u64 = 3_500_000_000;
 
+/// A SYN-ACK later than this after a SYN does not answer it.
+const ANSWER_NS: u64 = 500_000_000;
+
 /// The first SYN-ACK that TCP_DEFER_ACCEPT lets be sent again comes at the second time-out or later:
 /// 3 s, or more, after the first.
 const DEFERRED_NS: u64 = 2_000_000_000;
@@ -93,7 +96,7 @@ impl Case<'_> {
         if self.reset_is_foreign() {
             return Outcome::ResetByMiddlebox;
         }
-        if flow.has(of_end::ACKED, flow.client()) {
+        if flow.has(of_end::ACKED, flow.client()) && !self.is_aborted() {
             self.outcome_of_acknowledged()
         } else if flow.has(of_end::SYN_ACK, flow.server()) {
             self.outcome_of_answered()
@@ -161,6 +164,16 @@ impl Case<'_> {
             && is_compared
             && (flow.is(of_flow::RESET_FROM_ELSEWHERE)
                 || (flow.is(of_flow::RESET_WAS_DISOWNED) && flow.is(of_flow::RESET_OF_OTHER_ID)))
+    }
+
+    /// Whether the client reset the attempt before its ACK, if any.
+    fn is_aborted(&self) -> bool {
+        let Self { flow, .. } = self;
+        let client = flow.client();
+        flow.has(of_end::RST, client)
+            && flow.is(of_flow::RESET_BY_HIGHER) == (client == 1)
+            && flow.reset_at < flow.acked_at[client]
+            && !flow.has(of_end::ACKED, flow.server())
     }
 
     /// Whether more time has passed than an answer takes.
@@ -355,8 +368,19 @@ impl Case<'_> {
         };
         flow.is(of_flow::COOKIE_OPTIONS)
             && flow.has(of_end::SYN_ACK, flow.server())
-            && self.syn_acks().count <= self.syns().count.max(1)
+            && !self.has_syn_ack_of_timer()
             && silent > SYN_ACK_TIMEOUT_NS
+    }
+
+    /// Whether a SYN-ACK was sent again although no SYN had come.
+    fn has_syn_ack_of_timer(&self) -> bool {
+        let again = self.resends.map(|resends| (resends.syns.first(), resends.syn_acks.first()));
+        let (syns, syn_acks) = again.unwrap_or_default();
+        let answers = |at: Lapse| {
+            let before = syns.partition_point(|&syn| syn <= at).checked_sub(1);
+            before.is_some_and(|last| at.since(syns[last]) < ANSWER_NS)
+        };
+        syn_acks.iter().skip(1).any(|&at| !answers(at))
     }
 
     /// One SYN-ACK after the ACK, at its first time-out, and no data before it.
