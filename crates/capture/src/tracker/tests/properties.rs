@@ -73,6 +73,33 @@ proptest! {
     }
 
     #[test]
+    fn times_and_numbers_can_be_anything(
+        all in prop::collection::vec(
+            (any::<(i64, u32, u32, u8)>(), any::<(u8, u16, bool, bool)>(), 0_u16..3, any::<u32>()),
+            1..60,
+        ),
+    ) {
+        let packets: Vec<Observed> = all
+            .into_iter()
+            .zip(1..)
+            .map(|(((time_ns, seq, ack, flags), (ttl, ip_id, back, truncated), port, payload), record)| {
+                let ends = ["10.0.0.1:80", "10.0.0.1:80", "10.0.0.2:7"];
+                let to: SocketAddr = ends[usize::from(port)].parse().expect("an address");
+                let from: SocketAddr = ends[0].parse().expect("an address");
+                let (from, to) = if back { (to, from) } else { (from, to) };
+                let options = SegmentOptions::default();
+                let (interface, scope, window) = (0, 0, 0);
+                Observed::Segment(TcpSegment {
+                    time_ns, record, interface, scope, from, to, seq, ack, flags, window, payload, ttl,
+                    ip_id, options, truncated,
+                })
+            })
+            .collect();
+        let (told, statistics) = track(&packets, Limits::default());
+        prop_assert_eq!(told.len() as u64, statistics.handshakes);
+    }
+
+    #[test]
     fn each_new_sequence_number_of_a_syn_is_told(isns in prop::collection::vec(any::<u32>(), 1..40)) {
         let ends = families()[0];
         let script: Vec<String> = isns
