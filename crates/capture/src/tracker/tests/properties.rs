@@ -73,6 +73,16 @@ proptest! {
     }
 
     #[test]
+    fn a_batch_is_the_same_as_its_packets_one_by_one(packets in segments(200)) {
+        let (expected, statistics) = track(&packets, Limits::default());
+        let mut told = Vec::new();
+        let mut tracker = Tracker::new(Limits::default());
+        tracker.on_batch(&packets, &mut |handshake, _| told.push(handshake));
+        let found = tracker.finish(&mut |handshake, _| told.push(handshake));
+        prop_assert_eq!((told, found), (expected, statistics));
+    }
+
+    #[test]
     fn times_and_numbers_can_be_anything(
         all in prop::collection::vec(
             (any::<(i64, u32, u32, u8)>(), any::<(u8, u16, bool, bool)>(), 0_u16..3, any::<u32>()),
