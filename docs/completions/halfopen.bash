@@ -43,6 +43,9 @@ _halfopen() {
             halfopen,replay)
                 cmd="halfopen__subcmd__replay"
                 ;;
+            halfopen,sim)
+                cmd="halfopen__subcmd__sim"
+                ;;
             halfopen__subcmd__explain,counter)
                 cmd="halfopen__subcmd__explain__subcmd__counter"
                 ;;
@@ -106,6 +109,9 @@ _halfopen() {
             halfopen__subcmd__help,replay)
                 cmd="halfopen__subcmd__help__subcmd__replay"
                 ;;
+            halfopen__subcmd__help,sim)
+                cmd="halfopen__subcmd__help__subcmd__sim"
+                ;;
             halfopen__subcmd__help__subcmd__explain,counter)
                 cmd="halfopen__subcmd__help__subcmd__explain__subcmd__counter"
                 ;;
@@ -161,7 +167,7 @@ _halfopen() {
 
     case "${cmd}" in
         halfopen)
-            opts="-h -V --help --version check record replay explain lab completions man generate help"
+            opts="-h -V --help --version check record replay sim explain lab completions man generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -459,7 +465,7 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__help)
-            opts="check record replay explain lab completions man generate help"
+            opts="check record replay sim explain lab completions man generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -710,6 +716,20 @@ _halfopen() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        halfopen__subcmd__help__subcmd__sim)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         halfopen__subcmd__lab)
             opts="-h --help list probe run help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -823,12 +843,16 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__lab__subcmd__run)
-            opts="-h --hold --check --account --help"
+            opts="-h --hold --check --account --pcap --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --pcap)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -885,6 +909,52 @@ _halfopen() {
             case "${prev}" in
                 --format)
                     COMPREPLY=($(compgen -W "text markdown json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__sim)
+            opts="-j -v -h --kernel --seed --set --sweep --for --json --verbose --csv --svg --pcap --list --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --kernel)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --seed)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sweep)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --csv)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --svg)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --pcap)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

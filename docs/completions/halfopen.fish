@@ -29,6 +29,7 @@ complete -c halfopen -n "__fish_halfopen_needs_command" -s V -l version -d 'Prin
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "check" -d 'What is wrong on this host now?'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "record" -d 'Take the evidence of a check into a file, to look at it elsewhere'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "replay" -d 'Run a check over recorded evidence'
+complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "sim" -d 'What would a kernel do? Simulate a scenario on any kernel, with any settings'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "explain" -d 'The kernel\'s rules behind a number: queue limits, timetables, counters, drop reasons'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "lab" -d 'Reproduce incidents on the running kernel, in scratch namespaces'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "completions" -d 'Print a completion script for a shell'
@@ -54,6 +55,18 @@ json\t'For programs; the schema is docs/schema/check.json'"
 complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -s j -l json -d 'The same as --format json'
 complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -s v -l verbose -d 'Show every listener, not only the first ones'
 complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l kernel -d 'The servers\' kernel: 3.10.4, 6.1.0-32-amd64, rhel7; without it, the scenario\'s own or 6.18' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l seed -d 'What is left to chance follows from it: the same seed gives the same bytes' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l set -d 'Change the scenario: backlog, pause, workers, count, every, kernel, or a sysctl by its name' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l sweep -d 'Run it for each of several values of one key: FROM..TO, FROM..TO:STEPS, or VALUE,VALUE…' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l for -d 'Observe it for so long after its last step, instead of awaiting the states that it awaits there; pass over others that do not come [default with --set and --sweep: 10s]' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l csv -d 'Write the queues over time, or the sweep, as comma-separated values; `-` for standard output' -r -F
+complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l svg -d 'Write a picture of the queues over time and of connect latency, or of the sweep' -r -F
+complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l pcap -d 'Write what crossed the servers\' interfaces as a capture (pcapng)' -r -F
+complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -s j -l json -d 'As JSON; the schemas are docs/schema/sim.json and sim-sweep.json'
+complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -s v -l verbose -d 'Show everything: every step, listener and counter'
+complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l list -d 'List the scenarios that are built in'
+complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and not __fish_seen_subcommand_from limits retries counter reason rule help" -s h -l help -d 'Print help'
 complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and not __fish_seen_subcommand_from limits retries counter reason rule help" -f -a "limits" -d 'What a backlog becomes: room of the accept queue and of the SYN queue'
 complete -c halfopen -n "__fish_halfopen_using_subcommand explain; and not __fish_seen_subcommand_from limits retries counter reason rule help" -f -a "retries" -d 'When SYN and SYN-ACK are sent again, and when either side gives up'
@@ -96,6 +109,7 @@ complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_s
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from probe" -s j -l json -d 'As JSON'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from probe" -s h -l help -d 'Print help'
+complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l pcap -d 'Write what crosses its interfaces to a capture file, for tcpdump and Wireshark' -r -F
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l hold -d 'Leave it standing until Enter, Ctrl-C or ten minutes'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l check -d 'Check it, print the verdict, and exit 0 only if it is exactly the expected one'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l account -d 'Print what was seen of it as JSON, for programs: queues, sockets and counters at each look and at the end, and every segment'
@@ -108,15 +122,16 @@ complete -c halfopen -n "__fish_halfopen_using_subcommand completions" -s h -l h
 complete -c halfopen -n "__fish_halfopen_using_subcommand man" -s h -l help -d 'Print help'
 complete -c halfopen -n "__fish_halfopen_using_subcommand generate" -l out -d 'The directory to write to' -r -F
 complete -c halfopen -n "__fish_halfopen_using_subcommand generate" -s h -l help -d 'Print help'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay explain lab completions man generate help" -f -a "check" -d 'What is wrong on this host now?'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay explain lab completions man generate help" -f -a "record" -d 'Take the evidence of a check into a file, to look at it elsewhere'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay explain lab completions man generate help" -f -a "replay" -d 'Run a check over recorded evidence'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay explain lab completions man generate help" -f -a "explain" -d 'The kernel\'s rules behind a number: queue limits, timetables, counters, drop reasons'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay explain lab completions man generate help" -f -a "lab" -d 'Reproduce incidents on the running kernel, in scratch namespaces'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay explain lab completions man generate help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay explain lab completions man generate help" -f -a "man" -d 'Print the man page (roff)'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay explain lab completions man generate help" -f -a "generate" -d 'Write docs, schema, man page and completions'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay explain lab completions man generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "check" -d 'What is wrong on this host now?'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "record" -d 'Take the evidence of a check into a file, to look at it elsewhere'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "replay" -d 'Run a check over recorded evidence'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "sim" -d 'What would a kernel do? Simulate a scenario on any kernel, with any settings'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "explain" -d 'The kernel\'s rules behind a number: queue limits, timetables, counters, drop reasons'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "lab" -d 'Reproduce incidents on the running kernel, in scratch namespaces'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "man" -d 'Print the man page (roff)'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "generate" -d 'Write docs, schema, man page and completions'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from explain" -f -a "limits" -d 'What a backlog becomes: room of the accept queue and of the SYN queue'
 complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from explain" -f -a "retries" -d 'When SYN and SYN-ACK are sent again, and when either side gives up'
 complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from explain" -f -a "counter" -d 'What moves a counter, on which kernels, and what it is mistaken for'

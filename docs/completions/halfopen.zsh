@@ -71,6 +71,26 @@ json\:"For programs; the schema is docs/schema/check.json"))' \
 '*::filter -- Only these, in the language of ss and tcpdump\: `\:8080`, `sport = \:8080`, `dst 10.0.0.7`, `pid 812`, `netns NAME`, joined by `and`, `or`, `not`:_default' \
 && ret=0
 ;;
+(sim)
+_arguments "${_arguments_options[@]}" : \
+'--kernel=[The servers'\'' kernel\: 3.10.4, 6.1.0-32-amd64, rhel7; without it, the scenario'\''s own or 6.18]:RELEASE:_default' \
+'--seed=[What is left to chance follows from it\: the same seed gives the same bytes]:N:_default' \
+'*--set=[Change the scenario\: backlog, pause, workers, count, every, kernel, or a sysctl by its name]:KEY=VALUE:_default' \
+'--sweep=[Run it for each of several values of one key\: FROM..TO, FROM..TO\:STEPS, or VALUE,VALUE…]:KEY=VALUES:_default' \
+'--for=[Observe it for so long after its last step, instead of awaiting the states that it awaits there; pass over others that do not come \[default with --set and --sweep\: 10s\]]:TIME:_default' \
+'--csv=[Write the queues over time, or the sweep, as comma-separated values; \`-\` for standard output]:FILE:_files' \
+'--svg=[Write a picture of the queues over time and of connect latency, or of the sweep]:FILE:_files' \
+'(--sweep)--pcap=[Write what crossed the servers'\'' interfaces as a capture (pcapng)]:FILE:_files' \
+'-j[As JSON; the schemas are docs/schema/sim.json and sim-sweep.json]' \
+'--json[As JSON; the schemas are docs/schema/sim.json and sim-sweep.json]' \
+'-v[Show everything\: every step, listener and counter]' \
+'--verbose[Show everything\: every step, listener and counter]' \
+'(--kernel --set --sweep --for --csv --svg --pcap)--list[List the scenarios that are built in]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'::scenario -- A scenario file, the name of a scenario that is built in, or `-` for standard input:_default' \
+&& ret=0
+;;
 (explain)
 _arguments "${_arguments_options[@]}" : \
 '-h[Print help]' \
@@ -214,6 +234,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (run)
 _arguments "${_arguments_options[@]}" : \
+'(--hold --check)--pcap=[Write what crosses its interfaces to a capture file, for tcpdump and Wireshark]:FILE:_files' \
 '--hold[Leave it standing until Enter, Ctrl-C or ten minutes]' \
 '--check[Check it, print the verdict, and exit 0 only if it is exactly the expected one]' \
 '(--hold --check)--account[Print what was seen of it as JSON, for programs\: queues, sockets and counters at each look and at the end, and every segment]' \
@@ -299,6 +320,10 @@ _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
 (replay)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
+(sim)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
@@ -397,6 +422,7 @@ _halfopen_commands() {
 'check:What is wrong on this host now?' \
 'record:Take the evidence of a check into a file, to look at it elsewhere' \
 'replay:Run a check over recorded evidence' \
+'sim:What would a kernel do? Simulate a scenario on any kernel, with any settings' \
 'explain:The kernel'\''s rules behind a number\: queue limits, timetables, counters, drop reasons' \
 'lab:Reproduce incidents on the running kernel, in scratch namespaces' \
 'completions:Print a completion script for a shell' \
@@ -506,6 +532,7 @@ _halfopen__subcmd__help_commands() {
 'check:What is wrong on this host now?' \
 'record:Take the evidence of a check into a file, to look at it elsewhere' \
 'replay:Run a check over recorded evidence' \
+'sim:What would a kernel do? Simulate a scenario on any kernel, with any settings' \
 'explain:The kernel'\''s rules behind a number\: queue limits, timetables, counters, drop reasons' \
 'lab:Reproduce incidents on the running kernel, in scratch namespaces' \
 'completions:Print a completion script for a shell' \
@@ -610,6 +637,11 @@ _halfopen__subcmd__help__subcmd__replay_commands() {
     local commands; commands=()
     _describe -t commands 'halfopen help replay commands' commands "$@"
 }
+(( $+functions[_halfopen__subcmd__help__subcmd__sim_commands] )) ||
+_halfopen__subcmd__help__subcmd__sim_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help sim commands' commands "$@"
+}
 (( $+functions[_halfopen__subcmd__lab_commands] )) ||
 _halfopen__subcmd__lab_commands() {
     local commands; commands=(
@@ -679,6 +711,11 @@ _halfopen__subcmd__record_commands() {
 _halfopen__subcmd__replay_commands() {
     local commands; commands=()
     _describe -t commands 'halfopen replay commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__sim_commands] )) ||
+_halfopen__subcmd__sim_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen sim commands' commands "$@"
 }
 
 if [ "$funcstack[1]" = "_halfopen" ]; then

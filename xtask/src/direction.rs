@@ -51,12 +51,12 @@ const ALLOWED: &[Allowed] = &[
     Allowed {
         name: "capture",
         ours: &["evidence", "model"],
-        outside: Outside::Only(&["flate2", "lz4_flex", "pcap-parser", "thiserror", "zstd"]),
+        outside: Outside::Only(&["flate2", "lz4_flex", "ruzstd", "thiserror"]),
     },
     Allowed {
         name: "sim",
         ours: &["diagnose", "evidence", "model", "scenario"],
-        outside: Outside::Only(&["thiserror"]),
+        outside: Outside::Only(&["etherparse", "thiserror"]),
     },
     Allowed { name: "collect", ours: &["evidence", "model"], outside: Outside::Any },
     Allowed { name: "lab", ours: &["scenario"], outside: Outside::Any },

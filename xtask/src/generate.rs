@@ -14,6 +14,9 @@ use crate::workspace::{Profile, Workspace, run as run_command};
 /// The folders of `docs/` that hold nothing but what is generated.
 const FOLDERS: &[&str] = &["rules", "kernel", "schema", "man", "completions"];
 
+/// The files of `docs/` itself that are generated.
+const FILES: &[&str] = &["lab.md"];
+
 /// Files by their path below `docs/`.
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
@@ -65,9 +68,12 @@ fn write(docs: &Path, files: &Files) -> Result<()> {
     Ok(())
 }
 
-/// The files in the generated folders below `docs`.
+/// The generated files of `docs`, and those in its generated folders.
 fn read(docs: &Path) -> Result<Files> {
     let mut files = Files::new();
+    for file in FILES.iter().map(Path::new).filter(|file| docs.join(file).is_file()) {
+        files.insert(file.to_owned(), fs::read(docs.join(file))?);
+    }
     for folder in FOLDERS.iter().filter(|folder| docs.join(folder).is_dir()) {
         read_folder(docs, Path::new(folder), &mut files)?;
     }

@@ -29,6 +29,9 @@ pub(crate) enum Command {
     Record(RecordArgs),
     /// Run a check over recorded evidence
     Replay(ReplayArgs),
+    /// What would a kernel do? Simulate a scenario on any kernel, with any settings
+    #[command(long_about = SIM_ABOUT)]
+    Sim(SimArgs),
     /// The kernel's rules behind a number: queue limits, timetables, counters, drop reasons
     Explain(ExplainArgs),
     /// Reproduce incidents on the running kernel, in scratch namespaces
@@ -135,6 +138,49 @@ pub(crate) enum Format {
     Markdown,
     /// For programs; the schema is docs/schema/check.json.
     Json,
+}
+
+/// Arguments of `sim`.
+#[derive(Args, Debug)]
+#[command(after_help = SIM_EXAMPLES)]
+pub(crate) struct SimArgs {
+    /// A scenario file, the name of a scenario that is built in, or `-` for standard input
+    #[arg(value_name = "FILE|NAME", required_unless_present = "list")]
+    pub(crate) scenario: Option<String>,
+    /// The servers' kernel: 3.10.4, 6.1.0-32-amd64, rhel7; without it, the scenario's own or 6.18
+    #[arg(long, value_name = "RELEASE")]
+    pub(crate) kernel: Option<String>,
+    /// What is left to chance follows from it: the same seed gives the same bytes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Change the scenario: backlog, pause, workers, count, every, kernel, or a sysctl by its name
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Run it for each of several values of one key: FROM..TO, FROM..TO:STEPS, or VALUE,VALUE…
+    #[arg(long, value_name = "KEY=VALUES")]
+    pub(crate) sweep: Option<String>,
+    /// Observe it for so long after its last step, instead of awaiting the states that it awaits
+    /// there; pass over others that do not come [default with --set and --sweep: 10s]
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_span)]
+    pub(crate) observe: Option<Duration>,
+    /// As JSON; the schemas are docs/schema/sim.json and sim-sweep.json
+    #[arg(short, long)]
+    pub(crate) json: bool,
+    /// Show everything: every step, listener and counter
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Write the queues over time, or the sweep, as comma-separated values; `-` for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) csv: Option<PathBuf>,
+    /// Write a picture of the queues over time and of connect latency, or of the sweep
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    /// Write what crossed the servers' interfaces as a capture (pcapng)
+    #[arg(long, value_name = "FILE", conflicts_with = "sweep")]
+    pub(crate) pcap: Option<PathBuf>,
+    /// List the scenarios that are built in
+    #[arg(long, conflicts_with_all = ["scenario", "kernel", "set", "sweep", "observe", "csv", "svg", "pcap"])]
+    pub(crate) list: bool,
 }
 
 /// Says what the kernel does and where that stands in its source, for this host's kernel or any other,
@@ -276,6 +322,9 @@ pub(crate) enum LabCommand {
         /// look and at the end, and every segment
         #[arg(long, conflicts_with_all = ["hold", "check"])]
         account: bool,
+        /// Write what crosses its interfaces to a capture file, for tcpdump and Wireshark
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["hold", "check"])]
+        pcap: Option<PathBuf>,
     },
 }
 
@@ -314,6 +363,12 @@ fn parse_window(text: &str) -> Result<Duration, String> {
     Ok(window)
 }
 
+fn parse_span(text: &str) -> Result<Duration, String> {
+    halfopen_sim::overrides::parse_time(text)
+        .filter(|time| (Duration::from_millis(100)..=WINDOW_MAX).contains(time))
+        .ok_or_else(|| "write a time from 100ms to 60m, such as 500ms, 10s or 1m".to_owned())
+}
+
 fn parse_kernel(text: &str) -> Result<(String, KernelVersion), String> {
     let known = "a release such as 3.10.4 or 6.1.0-32-amd64, or rhel6, rhel7, rhel8, rhel9";
     KernelVersion::named(text)
@@ -339,6 +394,7 @@ Examples:
   halfopen check --now :8080        the same in some milliseconds, for a probe
   halfopen record -o db1.halfopen   evidence into a file, for another machine
   halfopen replay db1.halfopen      and the verdict there
+  halfopen sim never-accepts        what another kernel would do
   halfopen explain limits           what a backlog becomes on this kernel
   halfopen explain counter ListenDrops
   halfopen lab run never-accepts --check
@@ -381,6 +437,35 @@ Examples:
   halfopen replay incident.halfopen
   halfopen replay incident.halfopen --json :8080
   ssh db1 halfopen record -o /dev/stdout | halfopen replay -";
+
+const SIM_ABOUT: &str = "\
+What would a kernel do? Simulate a scenario on any kernel, with any settings
+
+Plays a scenario on a simulated host whose TCP follows the rules of a kernel release, and prints \
+what happened, the queues over time, what came of the clients, counters, drops, and the verdict of a \
+check. Opens no socket and needs no privileges; seconds of a real host take milliseconds.";
+
+const SIM_EXAMPLES: &str = "\
+Exit status:
+  0   simulated; the findings are those that the scenario expects, if it is unchanged
+  1   they are not, or a state that the scenario waits for did not come
+  64  the scenario file or the command line makes no sense
+
+Examples:
+  halfopen sim never-accepts
+  halfopen sim incident.toml --kernel rhel7
+  halfopen sim too-slow-accept --set backlog=128 --set net.ipv4.tcp_syncookies=0
+  halfopen sim too-slow-accept --sweep pause=1ms..200ms      how slow is too slow
+  halfopen sim momentary-queue --sweep backlog=1..1024       how deep is deep enough
+  halfopen sim syn-queue-full --sweep kernel=rhel6,rhel7,6.18
+  halfopen sim never-accepts --pcap - | tshark -r -
+  halfopen sim never-accepts --svg queues.svg --csv queues.csv
+
+With --set and --sweep, the states that the scenario awaits at its end give way to a span of time
+(--for), so that runs can be compared. A scenario that ends with a `pass` step keeps that.
+
+CSV of a run:    at_us,host,port,listener,depth,limit,requests,accepted,drops
+CSV of a sweep:  KEY,verdict,findings,room,peak,accepted,dropped_syns,dropped_third_acks,…";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Exit status: 0, or 64 if a name is not known or a kernel would refuse a setting.
@@ -441,6 +526,7 @@ Examples:
   halfopen lab run never-accepts --hold     then look at it with ss, in its namespace
   halfopen lab run all --check
   halfopen lab run third-acks-overflow --account | jq .looks
+  halfopen lab run third-acks-overflow --pcap overflow.pcap
   halfopen lab probe";
 
 const PROBE_EXAMPLES: &str = "\

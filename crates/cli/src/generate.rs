@@ -12,7 +12,7 @@ use halfopen_diagnose::{FindingId, report};
 
 use crate::args::Cli;
 use crate::exit::Exit;
-use crate::{explain, lab_manual, output};
+use crate::{explain, lab_manual, output, sim};
 
 /// Prints a completion script.
 ///
@@ -42,6 +42,8 @@ pub(crate) fn man() -> anyhow::Result<Exit> {
 /// If a file could not be written.
 pub(crate) fn everything(out: &Path) -> anyhow::Result<Exit> {
     write(out, "schema/check.json", &report::json_schema())?;
+    write(out, "schema/sim.json", &sim::simulation_schema())?;
+    write(out, "schema/sim-sweep.json", &sim::sweep_schema())?;
     write(out, "schema/explain.json", &explain::json_schema())?;
     for (name, page) in explain::manual_pages() {
         write(out, name, &page)?;

@@ -13,9 +13,11 @@ mod generate;
 mod interrupt;
 mod lab;
 mod lab_manual;
+mod nearest;
 mod output;
 mod probe;
 mod record;
+mod sim;
 
 use std::process::ExitCode;
 
@@ -49,6 +51,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Check(arguments) => check::check(&arguments),
         Command::Record(arguments) => record::record(&arguments),
         Command::Replay(arguments) => record::replay(&arguments),
+        Command::Sim(arguments) => sim::sim(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments.command),
         Command::Lab(arguments) => lab::lab(&arguments),
         Command::Completions { shell } => generate::completions(shell),

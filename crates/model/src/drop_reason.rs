@@ -132,6 +132,25 @@ impl DropReason {
         )
     }
 
+    /// Whether it happens only because the SYN queue or the accept queue has no room.
+    #[must_use]
+    pub const fn is_overflow(self) -> bool {
+        matches!(self, Self::SynQueueFull | Self::SynReserve) || self.is_accept_queue_overflow()
+    }
+
+    /// Whether it happens only because the accept queue has no room.
+    #[must_use]
+    pub const fn is_accept_queue_overflow(self) -> bool {
+        matches!(
+            self,
+            Self::SynAcceptQueueFull
+                | Self::CookieSynAcceptQueueFull
+                | Self::ThirdAckQueueFull
+                | Self::ThirdAckAborted
+                | Self::CookieAckQueueFull
+        )
+    }
+
     /// What happened, in a few words.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

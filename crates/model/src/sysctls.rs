@@ -5,6 +5,9 @@ use std::fmt;
 
 use crate::{PortRange, Semantics, SomaxconnCheck, TimeWaitReuse};
 
+/// The one setting here that is not below `net.ipv4`.
+const CORE: &str = "somaxconn";
+
 /// Settings as one kernel has them (`/proc/sys/net`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sysctls {
@@ -110,7 +113,9 @@ impl Sysctls {
         value: &str,
         semantics: &Semantics,
     ) -> Result<(), SysctlError> {
-        let name = name.trim_start_matches("net.core.").trim_start_matches("net.ipv4.");
+        let of = |tree, is_core: bool| name.strip_prefix(tree).filter(|&n| is_core == (n == CORE));
+        let full = of("net.core.", true).or_else(|| of("net.ipv4.", false));
+        let name = full.unwrap_or(name);
         let value = value.trim();
         match name {
             "somaxconn" => self.somaxconn = number(value, 0, somaxconn_max(semantics))?,
@@ -146,7 +151,8 @@ impl Sysctls {
             "tcp_keepalive_time" => self.keepalive_time_s = number(value, 1, 2_147_483)?,
             "ip_local_port_range" => {
                 let wanted = "two ports, such as \"32768 60999\"";
-                self.local_ports = value.parse().map_err(|_| SysctlError::Malformed { wanted })?;
+                let range = value.parse().ok().filter(|range: &PortRange| range.low > 0);
+                self.local_ports = range.ok_or(SysctlError::Malformed { wanted })?;
             }
             "ip_local_reserved_ports" => self.reserved_ports = reserved(value)?,
             "tcp_no_metrics_save" => self.no_metrics_save = byte(value, 0, 1)? != 0,
@@ -254,10 +260,12 @@ mod tests {
         assert_eq!(refused("6.18.0", "tcp_syn_retries", "-1"), range(1, 127));
         let since = |since| SysctlError::NotOnThisKernel { since };
         assert_eq!(refused("6.1.0", "tcp_syn_linear_timeouts", "4"), since("6.5"));
-        assert_eq!(refused("6.18.0", "tcp_wmem", "4"), SysctlError::Unknown);
-        assert!(matches!(
-            refused("6.18.0", "ip_local_port_range", "9 1"),
-            SysctlError::Malformed { .. }
-        ));
+        for name in ["tcp_wmem", "net.ipv4.somaxconn", "net.core.tcp_syncookies", "net.core."] {
+            assert_eq!(refused("6.18.0", name, "1"), SysctlError::Unknown, "{name}");
+        }
+        for range in ["9 1", "0 9", "1 70000", "7"] {
+            let error = refused("6.18.0", "ip_local_port_range", range);
+            assert!(matches!(error, SysctlError::Malformed { .. }), "{range}");
+        }
     }
 }

@@ -7,9 +7,20 @@ use std::ops::Range;
 use crate::error::Problem;
 use crate::{Arrivals, Server, Step, Waits};
 
+/// The name of the first server's host, in a simulator.
+const FIRST_HOST: &str = "server";
+
+/// The name of the remote clients' host, in a simulator.
+const CLIENTS_HOST: &str = "clients";
+
+/// Hosts that servers can have.
+const HOSTS_AT_MOST: usize = 100;
+
 #[derive(Default)]
 pub(crate) struct Known {
     servers: Vec<Server>,
+    /// Hosts of servers besides the first one.
+    hosts: BTreeSet<String>,
     clients: BTreeSet<String>,
     /// Groups of raw peers and how many each has.
     peers: BTreeMap<String, u32>,
@@ -25,8 +36,22 @@ impl Known {
     pub(crate) fn follow(&mut self, step: &Step, at: &Range<usize>) -> Result<(), Problem> {
         let refused = |message: String| Err(Problem::new(at.clone(), message));
         match step {
-            Step::Serve(server) => self.servers.push(server.clone()),
+            Step::Serve(server) => {
+                if server.host.as_deref() == Some(CLIENTS_HOST) {
+                    return refused(format!("\"{CLIENTS_HOST}\" is the host of remote clients"));
+                }
+                self.hosts.extend(server.host.clone());
+                if self.hosts.len() > HOSTS_AT_MOST {
+                    return refused(format!("there are more than {HOSTS_AT_MOST} hosts"));
+                }
+                self.servers.push(server.clone());
+            }
             Step::Connect(clients) | Step::Arrivals(Arrivals { clients, .. }) => {
+                let named = clients.remote.iter().flat_map(|remote| &remote.to);
+                let is_there = |host: &&String| *host == FIRST_HOST || self.hosts.contains(*host);
+                if let Some(host) = named.into_iter().find(|host| !is_there(host)) {
+                    return refused(format!("there is no host \"{host}\" yet"));
+                }
                 self.clients.insert(clients.name.clone());
             }
             Step::Peers(peers) => {

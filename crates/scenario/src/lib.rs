@@ -25,6 +25,7 @@ mod parse;
 mod parse_clients;
 mod parse_peers;
 mod parse_steps;
+mod part;
 mod peers;
 mod remote;
 mod scenario;
@@ -40,6 +41,7 @@ pub use condition::{
     ThreadCondition, ThreadState,
 };
 pub use error::ScenarioError;
+pub use part::Part;
 pub use peers::{PeerSegment, Peers, PeersSend};
 pub use remote::{Network, Remote};
 pub use scenario::{Need, Scenario};

@@ -94,19 +94,28 @@ mod tests {
 
     #[test]
     fn remote_clients_live_longer_than_one_connection() {
-        let text = "do = \"arrivals\"\nport = 80\nway = \"network\"\ncount = 1_000_000\nto = [\"b1\", \
-                    \"b2\"]\nevery = \"50us\"\nat_random = true\nat_most = 5_000_000\nkeepalive = \
+        let text = "do = \"arrivals\"\nport = 80\nway = \"network\"\ncount = 1_000_000\nto = [\"server\"]\nevery = \"50us\"\nat_random = true\nat_most = 5_000_000\nkeepalive = \
                     \"60s\"\nreconnects = \"2s\"";
         let Ok(Step::Arrivals(arrivals)) = step(text) else { panic!("{:?}", step(text)) };
         assert_eq!(arrivals.every, Duration::from_micros(50));
         assert!(arrivals.at_random);
         let remote = Remote {
-            to: vec!["b1".to_owned(), "b2".to_owned()],
+            to: vec!["server".to_owned()],
             keepalive: Some(Duration::from_secs(60)),
             reconnects: Some(Duration::from_secs(2)),
             talks: None,
         };
         assert_eq!(arrivals.clients.remote, Some(remote));
+    }
+
+    #[test]
+    fn remote_clients_connect_to_hosts_that_are_there() {
+        let text = "do = \"connect\"\nport = 80\nway = \"network\"\nto = [\"server\", \"b3\"]";
+        assert_eq!(step(text), Err("x.toml:4:1: there is no host \"b3\" yet".to_owned()));
+        let text = "do = \"serve\"\nprocess = \"a\"\nhost = \"clients\"\nlisten = [{ port = 80, \
+                    backlog = 1 }]\nthreads = [{ port = 80 }]";
+        let message = "x.toml:4:1: \"clients\" is the host of remote clients";
+        assert_eq!(step(text), Err(message.to_owned()));
     }
 
     #[test]

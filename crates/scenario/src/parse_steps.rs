@@ -336,3 +336,16 @@ fn name<'t>(fields: &Fields<'t>, key: &'static str) -> Result<&'t str, Problem> 
     }
     Ok(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_names_every_step() {
+        let manual = include_str!("../../../docs/scenarios.md");
+        for (word, _) in DO {
+            assert!(manual.contains(&format!("`{word}`")), "{word}");
+        }
+    }
+}

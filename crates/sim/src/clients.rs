@@ -161,6 +161,9 @@ impl World {
     /// returns when the last one has had its turn.
     pub(crate) fn start_clients(&mut self, group: u32, count: u32) -> Time {
         self.budget.spend(u64::from(count));
+        if self.budget.is_spent() {
+            return self.now;
+        }
         let plan = &self.crowd.groups[group as usize].plan;
         let in_turn = plan.handshakes == Handshakes::InTurn && plan.way == Way::Loopback;
         let now = self.now;

@@ -15,10 +15,22 @@ pub struct Options {
     pub segments_kept: usize,
     /// Lines of the timeline that are kept.
     pub moments_kept: usize,
+    /// What a state means that the scenario waits for.
+    pub awaited: Awaited,
     /// How much may happen before the simulation is given up ([`crate::SimError::TooLong`]): a segment
     /// that arrives, a timer, a client that comes, a look at an awaited state. An hour of a busy
     /// server is some hundred millions.
     pub most_events: u64,
+}
+
+/// What a state means that a scenario waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// If it does not come in time, the scenario has not come about ([`crate::SimError::NotReached`]).
+    Required,
+    /// If it does not come in time, the next step is taken: of a scenario that was changed, nobody
+    /// knows which of its states still come.
+    IfItComes,
 }
 
 impl Default for Options {
@@ -29,6 +41,7 @@ impl Default for Options {
             sample_every: Span::from_millis(50),
             segments_kept: 200_000,
             moments_kept: 1_000,
+            awaited: Awaited::Required,
             most_events: 2_000_000_000,
         }
     }

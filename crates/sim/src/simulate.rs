@@ -13,7 +13,7 @@ use crate::chance::Chance;
 use crate::clients::Crowd;
 use crate::error::SimError;
 use crate::host::{Host, NEAR};
-use crate::options::Options;
+use crate::options::{Awaited, Options};
 use crate::path::Path;
 use crate::peers::RawPeers;
 use crate::programs::Programs;
@@ -32,8 +32,9 @@ const WINDOW: Span = Span::from_secs(2);
 /// What the scenario asks for and its kernel refuses, and a state that did not come in time.
 pub fn simulate(scenario: &Scenario, options: &Options) -> Result<Run, SimError> {
     let mut world = World::new(scenario, options)?;
-    let looks = world.play_all(&scenario.steps)?;
+    let looks = world.play_all(&scenario.steps, options.awaited)?;
     let mut run = world.check(looks);
+    world.last_sample();
     world.check_budget()?;
     world.summarise(&mut run);
     Ok(run)
@@ -46,7 +47,7 @@ pub fn simulate(scenario: &Scenario, options: &Options) -> Result<Run, SimError>
 /// As [`simulate`].
 pub fn account(scenario: &Scenario, options: &Options) -> Result<Account, SimError> {
     let mut world = World::new(scenario, options)?;
-    let looks = world.play_all(&scenario.steps)?;
+    let looks = world.play_all(&scenario.steps, options.awaited)?;
     Ok(world.account(looks))
 }
 
@@ -85,11 +86,20 @@ impl World {
         Ok(world)
     }
 
-    fn play_all(&mut self, steps: &[Step]) -> Result<Vec<halfopen_scenario::Picture>, SimError> {
+    fn play_all(
+        &mut self,
+        steps: &[Step],
+        awaited: Awaited,
+    ) -> Result<Vec<halfopen_scenario::Picture>, SimError> {
         let mut looks = Vec::new();
         for step in steps {
             self.moments.add(self.now, MomentKind::Step, step.to_string());
-            self.play(step)?;
+            match self.play(step) {
+                Err(error @ SimError::NotReached { .. }) if awaited == Awaited::IfItComes => {
+                    self.moments.add(self.now, MomentKind::Step, error.to_string());
+                }
+                played => played?,
+            }
             self.spend_look();
             self.check_budget()?;
             if let Step::Look { name } = step {

@@ -20,7 +20,7 @@ use crate::programs::Programs;
 use crate::world::World;
 
 /// The time of day at which every simulation begins: 2026-01-01, 00:00 UTC.
-const BEGINNING_UNIX_MS: u64 = 1_767_225_600_000;
+pub const BEGINNING_UNIX_MS: u64 = 1_767_225_600_000;
 
 /// How long the hosts have been up when it begins.
 const BEGINNING_UPTIME_MS: u64 = 3_600_000;

@@ -148,6 +148,9 @@ impl World {
 
     pub(crate) fn lone_syns(&mut self, port: u16, count: u32, unroutable: bool) {
         self.budget.spend(u64::from(count));
+        if self.budget.is_spent() {
+            return;
+        }
         if unroutable {
             self.hosts[0].stack.lose_route(UNROUTABLE);
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use halfopen_evidence::{Between, Cookie, QueueTrack, Sighting, ThreadTrack};
-use halfopen_model::{Span, Time};
+use halfopen_model::{DropReason, Span, Time};
 
 use crate::processes::{pid_of, tid_of};
 use crate::programs::Doing;
@@ -34,6 +34,9 @@ pub struct Sample {
     pub at_us: u64,
     /// Per listener: its queues.
     pub queues: Vec<QueueSample>,
+    /// Per host: segments dropped so far because a queue had no room, also on kernels that do not
+    /// count them per listener.
+    pub overflows: Vec<u64>,
 }
 
 /// A listener's queues at one time.
@@ -67,19 +70,7 @@ impl World {
     /// Takes a sample, and the next one after a while.
     pub(crate) fn sample(&mut self) {
         let now = self.now;
-        let queues = (0..).zip(&self.hosts).flat_map(|(index, host)| {
-            host.stack.listener_views().map(move |(id, view)| QueueSample {
-                host: index,
-                port: view.local.port(),
-                listener: id.0,
-                depth: view.accept_queue.depth,
-                limit: view.accept_queue.limit,
-                requests: view.requests,
-                accepted: view.accepted,
-                drops: view.drops,
-            })
-        });
-        let sample = Sample { at_us: now.as_micros(), queues: queues.collect() };
+        let sample = self.queues();
         let watch = &mut self.watch;
         watch.samples.push(sample);
         if watch.samples.len() > POINTS {
@@ -92,6 +83,38 @@ impl World {
         }
         let every = watch.every;
         self.schedule.put(now, every, Happening::Sample);
+    }
+
+    /// Takes the last sample, so that it says the same as the counters.
+    pub(crate) fn last_sample(&mut self) {
+        let sample = self.queues();
+        self.watch.samples.retain(|earlier| earlier.at_us < sample.at_us);
+        self.watch.samples.push(sample);
+    }
+
+    fn queues(&self) -> Sample {
+        let queues = (0..).zip(&self.hosts).flat_map(|(index, host)| {
+            host.stack.listener_views().map(move |(id, view)| QueueSample {
+                host: index,
+                port: view.local.port(),
+                listener: id.0,
+                depth: view.accept_queue.depth,
+                limit: view.accept_queue.limit,
+                requests: view.requests,
+                accepted: view.accepted,
+                drops: view.drops,
+            })
+        });
+        let of_queue = || DropReason::ALL.iter().filter(|reason| reason.is_overflow());
+        let overflows = self
+            .hosts
+            .iter()
+            .map(|host| of_queue().map(|&reason| host.stack.dropped(reason)).sum());
+        Sample {
+            at_us: self.now.as_micros(),
+            queues: queues.collect(),
+            overflows: overflows.collect(),
+        }
     }
 
     /// Lets a window pass and samples queues and threads of these hosts meanwhile.

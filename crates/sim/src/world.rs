@@ -77,7 +77,9 @@ impl World {
     /// Lets everything happen that is due up to and including a time.
     pub(crate) fn advance(&mut self, until: Time) {
         while self.step(until) {}
-        self.now = self.now.max(until);
+        if !self.budget.is_spent() {
+            self.now = self.now.max(until);
+        }
     }
 
     /// Lets the next thing happen, if it is due by then.
@@ -118,6 +120,7 @@ impl World {
 
     fn take_in(&mut self, index: usize, arriving: &Arriving) {
         let Arriving { segment, over } = arriving;
+        self.budget.spend(1);
         let reason = self.hosts[index].stack.on_segment(self.now, segment, &mut self.effects);
         if index == 0
             && let Some(over) = over

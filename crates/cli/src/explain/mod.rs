@@ -8,7 +8,6 @@ mod entries;
 mod host;
 mod limits;
 mod manual;
-mod nearest;
 mod pages;
 mod retries;
 mod text;

@@ -11,7 +11,7 @@ use super::entries::{
     Answer, CommitEntry, CounterEntry, KernelsAnswer, LoreEntry, MovedEntry, NameEntry,
     ReasonEntry, ReasonOf, RuleEntry, SourceEntry,
 };
-use super::nearest;
+use crate::nearest;
 
 /// What `explain rule` can be asked about.
 #[derive(Clone, Copy, Debug)]

@@ -106,8 +106,8 @@ impl Stack {
         self.arm_socket(now, id, TIME_WAIT);
     }
 
-    /// A SYN beyond the old connection's sequence numbers begins a new one; anything else is
-    /// answered by an ACK.
+    /// A SYN beyond the old connection's sequence numbers begins a new one, if somebody listens; the
+    /// RST that comes next ends the wait; anything else that has contents is answered by an ACK.
     pub(super) fn on_time_wait_segment(
         &mut self,
         now: Time,
@@ -116,16 +116,16 @@ impl Stack {
         effects: &mut Effects,
     ) -> Option<DropReason> {
         let socket = *self.sockets.get(id.0)?;
-        if segment.is_syn() && socket.expected.is_before(segment.seq) {
+        let reset = segment.flags.has(Flags::RST);
+        let begins_anew = segment.is_syn() && !reset && socket.expected.is_before(segment.seq);
+        if begins_anew && self.listener_for(segment).is_some() {
             let isn = socket.next + u32::from(u16::MAX) + 2;
             self.remove_socket(id);
             return self.on_unknown(now, segment, Some(isn), effects);
         }
-        if segment.flags.has(Flags::RST) {
+        if reset && segment.seq == socket.expected {
             self.remove_socket(id);
-            return Some(DropReason::TimeWait);
-        }
-        if segment.end() != segment.seq {
+        } else if !reset && segment.end() != segment.seq {
             self.send_ack(now, id, effects);
         }
         Some(DropReason::TimeWait)

@@ -409,6 +409,37 @@ fn old_kernels_look_at_requests_in_ticks() {
     }
 }
 
+#[test]
+fn time_wait_ends_by_the_next_reset_and_gives_way_to_a_new_syn_if_somebody_listens() {
+    let mut scene = Scene::new("6.18.44", NO_COOKIES, 8);
+    let isn = scene.syn(0).expect("answered");
+    assert_eq!(scene.ack(0, isn), None);
+    let child = scene.stack.accept(scene.listener, 0).expect("a connection");
+    scene.stack.close(scene.now, child, &mut scene.effects);
+    scene.send(0, Flags::FIN | Flags::ACK, 101, isn + 2, 0);
+    assert_eq!(scene.stack.state(child), Some(TcpState::TimeWait));
+    let Scene { mut stack, now, mut effects, .. } = scene;
+    let from = SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, 16), 20_000);
+    let mut send = |stack: &mut Stack, flags, seq| {
+        let (to, ack, seq) = (SERVER, Seq(0), Seq(seq));
+        let segment = Segment { from, to, seq, ack, flags, payload: 0, timestamps: None };
+        effects.segments.clear();
+        let reason = stack.on_segment(now, &segment, &mut effects);
+        (reason, effects.segments.first().map(|answer| answer.flags), stack.state(child))
+    };
+    let ignored = (Some(DropReason::TimeWait), None, Some(TcpState::TimeWait));
+    let challenged = (Some(DropReason::TimeWait), Some(Flags::ACK), Some(TcpState::TimeWait));
+    assert_eq!(send(&mut stack, Flags::RST, 5000), ignored);
+    assert_eq!(send(&mut stack, Flags::SYN | Flags::RST, 5000), ignored);
+    assert_eq!(send(&mut stack, Flags::SYN, 50), challenged, "an old one");
+    let mut begun = stack.clone();
+    assert_eq!(send(&mut begun, Flags::SYN, 5000), (None, Some(Flags::SYN | Flags::ACK), None));
+    let mut reset = stack.clone();
+    assert_eq!(send(&mut reset, Flags::RST, 102), (Some(DropReason::TimeWait), None, None));
+    stack.close_listener(now, ListenerId(0), &mut Effects::default());
+    assert_eq!(send(&mut stack, Flags::SYN, 5000), challenged, "nobody listens");
+}
+
 /// Two ends in one namespace, as over loopback.
 struct Loop {
     scene: Scene,

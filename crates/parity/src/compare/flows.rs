@@ -18,7 +18,7 @@ use std::net::Ipv4Addr;
 
 use halfopen_scenario::{Account, Interface, SeenSegment};
 
-use super::times::{Clock, Sent};
+use super::times::{Clock, Origin};
 use super::{Aspect, Disagreement, TimerWheel};
 
 const FIN: u8 = 0x01;
@@ -26,6 +26,14 @@ const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 const PSH: u8 = 0x08;
 const ACK: u8 = 0x10;
+const SYN_ACK: u8 = SYN | ACK;
+
+/// The address on the wire of the namespace in which everything runs, the lab's and the simulator's.
+/// Who begins a flow to it is a raw peer, which has no kernel: what it sends is a program's.
+const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+
+/// No retransmission timer is shorter, in microseconds (`TCP_RTO_MIN`).
+const SHORTEST_TIMER: u64 = 200_000;
 
 /// A segment without what is left to chance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +53,7 @@ struct Step {
 struct Flow {
     /// The addresses of client and server, as its first segment has them.
     ends: [Ipv4Addr; 2],
+    is_of_raw_peer: bool,
     /// What is sent, with its time.
     steps: Vec<(u64, Step)>,
 }
@@ -121,12 +130,12 @@ fn compare_flow(
         let (kernel, model) = (words(kernel), words(model));
         found.push(disagreement(Aspect::Segments, place(alike), kernel, model));
     }
+    let words_of = |index: usize| model.steps[index].1.to_string();
     for index in 1..alike {
-        let step = kernel.steps[index].1;
-        let sent = Sent { by_server: step.by_server, again: kernel.is_again(index) };
-        let times = |flow: &Flow| (flow.steps[index - 1].0, flow.steps[index].0);
-        if let Err((kernel, model)) = clock.agree(times(kernel), times(model), sent) {
-            let place = format!("{}, {step}", place(index));
+        let (origin, since) = model.origin(index);
+        let times = |flow: &Flow| (flow.steps[since].0, flow.steps[index].0);
+        if let Err((kernel, model)) = clock.agree(times(kernel), times(model), origin) {
+            let place = format!("{}, {}", place(index), words_of(index));
             found.push(disagreement(Aspect::Times, place, kernel, model));
         }
     }
@@ -172,7 +181,36 @@ fn alike(one: &Flow, other: &Flow) -> usize {
 
 impl Flow {
     fn is_again(&self, index: usize) -> bool {
-        self.steps[..index].iter().any(|(_, earlier)| *earlier == self.steps[index].1)
+        self.sent_before(index).is_some()
+    }
+
+    /// The last segment before this one that is the same.
+    fn sent_before(&self, index: usize) -> Option<usize> {
+        self.steps[..index].iter().rposition(|(_, earlier)| *earlier == self.steps[index].1)
+    }
+
+    /// Why a segment is sent, and the segment from which its time is measured.
+    fn origin(&self, index: usize) -> (Origin, usize) {
+        let ((before_at, before), (at, step)) = (self.steps[index - 1], self.steps[index]);
+        if !step.by_server && self.is_of_raw_peer {
+            return (Origin::Program, index - 1);
+        }
+        let again = self.sent_before(index);
+        // With nothing but the kernel between the two: not the lab's wire.
+        let follows = before.by_server != step.by_server && before.mirrored == step.mirrored;
+        let is_kernels = matches!(step.flags, SYN_ACK | ACK | RST) && step.payload == 0;
+        if follows
+            && (is_kernels || again.is_some())
+            && at.saturating_sub(before_at) < SHORTEST_TIMER
+        {
+            return (Origin::Answer, index - 1);
+        }
+        match again {
+            Some(again) if at.saturating_sub(self.steps[again].0) >= SHORTEST_TIMER => {
+                (Origin::Timer, again)
+            }
+            _ => (Origin::Program, index - 1),
+        }
     }
 }
 
@@ -239,7 +277,9 @@ impl Growing<'_> {
             };
             (segment.at_us, step)
         };
-        Flow { ends: [near, far], steps: self.segments.iter().map(step).collect() }
+        let is_of_raw_peer = self.first.interface == Interface::Wire && far == NEAR;
+        let steps = self.segments.iter().map(step).collect();
+        Flow { ends: [near, far], is_of_raw_peer, steps }
     }
 
     /// The server's port is the one that the first segment is sent to.

@@ -145,6 +145,21 @@ fn a_timer_may_be_late_by_a_step_of_its_wheel() {
 }
 
 #[test]
+fn an_answer_comes_at_once_and_a_program_takes_its_time() {
+    // The SYN of a peer, its SYN-ACK, and the peer's third ACK.
+    let name = "third-acks-overflow";
+    let first = |wanted: fn(&SeenSegment) -> bool| {
+        let of_peer = |s: &SeenSegment| s.interface == Interface::Wire && wanted(s);
+        of(name).segments.iter().position(of_peer).expect("there is one")
+    };
+    let (answer, third) = (first(|s| s.flags == SYN_ACK), first(|s| s.flags == ACK));
+    check(name, |a| delay(a, answer, 30_000), &[]);
+    check(name, |a| delay(a, answer, 60_000), &[Aspect::Times]);
+    check(name, |a| delay(a, third, 900_000), &[]);
+    check(name, |a| delay(a, third, 1_100_000), &[Aspect::Times]);
+}
+
+#[test]
 fn what_a_client_sends_may_follow_a_look_of_another_length() {
     // Three seconds of rest before the look, none after it.
     let later = |account: &mut Account| {

@@ -1,31 +1,27 @@
 //! When a segment may come.
 //!
-//! A time is measured from the segment before it in its flow. The first segment of a flow is a
-//! program's, and its time is not compared.
+//! A kernel sends because a segment has come ([`Origin::Answer`]), because a timer has fired
+//! ([`Origin::Timer`]) or because a program wants it to ([`Origin::Program`]); module `flows` tells
+//! them apart. An answer is measured from the segment before it in its flow; what a timer sends again,
+//! from the last time that it was sent: the kernel may be late by what its wheel allows for a timer of
+//! that length. Both may be late by [`BUSY`], and early, since what they are measured from may be late.
 //!
-//! A segment that is sent again after [`SHORTEST_TIMER`] or more is a timer's: the kernel may be late
-//! by what its wheel allows for a timer of that length, and by [`TIMERS`]. It may be early by that
-//! too, since then the segment before it was late.
-//!
-//! What comes at once or for the first time is an answer or a program's. Programs of the lab, its wire
-//! among them, are scheduled like any other, so it may be late or early by [`PROGRAMS`]; what the
-//! kernel decided about such a segment shows in the order. A look of the lab waits for the kernel to
-//! come to rest, which takes the model no time, so what a client sends has a second chance: its time
-//! since the look before it. What a server sends again has none, since that is never a program's.
+//! Programs of the lab, its wire among them, are scheduled like any other, and on a busy machine that
+//! takes hundreds of milliseconds; what the kernel decided about what they send shows in the order. So
+//! [`SCHEDULED`] bounds it only roughly. It is measured from the segment before it, or from the look
+//! before it if that fits better: a look of the lab waits for the kernel to come to rest, which takes
+//! the model no time. The first segment of a flow is a program's, and its time is not compared.
 
 use halfopen_scenario::{Account, Picture};
 
 use super::TimerWheel;
 
-/// No retransmission timer is shorter, in microseconds (`TCP_RTO_MIN`).
-const SHORTEST_TIMER: u64 = 200_000;
-
-/// What a busy machine may add to a timer of the kernel, in microseconds. Left alone, it adds less
-/// than 3 ms.
-const TIMERS: u64 = 40_000;
+/// What a busy machine may add to what the kernel does by itself, in microseconds. Left alone, it adds
+/// less than 3 ms.
+const BUSY: u64 = 40_000;
 
 /// What it may add to what programs do.
-const PROGRAMS: u64 = 300_000;
+const SCHEDULED: u64 = 1_000_000;
 
 /// The clocks of two accounts.
 pub(super) struct Clock {
@@ -34,12 +30,15 @@ pub(super) struct Clock {
     wheel: TimerWheel,
 }
 
-/// How a segment was sent.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sent {
-    pub(super) by_server: bool,
-    /// Whether the same one was sent before.
-    pub(super) again: bool,
+/// Why a segment is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Another has come.
+    Answer,
+    /// A timer has fired.
+    Timer,
+    /// A program acts.
+    Program,
 }
 
 impl Clock {
@@ -49,25 +48,24 @@ impl Clock {
         Self { kernel_looks: times(kernel), model_looks: times(model), wheel }
     }
 
-    /// Whether a segment came in time, given the times of the one before it and its own; otherwise
-    /// both waits in words.
+    /// Whether a segment came in time, given the time that it is measured from and its own, of both
+    /// accounts; otherwise both waits in words.
     pub(super) fn agree(
         &self,
         kernel: (u64, u64),
         model: (u64, u64),
-        sent: Sent,
+        origin: Origin,
     ) -> Result<(), (String, String)> {
         let wait = |(before, at): (u64, u64)| at.saturating_sub(before);
         let (kernel_wait, model_wait) = (wait(kernel), wait(model));
-        let is_timer = sent.again && model_wait >= SHORTEST_TIMER;
-        let load = if is_timer { TIMERS } else { PROGRAMS };
-        let has_second_chance = !(sent.again && sent.by_server);
-        if self.is_in_time(kernel_wait, model_wait, load)
-            || has_second_chance && self.agree_since_look(kernel.1, model.1)
-        {
-            return Ok(());
-        }
-        Err((words(kernel_wait), words(model_wait)))
+        let in_time = match origin {
+            Origin::Answer | Origin::Timer => self.is_in_time(kernel_wait, model_wait, BUSY),
+            Origin::Program => {
+                self.is_in_time(kernel_wait, model_wait, SCHEDULED)
+                    || self.agree_since_look(kernel.1, model.1)
+            }
+        };
+        if in_time { Ok(()) } else { Err((words(kernel_wait), words(model_wait))) }
     }
 
     fn agree_since_look(&self, kernel: u64, model: u64) -> bool {
@@ -75,7 +73,7 @@ impl Clock {
         let before = looks.take_while(|(look, _)| **look <= kernel).last();
         let Some((kernel_look, model_look)) = before else { return false };
         let Some(model) = model.checked_sub(*model_look) else { return false };
-        self.is_in_time(kernel - kernel_look, model, PROGRAMS)
+        self.is_in_time(kernel - kernel_look, model, SCHEDULED)
     }
 
     const fn is_in_time(&self, kernel: u64, model: u64, load: u64) -> bool {

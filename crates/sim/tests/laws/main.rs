@@ -5,6 +5,7 @@
 
 mod acts;
 mod play;
+mod simulation;
 
 use proptest::prelude::*;
 

@@ -1,10 +1,12 @@
 //! Did you mean: the known names that come nearest to one that is not known.
 
+use strsim::levenshtein;
+
 /// Names offered at the most.
 const OFFERED: usize = 3;
 
 /// The names that come nearest, the best first; none if none is near.
-pub(super) fn nearest(name: &str, known: impl IntoIterator<Item = String>) -> Vec<String> {
+pub(crate) fn nearest(name: &str, known: impl IntoIterator<Item = String>) -> Vec<String> {
     let wanted = plain(name);
     let mut near: Vec<(usize, String)> = known
         .into_iter()
@@ -17,7 +19,7 @@ pub(super) fn nearest(name: &str, known: impl IntoIterator<Item = String>) -> Ve
 }
 
 /// What to say of a name that is not known.
-pub(super) fn unknown(
+pub(crate) fn unknown(
     what: &str,
     name: &str,
     known: impl IntoIterator<Item = String>,
@@ -35,23 +37,7 @@ fn distance_of(wanted: &str, known: &str) -> Option<usize> {
     if wanted.len() >= 4 && known.contains(wanted) {
         return Some(known.len() - wanted.len());
     }
-    Some(distance(wanted, known)).filter(|&distance| distance <= most)
-}
-
-/// Letters to insert, remove or change (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().take(100).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, &to) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
+    Some(levenshtein(wanted, known)).filter(|&distance| distance <= most)
 }
 
 /// Letters and digits, small.
@@ -75,11 +61,5 @@ mod tests {
         assert_eq!(of("ReqQFull"), ["TCPReqQFullDrop"]);
         assert_eq!(of("listen"), ["ListenDrops", "ListenOverflows"]);
         assert!(of("xyzzy").is_empty() && of("").is_empty());
-    }
-
-    #[test]
-    fn distance_counts_single_letters() {
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

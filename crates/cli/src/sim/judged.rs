@@ -1,0 +1,62 @@
+//! A run and what the rules say of it.
+
+use std::collections::BTreeSet;
+
+use halfopen_diagnose::{Filter, Report, diagnose};
+use halfopen_evidence::Evidence;
+use halfopen_scenario::Scenario;
+use halfopen_sim::Run;
+
+/// A run with the verdict of a check over it.
+#[derive(Debug)]
+pub(super) struct Judged {
+    pub(super) scenario: Scenario,
+    pub(super) seed: u64,
+    pub(super) run: Run,
+    /// The check of the servers' machine.
+    pub(super) servers: Report,
+    /// The check of the clients' machine, where that is another one.
+    pub(super) clients: Option<Report>,
+    pub(super) expectation: Expectation,
+}
+
+/// Whether the findings are those that the scenario expects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Expectation {
+    /// It is about a mechanism and expects no verdict.
+    None,
+    /// It was changed, so what it expects may not hold.
+    Changed,
+    /// They are.
+    Met,
+    /// They are not.
+    NotMet,
+}
+
+impl Judged {
+    /// Lets the rules judge a run.
+    pub(super) fn new(scenario: Scenario, seed: u64, run: Run, changed: bool) -> Self {
+        let servers = report(&run.evidence);
+        let clients = run.clients_evidence.as_ref().map(report);
+        let expectation = Expectation::None;
+        let mut judged = Self { scenario, seed, run, servers, clients, expectation };
+        let expected: BTreeSet<&str> = judged.scenario.expect.iter().map(String::as_str).collect();
+        judged.expectation = match (judged.scenario.is_mechanism(), changed) {
+            (true, _) => Expectation::None,
+            (false, true) => Expectation::Changed,
+            (false, false) if judged.found() == expected => Expectation::Met,
+            (false, false) => Expectation::NotMet,
+        };
+        judged
+    }
+
+    /// Ids of the findings, in alphabetical order, each once.
+    pub(super) fn found(&self) -> BTreeSet<&str> {
+        let reports = std::iter::once(&self.servers).chain(&self.clients);
+        reports.flat_map(|report| &report.findings).map(|finding| finding.id.as_str()).collect()
+    }
+}
+
+fn report(evidence: &Evidence) -> Report {
+    Report::new(evidence, &diagnose(evidence), &Filter::default(), env!("CARGO_PKG_VERSION"))
+}
