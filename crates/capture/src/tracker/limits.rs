@@ -3,8 +3,8 @@
 /// Bounds of memory and time. Time is the capture's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Flows kept at a time: some 150 bytes each, 110 more for those whose SYN or SYN-ACK was sent
-    /// again.
+    /// Flows kept at a time: some 150 bytes each, 90 to 180 more for those whose SYN or SYN-ACK was
+    /// sent again.
     pub max_flows: usize,
     /// How long an established connection may be idle before it is told: longer than the two hours
     /// after which Linux asks whether the other end is still there.
@@ -12,8 +12,8 @@ pub struct Limits {
     /// How long a connection that was closed is remembered for the sake of the next one with its
     /// addresses. It is told earlier.
     pub closed_ns: i64,
-    /// When to tell a connection that is plainly established, counted from its last segment, if not
-    /// at its end: for those who watch live. What happens on it later is then not told.
+    /// When to tell a connection that both ends have taken, counted from its beginning, if not at its
+    /// end: for those who watch live. What happens on it later is then not told.
     pub established_ns: Option<i64>,
     /// Where hashing begins. Another number for each run makes captures that were prepared to be slow
     /// useless; results do not depend on it.
