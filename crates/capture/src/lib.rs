@@ -15,7 +15,9 @@
 //! rest goes on.
 
 mod observed;
+mod tracker;
 
 pub use observed::{
     FastOpen, IcmpError, IcmpKind, Observed, SegmentOptions, TcpSegment, TimestampOption,
 };
+pub use tracker::{Limits, Statistics, Tracker};

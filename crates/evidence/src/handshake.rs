@@ -133,7 +133,8 @@ pub enum Mark {
     /// The SYN's timestamp was older than that of an earlier connection with these addresses: servers
     /// with tcp_tw_recycle, and some middleboxes, drop such a SYN silently.
     OlderTimestamp,
-    /// A keep-alive probe was answered by RST after the connection had been idle.
+    /// After the connection had been idle, a keep-alive probe was answered by RST, or data by the bare
+    /// RST of a host that knows no such connection.
     HalfOpenClosed,
     /// Packets were captured twice on their way.
     CapturedTwice,
@@ -141,6 +142,10 @@ pub enum Mark {
     IcmpError,
     /// Packets of it were cut so that options are missing.
     Truncated,
+    /// Beside [`Outcome::ThirdAckIgnored`]: one SYN-ACK was sent again, at its first time-out, no data
+    /// had come before it, and its ACK was taken. TCP_DEFER_ACCEPT of one second looks the same, and so
+    /// does an ACK that was lost behind the place where it was captured.
+    MaybeDeferred,
 }
 
 /// Segments of one kind that were sent once or more.

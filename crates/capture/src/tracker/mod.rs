@@ -1,0 +1,326 @@
+//! From segments to handshakes: follows each attempt to make a connection to its outcome, within
+//! bounds of memory and time.
+//!
+//! - `key`, `index`, `store`: the table of flows.
+//! - `flow`, `facts`: what is known of a flow, and what a segment adds. Facts do not depend on the
+//!   order of segments that were recorded a few milliseconds too early or too late.
+//! - `verdict`: what the facts mean. Its text lists what each outcome rests on.
+//! - `clock`, `limits`: when a flow is told and forgotten.
+//!
+//! What is not done: sequence numbers are followed as far as handshakes need them, so loss and
+//! reordering of data are not told. Segments of a connection after its handshake was told are not
+//! told again.
+
+use halfopen_evidence::Handshake;
+
+use crate::{IcmpError, IcmpKind, Observed, TcpSegment};
+
+use self::clock::Clock;
+use self::flow::{Fit, Flow, mark, of_end, of_flow};
+use self::index::{Index, NONE};
+use self::key::{End, Key};
+use self::store::{AllResends, Flows};
+use self::verdict::Case;
+
+pub use self::limits::Limits;
+pub use self::statistics::Statistics;
+
+mod clock;
+mod facts;
+mod flow;
+mod index;
+mod key;
+mod lapse;
+mod limits;
+mod resends;
+#[cfg(test)]
+mod script;
+mod statistics;
+mod store;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+/// How long a flow that was closed waits for stragglers before it is told.
+const STRAGGLERS_NS: i64 = 2_000_000_000;
+
+/// The longest wait between two SYNs is 96 s, on kernels whose first one is 3 s.
+const SYN_WAIT_NS: i64 = 130_000_000_000;
+
+/// The longest wait after a SYN-ACK is as long.
+const SYN_ACK_WAIT_NS: i64 = 100_000_000_000;
+
+/// Out of so many flows the one is chosen that has to go when the table is full.
+const CANDIDATES: usize = 8;
+
+/// Follows handshakes. What it finds goes to a sink, each handshake once, with the number of its scope:
+/// who knows the scopes' names fills them in.
+#[derive(Debug)]
+pub struct Tracker {
+    limits: Limits,
+    index: Index,
+    flows: Flows,
+    resends: AllResends,
+    clock: Clock,
+    statistics: Statistics,
+    first_ns: Option<i64>,
+    now_ns: i64,
+}
+
+/// What is to be done with a flow that was looked at.
+enum Due {
+    Nothing,
+    Tell,
+    Forget,
+}
+
+impl Tracker {
+    /// A tracker that has seen nothing.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            index: Index::new(),
+            flows: Flows::default(),
+            resends: AllResends::default(),
+            clock: Clock::new(),
+            statistics: Statistics::default(),
+            first_ns: None,
+            now_ns: i64::MIN,
+        }
+    }
+
+    /// Takes in what a packet showed.
+    pub fn on_observed(&mut self, observed: &Observed, sink: &mut impl FnMut(Handshake, u32)) {
+        match observed {
+            Observed::Segment(segment) => self.on_segment(segment, sink),
+            Observed::IcmpError(error) => self.on_icmp(error, sink),
+            Observed::Other => {}
+        }
+    }
+
+    /// Takes in a segment.
+    pub fn on_segment(&mut self, segment: &TcpSegment, sink: &mut impl FnMut(Handshake, u32)) {
+        self.statistics.segments += 1;
+        self.on_time(segment.time_ns, sink);
+        let (key, end) = Key::of(segment.from, segment.to, segment.scope);
+        let hash = key.hash(self.limits.hash_seed);
+        let flows = &self.flows;
+        let Some(number) = self.index.find(hash, |flow| flows.get(flow).key == key) else {
+            self.add(key, hash, segment, end, sink);
+            return;
+        };
+        if !self.flows.at(number).carry_on(segment, end) {
+            self.on_closer_look(number, segment, end, sink);
+        }
+    }
+
+    /// Takes in an ICMP error.
+    pub fn on_icmp(&mut self, error: &IcmpError, sink: &mut impl FnMut(Handshake, u32)) {
+        self.on_time(error.time_ns, sink);
+        let (key, end) = Key::of(error.from, error.to, error.scope);
+        let flows = &self.flows;
+        let hash = key.hash(self.limits.hash_seed);
+        let number = self.index.find(hash, |flow| flows.get(flow).key == key);
+        let flow = number.map(|number| self.flows.at(number));
+        let Some(flow) = flow.filter(|flow| flow.sent(error.seq, end)) else {
+            self.statistics.icmp_strays += 1;
+            return;
+        };
+        self.statistics.icmp_errors += 1;
+        flow.marks |= mark::ICMP_ERROR;
+        let quotes_syn = flow.has(of_end::SYN, end) && error.seq == flow.isn[end];
+        if quotes_syn && error.kind != IcmpKind::TooBig {
+            flow.facts |= of_flow::UNREACHABLE;
+        }
+    }
+
+    /// Ends the capture: tells every handshake that was not told yet, in the order in which they
+    /// began.
+    pub fn finish(mut self, sink: &mut impl FnMut(Handshake, u32)) -> Statistics {
+        let flows = &self.flows;
+        let mut left: Vec<(u64, u32)> =
+            self.index.flows().map(|number| (flows.get(number).first_record, number)).collect();
+        left.sort_unstable();
+        for (_, number) in left {
+            self.tell(number, sink);
+        }
+        self.statistics
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub const fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// Flows in the table.
+    #[must_use]
+    pub fn flows(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Bytes of memory that the table takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.index.bytes() + self.flows.bytes() + self.resends.bytes()
+    }
+
+    fn add(
+        &mut self,
+        key: Key,
+        hash: u32,
+        segment: &TcpSegment,
+        end: End,
+        sink: &mut impl FnMut(Handshake, u32),
+    ) {
+        if self.flows.len() >= self.limits.max_flows.max(1) {
+            self.evict(sink);
+        }
+        let mut flow = Flow::new(key, segment);
+        let silent_ns = segment.time_ns.saturating_sub(self.first_ns.unwrap_or(segment.time_ns));
+        flow.take(segment, end, silent_ns, &mut self.resends);
+        let number = self.flows.add(flow);
+        self.index.insert(hash, number);
+        self.clock.add(&mut self.flows, number);
+        self.statistics.handshakes += 1;
+        self.statistics.most_flows = self.statistics.most_flows.max(self.flows.len());
+    }
+
+    fn on_closer_look(
+        &mut self,
+        number: u32,
+        segment: &TcpSegment,
+        end: End,
+        sink: &mut impl FnMut(Handshake, u32),
+    ) {
+        let flow = self.flows.at(number);
+        let silent_ns = segment.time_ns.saturating_sub(flow.last_ns);
+        match flow.take(segment, end, silent_ns, &mut self.resends) {
+            Fit::Taken => {}
+            Fit::Duplicate => self.statistics.duplicates += 1,
+            Fit::Stray => self.statistics.strays += 1,
+            Fit::Another => self.begin_again(number, segment, end, sink),
+        }
+    }
+
+    /// The addresses of a flow are used for another attempt.
+    fn begin_again(
+        &mut self,
+        number: u32,
+        segment: &TcpSegment,
+        end: End,
+        sink: &mut impl FnMut(Handshake, u32),
+    ) {
+        self.tell(number, sink);
+        let flow = self.flows.at(number);
+        let marks = flow.bequeaths(segment, end);
+        self.resends.free(flow.resends);
+        *flow = Flow { link: flow.link, marks, ..Flow::new(flow.key, segment) };
+        flow.take(segment, end, 0, &mut self.resends);
+        self.statistics.handshakes += 1;
+        self.statistics.superseded += 1;
+    }
+
+    #[inline]
+    fn on_time(&mut self, time_ns: i64, sink: &mut impl FnMut(Handshake, u32)) {
+        if time_ns < self.now_ns {
+            self.statistics.out_of_order += 1;
+            return;
+        }
+        self.now_ns = time_ns;
+        if self.clock.is_due(time_ns) {
+            self.look_again(time_ns, sink);
+        }
+    }
+
+    #[cold]
+    fn look_again(&mut self, time_ns: i64, sink: &mut impl FnMut(Handshake, u32)) {
+        self.first_ns.get_or_insert(time_ns);
+        let due = self.clock.advance(time_ns);
+        for &head in due.heads() {
+            let mut number = head;
+            while number != NONE {
+                let next = self.flows.get(number).link;
+                self.look_at(number, sink);
+                number = next;
+            }
+        }
+    }
+
+    fn look_at(&mut self, number: u32, sink: &mut impl FnMut(Handshake, u32)) {
+        match self.due(self.flows.get(number)) {
+            Due::Nothing => {}
+            Due::Tell => self.tell(number, sink),
+            Due::Forget => {
+                self.tell(number, sink);
+                self.statistics.timed_out += 1;
+                return self.forget(number);
+            }
+        }
+        self.clock.add(&mut self.flows, number);
+    }
+
+    fn due(&self, flow: &Flow) -> Due {
+        let silent_ns = self.now_ns.saturating_sub(flow.last_ns);
+        let (tell_ns, forget_ns) = if flow.closed() {
+            (STRAGGLERS_NS, self.limits.closed_ns)
+        } else if !flow.begun() || flow.complete() {
+            let is_plain = flow.begun() && flow.both(of_end::ACKED) && flow.resends == NONE;
+            let tell_ns = self.limits.established_ns.filter(|_| is_plain);
+            (tell_ns.unwrap_or(self.limits.idle_ns), self.limits.idle_ns)
+        } else if flow.either(of_end::ACKED) {
+            (self.limits.idle_ns, self.limits.idle_ns)
+        } else if flow.either(of_end::SYN_ACK) {
+            (SYN_ACK_WAIT_NS, SYN_ACK_WAIT_NS)
+        } else {
+            (SYN_WAIT_NS, SYN_WAIT_NS)
+        };
+        if silent_ns > forget_ns {
+            Due::Forget
+        } else if silent_ns > tell_ns {
+            Due::Tell
+        } else {
+            Due::Nothing
+        }
+    }
+
+    /// Makes room for a flow: of some that come up next, the one goes that has been told, or was
+    /// silent longest.
+    fn evict(&mut self, sink: &mut impl FnMut(Handshake, u32)) {
+        let some = self.clock.take_some(&self.flows, CANDIDATES);
+        let worth = |&number: &u32| {
+            let flow = self.flows.get(number);
+            (!flow.is(of_flow::TOLD), !flow.closed(), flow.last_ns)
+        };
+        let Some(out) = some.iter().copied().min_by_key(worth) else {
+            return;
+        };
+        for number in some {
+            if number != out {
+                self.clock.add(&mut self.flows, number);
+            }
+        }
+        self.tell(out, sink);
+        self.forget(out);
+        self.statistics.evicted += 1;
+    }
+
+    fn tell(&mut self, number: u32, sink: &mut impl FnMut(Handshake, u32)) {
+        let flow = self.flows.at(number);
+        if flow.is(of_flow::TOLD) {
+            return;
+        }
+        flow.facts |= of_flow::TOLD;
+        let resends = self.resends.get(flow.resends);
+        let handshake = Case { flow, resends, now_ns: self.now_ns }.handshake();
+        sink(handshake, flow.key.scope());
+    }
+
+    fn forget(&mut self, number: u32) {
+        let flow = self.flows.get(number);
+        self.index.remove(flow.key.hash(self.limits.hash_seed), number);
+        self.resends.free(flow.resends);
+        self.flows.free(number);
+    }
+}

@@ -1,0 +1,34 @@
+//! What the tracker makes of captures written by hand, over IPv4 and IPv6. Each outcome and each mark
+//! has a case and a near miss.
+
+use halfopen_evidence::{Handshake, Mark, Outcome};
+
+use super::limits::Limits;
+use super::script::{Ends, families, packets, track};
+
+mod ignored;
+mod incident;
+mod marks;
+mod outcomes;
+mod properties;
+mod times;
+
+/// Checks outcomes and marks of every handshake of a script, in both families.
+fn check(script: &str, expected: &[(Outcome, &[Mark])]) {
+    for ends in families() {
+        let told = told(script, ends);
+        let found: Vec<(Outcome, &[Mark])> =
+            told.iter().map(|handshake| (handshake.outcome, &handshake.marks[..])).collect();
+        assert_eq!(found, expected, "{ends:?} {told:#?}");
+        for handshake in &told {
+            assert_eq!((handshake.client, handshake.server), (ends.client, ends.server));
+        }
+    }
+}
+
+/// Handshakes of a script, in the order in which they began.
+fn told(script: &str, ends: Ends) -> Vec<Handshake> {
+    let (mut told, _) = track(&packets(script, ends), Limits::default());
+    told.sort_by_key(|handshake| handshake.first_record);
+    told
+}
