@@ -52,6 +52,7 @@ impl Histogram {
 }
 
 fn bucket(ns: u64) -> u16 {
+    let ns = ns.min(1 << 62);
     let shift = (u64::BITS - ns.leading_zeros()).saturating_sub(STEPS + 1);
     let number = (u64::from(shift) << STEPS) + (ns >> shift);
     u16::try_from(number).unwrap_or(u16::MAX)

@@ -105,6 +105,7 @@ pub(super) const fn mark(mark: Mark) -> &'static str {
         Mark::CapturedTwice => "captured twice",
         Mark::IcmpError => "ICMP error",
         Mark::Truncated => "cut by the capture",
+        Mark::MaybeDeferred => "maybe deferred accept",
     }
 }
 
