@@ -51,7 +51,7 @@ const ALLOWED: &[Allowed] = &[
     Allowed {
         name: "capture",
         ours: &["evidence", "model"],
-        outside: Outside::Only(&["flate2", "lz4_flex", "pcap-parser", "thiserror", "zstd"]),
+        outside: Outside::Only(&["flate2", "lz4_flex", "ruzstd", "thiserror"]),
     },
     Allowed {
         name: "sim",

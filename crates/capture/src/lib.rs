@@ -8,16 +8,25 @@
 //!
 //! - `container` pulls packets out of a stream of bytes through one bounded buffer.
 //! - `decode` finds the TCP segment in a packet, or the one that an ICMP error quotes.
+//! - `filter` picks segments by addresses, ports and VLANs, in the words of tcpdump.
 //! - `tracker` follows each attempt to its outcome, within bounds of memory and time; live packet
 //!   sockets can feed it too.
 //!
 //! Nothing in a packet can make it fail: what is damaged is told with its record and offset, and the
 //! rest goes on.
 
+mod container;
+mod decode;
+mod filter;
 mod observed;
 mod tracker;
+mod warning;
 
+pub use container::{ContainerError, LinkType, Packet, Reader};
+pub use decode::{Counts, Decoder, Malformed, Scopes, Tunnels};
+pub use filter::{Filter, FilterError};
 pub use observed::{
     FastOpen, IcmpError, IcmpKind, Observed, SegmentOptions, TcpSegment, TimestampOption,
 };
 pub use tracker::{Limits, Statistics, Tracker};
+pub use warning::{Problem, Warning, Warnings};
