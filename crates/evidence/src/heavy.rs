@@ -5,26 +5,28 @@ use std::collections::HashMap;
 use std::hash::Hash;
 
 /// A value that grows as a key is seen again.
-pub(crate) trait Weight {
+pub trait Weight {
     /// How often the key was seen.
     fn weight(&self) -> u32;
 }
 
 /// At most `2 * capacity` keys; see the module's text.
-#[derive(Debug)]
-pub(crate) struct HeavyKeys<K, V> {
+#[derive(Clone, Debug)]
+pub struct HeavyKeys<K, V> {
     values: HashMap<K, V>,
     capacity: usize,
     undercount: u32,
 }
 
 impl<K: Eq + Hash + Clone, V: Weight + Default> HeavyKeys<K, V> {
-    pub(crate) fn new(capacity: usize) -> Self {
+    /// Room for so many keys that are kept for certain.
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
         Self { values: HashMap::new(), capacity: capacity.max(1), undercount: 0 }
     }
 
     /// The value of a key, made if it is new.
-    pub(crate) fn entry(&mut self, key: K) -> &mut V {
+    pub fn entry(&mut self, key: K) -> &mut V {
         if self.values.len() >= self.capacity * 2 && !self.values.contains_key(&key) {
             self.prune();
         }
@@ -32,12 +34,13 @@ impl<K: Eq + Hash + Clone, V: Weight + Default> HeavyKeys<K, V> {
     }
 
     /// By how much any weight may be too low.
-    pub(crate) const fn undercount(&self) -> u32 {
+    #[must_use]
+    pub const fn undercount(&self) -> u32 {
         self.undercount
     }
 
     /// Every key that is left, in no order.
-    pub(crate) fn into_entries(self) -> impl Iterator<Item = (K, V)> {
+    pub fn into_entries(self) -> impl Iterator<Item = (K, V)> {
         self.values.into_iter()
     }
 

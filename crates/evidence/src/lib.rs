@@ -39,6 +39,7 @@ pub use endpoint::{
 };
 pub use fold::{FoldLimits, Folded, SocketFold, SocketRow};
 pub use handshake::{Handshake, IgnoredEnd, Mark, Outcome, Sends, Stages, Vantage};
+pub use heavy::{HeavyKeys, Weight};
 pub use ids::{Cookie, Inode, NetnsId, Pid, Tid};
 pub use interval::{Between, Evidence, Interval, QueueTrack, Sighting, ThreadTrack};
 pub use labels::label_of_cgroup;

@@ -1,0 +1,411 @@
+//! Handshakes counted per listener and per client address, in bounded memory: those with many
+//! handshakes are counted, those with few are forgotten when there are too many (`HeavyKeys`).
+//!
+//! And whether many of them at once were an attack or clients that all came back: see [`Burst`].
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use halfopen_evidence::{Handshake, HeavyKeys, Mark, Outcome, Weight};
+
+use crate::{Distinct, Latency};
+
+/// How much a tally may keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TallyLimits {
+    /// Listeners; twice as many while counting. Some 2 KiB each.
+    pub listeners: usize,
+    /// Client addresses; twice as many while counting.
+    pub clients: usize,
+    /// Scopes told apart; those beyond are counted as one.
+    pub scopes: usize,
+}
+
+/// Counts of handshakes; see the module's text.
+#[derive(Clone, Debug)]
+pub struct Tally {
+    limits: TallyLimits,
+    scopes: HashMap<String, u32>,
+    listeners: HeavyKeys<(u32, SocketAddr), SideTally>,
+    clients: HeavyKeys<(u32, IpAddr), SideTally>,
+}
+
+/// What came of a tally.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tallied {
+    /// Scope and address of each listener, those with most handshakes first.
+    pub listeners: Vec<(String, SocketAddr, SideTally)>,
+    /// By how many handshakes a listener's count may be too low.
+    pub listeners_undercount: u32,
+    /// Scope and address of each client, those with most handshakes first.
+    pub clients: Vec<(String, IpAddr, SideTally)>,
+    /// By how many handshakes a client's count may be too low.
+    pub clients_undercount: u32,
+}
+
+/// The handshakes of one listener, or of one client address.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SideTally {
+    /// Handshakes.
+    pub handshakes: u32,
+    /// By how they came out, in the order in which outcomes were first seen.
+    pub outcomes: Vec<(Outcome, u32)>,
+    /// By what was noticed of them.
+    pub marks: Vec<(Mark, u32)>,
+    /// What connect() took, of those that came to a connection.
+    pub connect: Latency,
+    /// Addresses at the other end: clients of a listener, or listeners of a client.
+    pub peers: Distinct,
+    /// Clients whose handshakes had one SYN and no ACK.
+    pub silent_peers: Distinct,
+    /// When the first one began, in nanoseconds since 1970.
+    pub first_ns: i64,
+    /// When the last one began.
+    pub last_ns: i64,
+    /// The seconds with most attempts.
+    seconds: HeavySeconds,
+}
+
+/// Many attempts at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Burst {
+    /// What it looks like.
+    pub kind: BurstKind,
+    /// When its busiest second began, in nanoseconds since 1970.
+    pub second_ns: i64,
+    /// Attempts in that second.
+    pub attempts: u32,
+    /// Of these, those with one SYN and no ACK.
+    pub silent: u32,
+    /// Of these, those that became connections.
+    pub connected: u32,
+    /// Of these, those whose SYN was sent again.
+    pub retried: u32,
+    /// Clients without any ACK, over the whole time.
+    pub silent_clients: u64,
+}
+
+/// What many attempts at once look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BurstKind {
+    /// Eight of ten sent one SYN, no ACK, and did not try again, from many addresses: nobody waits for
+    /// the answers.
+    SynFlood,
+    /// Half of them or more got their connection or tried again, and there were four times as many as
+    /// usual: clients that all came back at once.
+    ReconnectStorm,
+}
+
+/// Fewer attempts in a second are no burst.
+const BURST: u32 = 100;
+
+/// Fewer addresses than this are no flood from forged ones: a scan, or a client with short patience.
+const FLOOD_SOURCES: u64 = 50;
+
+/// The seconds in which most attempts began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct HeavySeconds {
+    all: Vec<(i64, Second)>,
+}
+
+const SECONDS: usize = 32;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Second {
+    attempts: u32,
+    silent: u32,
+    connected: u32,
+    retried: u32,
+}
+
+impl Default for TallyLimits {
+    /// Some 30 MiB at the most.
+    fn default() -> Self {
+        Self { listeners: 2048, clients: 4096, scopes: 1024 }
+    }
+}
+
+impl Weight for SideTally {
+    fn weight(&self) -> u32 {
+        self.handshakes
+    }
+}
+
+impl Tally {
+    /// A tally of nothing.
+    #[must_use]
+    pub fn new(limits: TallyLimits) -> Self {
+        Self {
+            limits,
+            scopes: HashMap::new(),
+            listeners: HeavyKeys::new(limits.listeners),
+            clients: HeavyKeys::new(limits.clients),
+        }
+    }
+
+    /// Counts a handshake.
+    pub fn add(&mut self, handshake: &Handshake) {
+        let scope = self.scope(&handshake.scope);
+        let Handshake { client, server, .. } = handshake;
+        self.listeners.entry((scope, *server)).add(handshake, bits(client.ip()));
+        let listener = bits(server.ip()) ^ u128::from(server.port()) << 64;
+        self.clients.entry((scope, client.ip())).add(handshake, listener);
+    }
+
+    /// The counts.
+    #[must_use]
+    pub fn finish(self) -> Tallied {
+        let scopes: HashMap<u32, String> =
+            self.scopes.into_iter().map(|(name, number)| (number, name)).collect();
+        let listeners_undercount = self.listeners.undercount();
+        let clients_undercount = self.clients.undercount();
+        Tallied {
+            listeners: in_order(self.listeners, &scopes),
+            listeners_undercount,
+            clients: in_order(self.clients, &scopes),
+            clients_undercount,
+        }
+    }
+
+    fn scope(&mut self, name: &str) -> u32 {
+        const OTHERS: u32 = u32::MAX;
+        if name.is_empty() {
+            return 0;
+        }
+        if let Some(&number) = self.scopes.get(name) {
+            return number;
+        }
+        if self.scopes.len() >= self.limits.scopes {
+            self.scopes.insert("others".to_owned(), OTHERS);
+            return OTHERS;
+        }
+        let number = u32::try_from(self.scopes.len()).map_or(OTHERS, |scopes| scopes + 1);
+        self.scopes.insert(name.to_owned(), number);
+        number
+    }
+}
+
+fn in_order<A: Copy + Ord + std::hash::Hash>(
+    sides: HeavyKeys<(u32, A), SideTally>,
+    scopes: &HashMap<u32, String>,
+) -> Vec<(String, A, SideTally)> {
+    let mut sides: Vec<(String, A, SideTally)> = sides
+        .into_entries()
+        .map(|((scope, address), side)| {
+            (scopes.get(&scope).cloned().unwrap_or_default(), address, side)
+        })
+        .collect();
+    sides.sort_by(|a, b| {
+        b.2.handshakes.cmp(&a.2.handshakes).then_with(|| (&a.0, a.1).cmp(&(&b.0, b.1)))
+    });
+    sides
+}
+
+impl SideTally {
+    /// Handshakes with this outcome.
+    #[must_use]
+    pub fn outcome(&self, outcome: Outcome) -> u32 {
+        self.outcomes.iter().find(|&&(it, _)| it == outcome).map_or(0, |&(_, count)| count)
+    }
+
+    /// Handshakes with this mark.
+    #[must_use]
+    pub fn mark(&self, mark: Mark) -> u32 {
+        self.marks.iter().find(|&&(it, _)| it == mark).map_or(0, |&(_, count)| count)
+    }
+
+    /// What its busiest second looks like, if that is a burst.
+    #[must_use]
+    pub fn burst(&self) -> Option<Burst> {
+        let &(second, busiest) =
+            self.seconds.all.iter().max_by_key(|(at, it)| (it.attempts, -at))?;
+        let Second { attempts, silent, connected, retried } = busiest;
+        let silent_clients = self.silent_peers.count();
+        let is_flood =
+            u64::from(silent) * 10 >= u64::from(attempts) * 8 && silent_clients >= FLOOD_SOURCES;
+        let lasted = self.last_ns.saturating_sub(self.first_ns) / 1_000_000_000 + 1;
+        let rest = i64::from(self.handshakes.saturating_sub(attempts));
+        let usual = rest / (lasted - 1).max(1);
+        let real = connected.saturating_add(retried).min(attempts);
+        let is_storm = u64::from(real) * 2 >= u64::from(attempts)
+            && i64::from(attempts) >= usual.saturating_mul(4);
+        let kind = match (attempts >= BURST, is_flood, is_storm) {
+            (true, true, _) => BurstKind::SynFlood,
+            (true, false, true) => BurstKind::ReconnectStorm,
+            _ => return None,
+        };
+        let second_ns = second.saturating_mul(1_000_000_000);
+        Some(Burst { kind, second_ns, attempts, silent, connected, retried, silent_clients })
+    }
+
+    fn add(&mut self, handshake: &Handshake, peer: u128) {
+        if self.handshakes == 0 {
+            (self.first_ns, self.last_ns) = (handshake.began_ns, handshake.began_ns);
+        }
+        self.handshakes = self.handshakes.saturating_add(1);
+        self.first_ns = self.first_ns.min(handshake.began_ns);
+        self.last_ns = self.last_ns.max(handshake.began_ns);
+        count(&mut self.outcomes, handshake.outcome);
+        for &mark in &handshake.marks {
+            count(&mut self.marks, mark);
+        }
+        self.peers.add(peer);
+        let is_connected = handshake.stages.connect_ns.is_some();
+        if let Some(ns) = handshake.stages.connect_ns {
+            self.connect.add(ns);
+        }
+        if handshake.outcome == Outcome::MidStream {
+            return;
+        }
+        let is_retried = handshake.syns.count > 1;
+        let has_no_ack = matches!(
+            handshake.outcome,
+            Outcome::SynUnanswered
+                | Outcome::ThirdAckMissing
+                | Outcome::AbortedByClient
+                | Outcome::Undecided
+        );
+        let is_silent = has_no_ack && !is_retried;
+        if is_silent {
+            self.silent_peers.add(peer);
+        }
+        let second = self.seconds.at(handshake.began_ns.div_euclid(1_000_000_000));
+        second.attempts += 1;
+        second.silent += u32::from(is_silent);
+        second.connected += u32::from(is_connected);
+        second.retried += u32::from(is_retried && !is_connected);
+    }
+}
+
+impl HeavySeconds {
+    /// The counts of a second, made if they are new; those of the second with fewest attempts go when
+    /// there are too many.
+    fn at(&mut self, second: i64) -> &mut Second {
+        let found = self.all.iter().position(|&(at, _)| at == second);
+        let place = found.unwrap_or_else(|| {
+            if self.all.len() >= SECONDS {
+                let least = (0..self.all.len()).min_by_key(|&i| self.all[i].1.attempts);
+                self.all.swap_remove(least.unwrap_or(0));
+            }
+            self.all.push((second, Second::default()));
+            self.all.len() - 1
+        });
+        &mut self.all[place].1
+    }
+}
+
+fn count<K: PartialEq>(counts: &mut Vec<(K, u32)>, key: K) {
+    match counts.iter_mut().find(|(it, _)| *it == key) {
+        Some((_, count)) => *count = count.saturating_add(1),
+        None => counts.push((key, 1)),
+    }
+}
+
+fn bits(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(ip) => ip.to_bits(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use halfopen_evidence::{Sends, Stages, Vantage};
+
+    use super::*;
+
+    fn handshake(client: u32, at_ms: i64, outcome: Outcome, syns: u32) -> Handshake {
+        let connects = matches!(outcome, Outcome::Established | Outcome::EstablishedLate { .. });
+        let connect_ns = connects.then_some(u64::from(syns) * 1_000_000);
+        Handshake {
+            client: SocketAddr::new(Ipv4Addr::from_bits(0x0a00_0000 + client).into(), 4000),
+            server: "10.9.9.9:80".parse().expect("an address"),
+            scope: String::new(),
+            began_ns: 1_700_000_000_000_000_000 + at_ms * 1_000_000,
+            lasted_ns: 0,
+            vantage: Vantage::Both,
+            outcome,
+            marks: vec![Mark::FastOpen],
+            syns: Sends { count: syns, at_us: vec![0] },
+            syn_acks: Sends::default(),
+            stages: Stages { connect_ns, ..Stages::default() },
+            first_record: 1,
+        }
+    }
+
+    fn listener(handshakes: impl IntoIterator<Item = Handshake>) -> SideTally {
+        let mut tally = Tally::new(TallyLimits::default());
+        for handshake in handshakes {
+            tally.add(&handshake);
+        }
+        tally.finish().listeners.swap_remove(0).2
+    }
+
+    #[test]
+    fn outcomes_marks_and_times_are_counted_per_listener_and_per_client() {
+        let mut tally = Tally::new(TallyLimits::default());
+        for at in 0..10 {
+            tally.add(&handshake(at % 2, i64::from(at) * 100, Outcome::Established, 1));
+        }
+        tally.add(&handshake(1, 5000, Outcome::Refused, 1));
+        let tallied = tally.finish();
+        let (_, address, listener) = &tallied.listeners[0];
+        assert_eq!((address.to_string().as_str(), listener.handshakes), ("10.9.9.9:80", 11));
+        assert_eq!(listener.outcomes, [(Outcome::Established, 10), (Outcome::Refused, 1)]);
+        assert_eq!((listener.mark(Mark::FastOpen), listener.outcome(Outcome::Deferred)), (11, 0));
+        assert_eq!((listener.peers.count(), listener.connect.count()), (2, 10));
+        assert_eq!(listener.last_ns - listener.first_ns, 5_000_000_000);
+        let clients: Vec<(String, u32)> =
+            tallied.clients.iter().map(|it| (it.1.to_string(), it.2.handshakes)).collect();
+        assert_eq!(clients, [("10.0.0.1".to_owned(), 6), ("10.0.0.0".to_owned(), 5)]);
+        assert_eq!(listener.burst(), None);
+    }
+
+    #[test]
+    fn scopes_tell_equal_listeners_apart_up_to_a_bound() {
+        let mut tally = Tally::new(TallyLimits { scopes: 2, ..TallyLimits::default() });
+        for vlan in 0..5 {
+            let scope = format!("vlan {vlan}");
+            tally.add(&Handshake { scope, ..handshake(1, 0, Outcome::Established, 1) });
+        }
+        let listeners: Vec<(String, u32)> =
+            tally.finish().listeners.into_iter().map(|it| (it.0, it.2.handshakes)).collect();
+        let expected = [("others", 3), ("vlan 0", 1), ("vlan 1", 1)];
+        assert_eq!(listeners, expected.map(|(scope, count)| (scope.to_owned(), count)));
+    }
+
+    #[test]
+    fn single_syns_of_many_addresses_are_a_flood() {
+        let flood = (0..1000).map(|i| handshake(i, 500, Outcome::ThirdAckMissing, 1));
+        let clients = (0..50).map(|i| handshake(70_000 + i, 600, Outcome::Established, 1));
+        let burst = listener(flood.chain(clients)).burst().expect("a burst");
+        assert_eq!((burst.kind, burst.attempts, burst.silent), (BurstKind::SynFlood, 1050, 1000));
+        assert!(burst.silent_clients > 800, "{burst:?}");
+    }
+
+    #[test]
+    fn one_address_that_scans_is_no_flood() {
+        let scan = (0..1000).map(|_| handshake(1, 500, Outcome::ThirdAckMissing, 1));
+        assert_eq!(listener(scan).burst(), None);
+    }
+
+    #[test]
+    fn clients_that_all_come_back_are_a_storm() {
+        let late = Outcome::EstablishedLate { answered_syn: 2 };
+        let calm = (0..60).map(|i| handshake(i, i64::from(i) * 1000, Outcome::Established, 1));
+        let storm = (0..400).map(|i| handshake(i, 61_000, Outcome::Established, 1));
+        let retry = (0..300).map(|i| handshake(i, 61_001, late, 2));
+        let lost = (0..100).map(|i| handshake(i, 61_002, Outcome::SynUnanswered, 5));
+        let burst = listener(calm.chain(storm).chain(retry).chain(lost)).burst().expect("a burst");
+        assert_eq!((burst.kind, burst.attempts), (BurstKind::ReconnectStorm, 800));
+        assert_eq!((burst.connected, burst.retried, burst.silent), (700, 100, 0));
+    }
+
+    #[test]
+    fn a_busy_listener_without_a_peak_is_no_storm() {
+        let busy = (0..4000).map(|i| handshake(i % 100, i64::from(i) * 5, Outcome::Established, 1));
+        assert_eq!(listener(busy).burst(), None);
+    }
+}
