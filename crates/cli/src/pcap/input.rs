@@ -60,7 +60,8 @@ impl Input {
         if self.is_stdin() { "standard input".to_owned() } else { self.path.display().to_string() }
     }
 
-    fn is_stdin(&self) -> bool {
+    /// Whether it is standard input.
+    pub(super) fn is_stdin(&self) -> bool {
         self.path.as_os_str() == "-"
     }
 

@@ -49,6 +49,8 @@ pub(super) enum Event<'a> {
     Observed(Observed, &'a Scopes),
     /// There is no more for now.
     Idle,
+    /// There is no more at all.
+    End(&'a Scopes),
 }
 
 /// What was read.
@@ -291,6 +293,8 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reading<'_, F> {
 
     fn finish(mut self) -> Account {
         self.progress.clear();
+        // What comes after the end is nobody's to ask for.
+        let _ = (self.visit)(Event::End(self.decoder.scopes()));
         self.account.counts = *self.decoder.counts();
         self.account.unread_link = self.decoder.unread_link();
         self.account.scopes_overflowed = self.decoder.scopes().overflowed();
