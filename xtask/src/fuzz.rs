@@ -41,6 +41,24 @@ pub(crate) struct Target {
 
 /// Every target.
 pub(crate) const TARGETS: &[Target] = &[
+    Target {
+        name: "capture_container",
+        runs: 300_000,
+        max_len: 4096,
+        seeds: &["fuzz/corpus/capture_container"],
+    },
+    Target {
+        name: "capture_decode",
+        runs: 500_000,
+        max_len: 512,
+        seeds: &["fuzz/corpus/capture_decode"],
+    },
+    Target {
+        name: "capture_filter",
+        runs: 200_000,
+        max_len: 512,
+        seeds: &["fuzz/corpus/capture_filter"],
+    },
     Target { name: "filter", runs: 300_000, max_len: 2048, seeds: &["fuzz/corpus/filter"] },
     Target { name: "netlink", runs: 1_000_000, max_len: 4096, seeds: &["fuzz/corpus/netlink"] },
     Target { name: "proc_text", runs: 400_000, max_len: 4096, seeds: &["fuzz/corpus/proc_text"] },

@@ -4,6 +4,8 @@
 //! that looks odd is therefore believed only if another begins where it ends; else the next place is
 //! looked for at which one record and the one after it look like records of this capture.
 
+use std::ops::Range;
+
 use super::{ByteOrder, Context, Found, LinkType, MAX_RECORD, Step};
 use crate::warning::Problem;
 
@@ -97,9 +99,20 @@ impl Parser {
         }
         let whole = self.record_header + header.captured as usize;
         if window.len() < whole {
-            return Step::Need(whole);
+            return self.incomplete(whole, window, &context);
         }
         self.packet(header, file)
+    }
+
+    /// The capture may end in this record, unless there are others in what is left: then its length is
+    /// wrong.
+    #[cold]
+    fn incomplete(&mut self, whole: usize, window: &[u8], context: &Context<'_>) -> Step {
+        if context.ended && self.find(1..window.len(), window).is_some() {
+            self.damage = Some(context.offset);
+            return Step::Pass(1);
+        }
+        Step::Need(whole)
     }
 
     #[inline]
@@ -214,11 +227,7 @@ impl Parser {
         }
         let last =
             if context.ended { window.len() } else { window.len() - enough.min(window.len()) + 1 };
-        let found = (0..last).find(|&at| {
-            let rest = window.get(at..).unwrap_or_default();
-            let Some(header) = self.header(rest) else { return false };
-            self.is_likely(header, self.last_s) && self.is_followed(header, rest)
-        });
+        let found = self.find(0..last, window);
         match found {
             Some(at) => {
                 let from = self.damage.take().unwrap_or(context.offset);
@@ -233,6 +242,16 @@ impl Parser {
                 bytes => Step::Pass(bytes),
             },
         }
+    }
+
+    /// The first place at which a record begins, as far as can be told.
+    fn find(&self, mut places: Range<usize>, window: &[u8]) -> Option<usize> {
+        places.find(|&at| {
+            let rest = window.get(at..).unwrap_or_default();
+            self.header(rest).is_some_and(|header| {
+                self.is_likely(header, self.last_s) && self.is_followed(header, rest)
+            })
+        })
     }
 
     fn is_followed(&self, header: Header, record: &[u8]) -> bool {

@@ -6,6 +6,8 @@
 //! looked for at which a known type stands with a length that is repeated at its end.
 //! See draft-ietf-opsawg-pcapng.
 
+use std::ops::Range;
+
 use super::resolution::Resolution;
 use super::{ByteOrder, Context, Found, LinkType, MAX_RECORD, Step};
 use crate::warning::Problem;
@@ -88,18 +90,31 @@ impl Parser {
             self.damage = Some(context.offset);
             return Step::Pass(1);
         }
-        let Some(block) = window.get(..whole) else { return Step::Need(whole) };
+        let Some(block) = window.get(..whole) else {
+            return self.incomplete(whole, window, &context);
+        };
         let last = self.order.u32(block, whole - 4);
-        if first != last {
-            if let Some(step) = self.lengths_differ(first, last, window, &mut context) {
-                return step;
-            }
+        if first != last
+            && let Some(step) = self.lengths_differ(first, last, window, &mut context)
+        {
+            return step;
         }
         let body = block.get(8..whole - 4).unwrap_or_default();
         match kind {
             ENHANCED_PACKET => self.enhanced_packet(body, whole, &mut context),
             _ => self.other(kind, body, whole, &mut context),
         }
+    }
+
+    /// The capture may end in this block, unless there are others in what is left: then its length is
+    /// wrong.
+    #[cold]
+    fn incomplete(&mut self, whole: usize, window: &[u8], context: &Context<'_>) -> Step {
+        if context.ended && self.find(1..window.len(), window).is_some() {
+            self.damage = Some(context.offset);
+            return Step::Pass(1);
+        }
+        Step::Need(whole)
     }
 
     /// Something to do instead of reading the block; nothing if its first length seems to be right.
@@ -308,7 +323,7 @@ impl Parser {
         }
         // A block that may end beyond the window is left for the next one.
         let last = if context.ended { window.len() } else { window.len() - SEARCH / 2 };
-        let found = (0..last).find(|&at| self.is_likely(window.get(at..).unwrap_or_default()));
+        let found = self.find(0..last, window);
         match found {
             Some(at) => {
                 let from = self.damage.take().unwrap_or(context.offset);
@@ -322,6 +337,11 @@ impl Parser {
                 bytes => Step::Pass(bytes),
             },
         }
+    }
+
+    /// The first place at which a block begins, as far as can be told.
+    fn find(&self, mut places: Range<usize>, window: &[u8]) -> Option<usize> {
+        places.find(|&at| self.is_likely(window.get(at..).unwrap_or_default()))
     }
 
     /// Whether this looks like the beginning of a block in the midst of noise.

@@ -116,10 +116,9 @@ impl Net {
 
     /// Whether no bit is set beyond the prefix.
     pub(super) fn is_clean(self) -> bool {
-        let beyond = match self.address {
+        match self.address {
             IpAddr::V4(a) => a.to_bits().checked_shl(self.bits.into()).unwrap_or(0) == 0,
             IpAddr::V6(a) => a.to_bits().checked_shl(self.bits.into()).unwrap_or(0) == 0,
-        };
-        beyond
+        }
     }
 }
