@@ -843,12 +843,16 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__lab__subcmd__run)
-            opts="-h --hold --check --account --help"
+            opts="-h --hold --check --account --pcap --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --pcap)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -109,6 +109,7 @@ complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_s
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from probe" -s j -l json -d 'As JSON'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from probe" -s h -l help -d 'Print help'
+complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l pcap -d 'Write what crosses its interfaces to a capture file, for tcpdump and Wireshark' -r -F
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l hold -d 'Leave it standing until Enter, Ctrl-C or ten minutes'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l check -d 'Check it, print the verdict, and exit 0 only if it is exactly the expected one'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l account -d 'Print what was seen of it as JSON, for programs: queues, sockets and counters at each look and at the end, and every segment'

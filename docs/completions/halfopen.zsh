@@ -234,6 +234,7 @@ _arguments "${_arguments_options[@]}" : \
 ;;
 (run)
 _arguments "${_arguments_options[@]}" : \
+'(--hold --check)--pcap=[Write what crosses its interfaces to a capture file, for tcpdump and Wireshark]:FILE:_files' \
 '--hold[Leave it standing until Enter, Ctrl-C or ten minutes]' \
 '--check[Check it, print the verdict, and exit 0 only if it is exactly the expected one]' \
 '(--hold --check)--account[Print what was seen of it as JSON, for programs\: queues, sockets and counters at each look and at the end, and every segment]' \

@@ -77,10 +77,10 @@ impl Workspace {
 }
 
 impl Workspace {
-    /// Builds the load of `bench sim`; the path of the program.
-    pub(crate) fn build_simulate(&self) -> Result<PathBuf> {
-        run(&mut self.cargo(&["build", "--package", "xtask", "--bin", "simulate", "--release"]))?;
-        Ok(self.target_directory.join(Profile::Release.folder()).join("simulate"))
+    /// Builds the load of a bench, a program of this package; its path.
+    pub(crate) fn build_load(&self, name: &str) -> Result<PathBuf> {
+        run(&mut self.cargo(&["build", "--package", "xtask", "--release", "--bin", name]))?;
+        Ok(self.target_directory.join(Profile::Release.folder()).join(name))
     }
 }
 

@@ -17,8 +17,8 @@
 
 mod container;
 mod decode;
-mod filter;
 mod distinct;
+mod filter;
 mod latency;
 mod observed;
 mod tally;
@@ -28,13 +28,13 @@ mod warning;
 
 pub use container::{ContainerError, LinkType, Packet, Reader};
 pub use decode::{Counts, Decoder, Malformed, Scopes, Tunnels};
-pub use filter::{Filter, FilterError};
 pub use distinct::Distinct;
+pub use filter::{Filter, FilterError};
 pub use latency::Latency;
 pub use observed::{
     FastOpen, IcmpError, IcmpKind, Observed, SegmentOptions, TcpSegment, TimestampOption,
 };
-pub use tally::{Burst, BurstKind, SideTally, Tallied, Tally, TallyLimits};
+pub use tally::{SideTally, Tallied, Tally, TallyLimits};
 pub use timetable::{System, Timetable};
 pub use tracker::{Limits, Statistics, Tracker};
 pub use warning::{Problem, Warning, Warnings};

@@ -6,7 +6,10 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use halfopen_evidence::{Handshake, HeavyKeys, Mark, Outcome, Weight};
+use halfopen_evidence::{
+    Burst, BurstKind, ConnectTimes, Handshake, HeavyKeys, Mark, Outcome, Watched, WatchedListener,
+    WatchedSide, Weight,
+};
 
 use crate::{Distinct, Latency};
 
@@ -58,42 +61,15 @@ pub struct SideTally {
     pub peers: Distinct,
     /// Clients whose handshakes had one SYN and no ACK.
     pub silent_peers: Distinct,
+    /// Handshakes whose way to the client took longer than that to the server, and the other way
+    /// round: watched at the server's end, and at the clients'.
+    near: (u32, u32),
     /// When the first one began, in nanoseconds since 1970.
     pub first_ns: i64,
     /// When the last one began.
     pub last_ns: i64,
     /// The seconds with most attempts.
     seconds: HeavySeconds,
-}
-
-/// Many attempts at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Burst {
-    /// What it looks like.
-    pub kind: BurstKind,
-    /// When its busiest second began, in nanoseconds since 1970.
-    pub second_ns: i64,
-    /// Attempts in that second.
-    pub attempts: u32,
-    /// Of these, those with one SYN and no ACK.
-    pub silent: u32,
-    /// Of these, those that became connections.
-    pub connected: u32,
-    /// Of these, those whose SYN was sent again.
-    pub retried: u32,
-    /// Clients without any ACK, over the whole time.
-    pub silent_clients: u64,
-}
-
-/// What many attempts at once look like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BurstKind {
-    /// Eight of ten sent one SYN, no ACK, and did not try again, from many addresses: nobody waits for
-    /// the answers.
-    SynFlood,
-    /// Half of them or more got their connection or tried again, and there were four times as many as
-    /// usual: clients that all came back at once.
-    ReconnectStorm,
 }
 
 /// Fewer attempts in a second are no burst.
@@ -128,6 +104,27 @@ impl Default for TallyLimits {
 impl Weight for SideTally {
     fn weight(&self) -> u32 {
         self.handshakes
+    }
+}
+
+impl Tallied {
+    /// What the rules see of it.
+    #[must_use]
+    pub fn watched(&self) -> Watched {
+        let listeners = self.listeners.iter().map(|(scope, server, side)| WatchedListener {
+            server: *server,
+            scope: scope.clone(),
+            handshakes: side.handshakes,
+            outcomes: side.outcomes.clone(),
+            marks: side.marks.clone(),
+            clients: side.peers.count(),
+            connect: side.connect_times(),
+            side: side.side(),
+            burst: side.burst(),
+            first_ns: side.first_ns,
+            last_ns: side.last_ns,
+        });
+        Watched { listeners: listeners.collect(), undercount: self.listeners_undercount }
     }
 }
 
@@ -214,6 +211,21 @@ impl SideTally {
         self.marks.iter().find(|&&(it, _)| it == mark).map_or(0, |&(_, count)| count)
     }
 
+    fn connect_times(&self) -> Option<ConnectTimes> {
+        let us = |thousandths| self.connect.quantile_ns(thousandths).map(|ns| ns / 1000);
+        Some(ConnectTimes { p50_us: us(500)?, p99_us: us(990)?, p999_us: us(999)? })
+    }
+
+    /// Where it was watched: most handshakes must say so.
+    fn side(&self) -> WatchedSide {
+        let (server, clients) = self.near;
+        match (server > clients.saturating_mul(3), clients > server.saturating_mul(3)) {
+            (true, false) => WatchedSide::Server,
+            (false, true) => WatchedSide::Clients,
+            _ => WatchedSide::Unknown,
+        }
+    }
+
     /// What its busiest second looks like, if that is a burst.
     #[must_use]
     pub fn burst(&self) -> Option<Burst> {
@@ -250,6 +262,12 @@ impl SideTally {
             count(&mut self.marks, mark);
         }
         self.peers.add(peer);
+        if let (Some(to_server), Some(to_client)) =
+            (handshake.stages.syn_ack_ns, handshake.stages.ack_ns)
+        {
+            self.near.0 += u32::from(to_client > to_server.saturating_mul(3));
+            self.near.1 += u32::from(to_server > to_client.saturating_mul(3));
+        }
         let is_connected = handshake.stages.connect_ns.is_some();
         if let Some(ns) = handshake.stages.connect_ns {
             self.connect.add(ns);

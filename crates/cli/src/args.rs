@@ -327,6 +327,9 @@ pub(crate) enum LabCommand {
         /// look and at the end, and every segment
         #[arg(long, conflicts_with_all = ["hold", "check"])]
         account: bool,
+        /// Write what crosses its interfaces to a capture file, for tcpdump and Wireshark
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["hold", "check"])]
+        pcap: Option<PathBuf>,
     },
 }
 
@@ -536,6 +539,7 @@ Examples:
   halfopen lab run never-accepts --hold     then look at it with ss, in its namespace
   halfopen lab run all --check
   halfopen lab run third-acks-overflow --account | jq .looks
+  halfopen lab run third-acks-overflow --pcap overflow.pcap
   halfopen lab probe";
 
 const PROBE_EXAMPLES: &str = "\

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -62,13 +62,13 @@ pub(crate) fn lab(arguments: &LabArgs) -> anyhow::Result<Exit> {
     match &arguments.command {
         LabCommand::List { json } => list_scenarios(*json),
         LabCommand::Probe { json } => probe::probe(*json),
-        LabCommand::Run { name, hold, check, account } if name == "all" => {
-            match (hold, account, check) {
-                (false, false, true) => check_all(&all),
+        LabCommand::Run { name, hold, check, account, pcap } if name == "all" => {
+            match (hold, account, pcap, check) {
+                (false, false, None, true) => check_all(&all),
                 _ => usage("`lab run all` goes with --check and nothing else"),
             }
         }
-        LabCommand::Run { name, hold, check, account } => {
+        LabCommand::Run { name, hold, check, account, pcap } => {
             let Some(scenario) = all.iter().find(|scenario| scenario.name == *name) else {
                 return usage(&format!("no scenario {name:?}; `halfopen lab list` shows them all"));
             };
@@ -79,7 +79,11 @@ pub(crate) fn lab(arguments: &LabArgs) -> anyhow::Result<Exit> {
                 eprintln!("SKIPPED {name}: {reason}");
                 return Ok(Exit::CannotTell);
             }
-            if *account { print_account(scenario) } else { run(scenario, *hold, *check) }
+            if *account || pcap.is_some() {
+                take_account(scenario, *account, pcap.as_deref())
+            } else {
+                run(scenario, *hold, *check)
+            }
         }
     }
 }
@@ -119,6 +123,9 @@ fn list(all: &[Scenario]) -> anyhow::Result<Exit> {
     let mut text = String::new();
     for scenario in all {
         text.push_str(&format!("{}\n    {}\n", scenario.name, scenario.about));
+        if scenario.is_for_simulator() {
+            text.push_str("    for the simulator only: `halfopen sim`\n");
+        }
         match scenario.expect.as_slice() {
             [] if scenario.is_mechanism() => {}
             [] => text.push_str("    finds nothing: it is healthy\n"),
@@ -145,9 +152,11 @@ fn run(scenario: &Scenario, hold: bool, check: bool) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-fn print_account(scenario: &Scenario) -> anyhow::Result<Exit> {
-    let account = Lab::account(scenario, |step| eprintln!("  {step}"))?;
-    output::write(&format!("{}\n", serde_json::to_string_pretty(&account)?))?;
+fn take_account(scenario: &Scenario, print: bool, pcap: Option<&Path>) -> anyhow::Result<Exit> {
+    let account = Lab::account(scenario, pcap, |step| eprintln!("  {step}"))?;
+    if print {
+        output::write(&format!("{}\n", serde_json::to_string_pretty(&account)?))?;
+    }
     Ok(Exit::Healthy)
 }
 
@@ -166,7 +175,8 @@ fn hold_up(lab: &mut Lab) -> anyhow::Result<()> {
 /// Runs every scenario that has a verdict, some at a time, and says of each whether it was called by
 /// its name.
 fn check_all(all: &[Scenario]) -> anyhow::Result<Exit> {
-    let all: Vec<&Scenario> = all.iter().filter(|scenario| !scenario.is_mechanism()).collect();
+    let runs = |scenario: &&Scenario| !scenario.is_mechanism() && !scenario.is_for_simulator();
+    let all: Vec<&Scenario> = all.iter().filter(runs).collect();
     let next = AtomicUsize::new(0);
     let (results, finished) = mpsc::channel();
     let mut totals = (0_u32, 0_u32, 0_u32);

@@ -28,6 +28,16 @@ nothing are healthy servers that only look ill.
 | --- | --- | --- |
 ";
 
+const SIMULATED: &str = "
+## Incidents of other kernels and of many hosts
+
+No single machine can bring these about: `halfopen sim NAME` simulates them. It simulates all the others
+too, on any kernel.
+
+| scenario | what happens | findings |
+| --- | --- | --- |
+";
+
 const MECHANISMS: &str = "
 ## Mechanisms
 
@@ -74,16 +84,12 @@ the kernel's version says the same. It needs `/dev/net/tun`.
 pub(crate) fn manual() -> anyhow::Result<String> {
     let (mechanisms, incidents): (Vec<_>, Vec<_>) =
         scenarios()?.into_iter().partition(Scenario::is_mechanism);
+    let (simulated, incidents): (Vec<_>, Vec<_>) =
+        incidents.into_iter().partition(Scenario::is_for_simulator);
     let mut text = String::from(HEAD);
-    for scenario in &incidents {
-        let expected = match scenario.expect.as_slice() {
-            [] => "nothing".to_owned(),
-            ids => {
-                ids.iter().map(|id| format!("[{id}](rules/{id}.md)")).collect::<Vec<_>>().join(", ")
-            }
-        };
-        text.push_str(&format!("| {} | {} | {expected} |\n", link(scenario), scenario.about));
-    }
+    text.extend(incidents.iter().map(incident));
+    text.push_str(SIMULATED);
+    text.extend(simulated.iter().map(incident));
     text.push_str(MECHANISMS);
     for scenario in &mechanisms {
         let about = scenario.about.trim_start_matches("Mechanism: ");
@@ -92,6 +98,14 @@ pub(crate) fn manual() -> anyhow::Result<String> {
     text.push_str(PARITY);
     text.push_str(PROBE);
     Ok(text)
+}
+
+fn incident(scenario: &Scenario) -> String {
+    let expected = match scenario.expect.as_slice() {
+        [] => "nothing".to_owned(),
+        ids => ids.iter().map(|id| format!("[{id}](rules/{id}.md)")).collect::<Vec<_>>().join(", "),
+    };
+    format!("| {} | {} | {expected} |\n", link(scenario), scenario.about)
 }
 
 fn link(scenario: &Scenario) -> String {

@@ -30,17 +30,20 @@ macro_rules! scenarios {
 scenarios! {
     abort_on_overflow = "abort-on-overflow",
     accept_thread_missing = "accept-thread-missing",
+    acceptor_locks_twice = "acceptor-locks-twice",
     acceptor_waits_for_database = "acceptor-waits-for-database",
     acceptor_waits_for_lock = "acceptor-waits-for-lock",
     backlog_clamped = "backlog-clamped",
     backlog_zero = "backlog-zero",
     close_wait_leak = "close-wait-leak",
+    cookies_and_full_queue = "cookies-and-full-queue",
     dead_slots = "dead-slots",
     defer_accept = "defer-accept",
     edge_triggered = "edge-triggered",
     idle_pool = "idle-pool",
     idle_server = "idle-server",
     last_quarter_reserve = "last-quarter-reserve",
+    long_work_before_accept = "long-work-before-accept",
     lost_third_ack = "lost-third-ack",
     momentary_queue = "momentary-queue",
     never_accepted_clients_gone = "never-accepted-clients-gone",
@@ -61,13 +64,19 @@ scenarios! {
     unanswered_connect = "unanswered-connect",
 }
 
-/// The scenarios that `lab list` shows, those about mechanisms or the others.
+/// The scenarios that `lab list` shows and a machine can run, those about mechanisms or the others.
 fn listed(mechanisms: bool) -> Vec<String> {
     let list = run(&["lab", "list", "--json"]);
     let list: serde_json::Value = serde_json::from_str(&list.stdout).expect("JSON");
     let entries = list.as_array().expect("a list").iter();
     let text = |entry: &serde_json::Value, key: &str| entry[key].as_str().map(str::to_owned);
     entries
+        .filter(|entry| {
+            let simulated = entry["needs"]
+                .as_array()
+                .is_some_and(|needs| needs.iter().any(|need| need == "simulator"));
+            !simulated && entry["kernel"].is_null()
+        })
         .filter(|entry| {
             text(entry, "about").expect("a text").starts_with("Mechanism: ") == mechanisms
         })

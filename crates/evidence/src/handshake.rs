@@ -44,7 +44,7 @@ pub struct Handshake {
 pub enum Vantage {
     /// Segments of both ends.
     Both,
-    /// Only what the client sent.
+    /// Only what the client sent. Of a SYN that nobody answered there is no more to see.
     ClientOnly,
     /// Only what the server sent.
     ServerOnly,
@@ -65,7 +65,9 @@ pub enum Outcome {
     SynUnanswered,
     /// The server answered the SYN by RST.
     Refused,
-    /// An RST came that is not the peer's own: its TTL, IP ID or timing differ.
+    /// An RST came that is not the peer's own: it came from another distance (TTL), or the peer went on
+    /// and the IP ID is not one of its own. Said only where other segments of the peer were seen, and
+    /// only before the server's first data.
     ResetByMiddlebox,
     /// An ICMP error came back.
     Unreachable,

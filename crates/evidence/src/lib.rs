@@ -10,6 +10,7 @@
 //! - [`Evidence`] is either; [`Want`] is what a rule asks for when it needs more.
 //! - [`Reading`] is a value, or the reason why there is none.
 //! - [`SocketFold`] folds sockets into these aggregates as they stream by.
+//! - [`Watched`] are handshakes folded per listener.
 //! - [`Handshake`] is one attempt to make a connection, as it was seen on the way.
 //! - [`Recording`] is evidence in a file.
 
@@ -29,6 +30,7 @@ mod reading;
 mod recording;
 mod snapshot;
 mod want;
+mod watched;
 
 pub use close_wait::{CloseWaitGroup, CloseWaitSide, HeldCloseWait};
 pub use counters::Counters;
@@ -52,3 +54,4 @@ pub use reading::{Missing, Reading};
 pub use recording::{RECORDING_VERSION, Recording, RecordingError, RecordingHeader};
 pub use snapshot::{Gap, Host, Snapshot, Taken};
 pub use want::Want;
+pub use watched::{Burst, BurstKind, ConnectTimes, Watched, WatchedListener, WatchedSide};

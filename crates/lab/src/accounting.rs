@@ -1,6 +1,7 @@
 //! The account of a scenario while it runs: pictures when they are asked for, segments all along.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -31,8 +32,8 @@ pub(crate) struct Accounting {
 }
 
 impl Accounting {
-    /// Begins: the scenario's first step is next.
-    pub(crate) fn start(scenario: &Scenario) -> Result<Self> {
+    /// Begins: the scenario's first step is next. Packets go to a capture file too, if one is named.
+    pub(crate) fn start(scenario: &Scenario, pcap: Option<&Path>) -> Result<Self> {
         let servers = scenario.steps.iter().filter_map(|step| match step {
             Step::Serve(server) => Some(server),
             _ => None,
@@ -40,7 +41,7 @@ impl Accounting {
         let ports = servers.flat_map(|server| &server.listen).map(|listen| listen.port).collect();
         let base = look::counters(TABLES)?;
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-        let capture = Capture::start(since_1970)?;
+        let capture = Capture::start(since_1970, pcap)?;
         Ok(Self { began: Instant::now(), base, ports, looks: Vec::new(), capture })
     }
 

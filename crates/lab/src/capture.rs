@@ -6,6 +6,7 @@
 
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -19,10 +20,14 @@ use rustix::net::{
 };
 
 use crate::packet::Segment;
+use crate::pcap::Pcap;
 use crate::sys;
 
 /// The most segments that are kept.
 const AT_MOST: usize = 200_000;
+
+/// What is read of a packet: long enough for the headers.
+const HEADERS: usize = 128;
 
 /// What the socket may hold until the thread has read it. Only root gets it all.
 const BUFFER: usize = 16 << 20;
@@ -44,8 +49,14 @@ pub(crate) struct Captured {
 }
 
 impl Capture {
-    /// Begins; times count from `began`, a time since 1970.
-    pub(crate) fn start(began: Duration) -> Result<Self> {
+    /// Begins; times count from `began`, a time since 1970. The packets go to a file too, if one is
+    /// named.
+    pub(crate) fn start(began: Duration, file: Option<&Path>) -> Result<Self> {
+        let create = |path: &Path| {
+            let path_text = path.display();
+            Pcap::create(path, HEADERS).with_context(|| format!("cannot write {path_text}"))
+        };
+        let mut file = file.map(create).transpose()?;
         let every_protocol = u32::from(u16::try_from(libc::ETH_P_ALL)?.to_be());
         let protocol = RawProtocol::new(every_protocol).map(Protocol::from_raw);
         let flags = SocketFlags::CLOEXEC;
@@ -58,9 +69,11 @@ impl Capture {
         sys::set_timestamps(&socket)?;
         let over = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&over);
-        let reader = thread::Builder::new()
-            .name("capture".to_owned())
-            .spawn(move || read(&socket, began, &ends))?;
+        let reader = thread::Builder::new().name("capture".to_owned()).spawn(move || {
+            let captured = read(&socket, began, &ends, file.as_mut());
+            file.map_or(Ok(()), Pcap::finish).context("cannot write the capture")?;
+            captured
+        })?;
         Ok(Self { over, reader })
     }
 
@@ -71,10 +84,14 @@ impl Capture {
     }
 }
 
-fn read(socket: &OwnedFd, began: Duration, over: &AtomicBool) -> Result<Captured> {
+fn read(
+    socket: &OwnedFd,
+    began: Duration,
+    over: &AtomicBool,
+    mut file: Option<&mut Pcap>,
+) -> Result<Captured> {
     let mut captured = Captured::default();
-    // Long enough for the headers, and all that is read.
-    let mut headers = [0; 128];
+    let mut headers = [0; HEADERS];
     loop {
         let ends = over.load(Ordering::Relaxed);
         let origin = match sys::receive_packet(socket, &mut headers) {
@@ -94,7 +111,11 @@ fn read(socket: &OwnedFd, began: Duration, over: &AtomicBool) -> Result<Captured
         if !is_ipv4 || (loopback && origin.outgoing) {
             continue;
         }
-        let Some(segment) = headers.get(..origin.length).and_then(Segment::of) else { continue };
+        let Some(packet) = headers.get(..origin.length) else { continue };
+        if let Some(file) = &mut file {
+            file.add(origin.at, packet).context("cannot write the capture")?;
+        }
+        let Some(segment) = Segment::of(packet) else { continue };
         if captured.segments.len() == AT_MOST {
             captured.omitted += 1;
             continue;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
@@ -36,7 +37,8 @@ const CLIENTS: &str = "clients";
 /// Asks the host only whether it can make a namespace.
 pub(crate) const TRY: &str = "try";
 
-/// Asks the host for an account of the scenario, and for nothing after that.
+/// Asks the host for an account of the scenario, and for nothing after that. The name of a capture file
+/// may follow.
 pub(crate) const ACCOUNT: &str = "account";
 
 /// The main function of the lab host; the arguments are those after [`crate::HOST`].
@@ -45,7 +47,7 @@ pub fn host_main(args: &[OsString]) -> ExitCode {
     sys::close_inherited();
     let outcome = match args.first().and_then(|arg| arg.to_str()) {
         Some(TRY) => try_out(),
-        Some(ACCOUNT) => account(),
+        Some(ACCOUNT) => account(args.get(1).map(Path::new)),
         _ => run(),
     };
     match outcome {
@@ -84,12 +86,12 @@ fn run() -> Result<()> {
     host.servers.end_all()
 }
 
-fn account() -> Result<()> {
+fn account(pcap: Option<&Path>) -> Result<()> {
     let scenario: Scenario = receive(&mut io::stdin().lock())?.context("no scenario")?;
     let mut host = Host::new(&scenario)?;
     // Kept: it is what ends this process when its parent is gone.
     let _requests = read_requests()?;
-    host.accounting = Some(Accounting::start(&scenario)?);
+    host.accounting = Some(Accounting::start(&scenario, pcap)?);
     host.play_all(&scenario)?;
     let accounting = host.accounting.take().context("there is no account")?;
     send(&mut io::stdout(), &Event::Account(accounting.finish()?))?;

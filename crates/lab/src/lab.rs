@@ -1,9 +1,11 @@
 //! A running scenario, as the process that started it holds it.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, BufReader};
 use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -71,7 +73,7 @@ pub enum HoldEnd {
 /// What is missing.
 pub fn can_run(scenario: &Scenario) -> Result<(), SkipReason> {
     let failure = |error: LabError| SkipReason(error.to_string());
-    let mut lab = Lab::spawn(scenario, &[TRY]).map_err(failure)?;
+    let mut lab = Lab::spawn(scenario, &[OsStr::new(TRY)]).map_err(failure)?;
     match lab.next_event().map_err(failure)? {
         Event::Ready => Ok(()),
         Event::Skipped(reason) | Event::Failed(reason) => Err(SkipReason(reason)),
@@ -101,16 +103,19 @@ impl Lab {
     }
 
     /// Plays a scenario to its end, looks at it as it goes and says what was seen. `on_progress` is
-    /// told of each step. Nothing of it is left afterwards.
+    /// told of each step. Nothing of it is left afterwards but the capture, if a file is named for it.
     ///
     /// # Errors
     ///
-    /// Those of [`Lab::start`].
+    /// Those of [`Lab::start`]; a capture file that is there already.
     pub fn account(
         scenario: &Scenario,
+        pcap: Option<&Path>,
         mut on_progress: impl FnMut(&str),
     ) -> Result<Account, LabError> {
-        let mut lab = Self::spawn(scenario, &[ACCOUNT])?;
+        let pcap = pcap.map(Path::as_os_str);
+        let args: Vec<&OsStr> = std::iter::once(OsStr::new(ACCOUNT)).chain(pcap).collect();
+        let mut lab = Self::spawn(scenario, &args)?;
         loop {
             match lab.next_event()? {
                 Event::Progress(step) => on_progress(&step),
@@ -198,7 +203,7 @@ impl Lab {
         let _ = self.child.wait();
     }
 
-    fn spawn(scenario: &Scenario, args: &[&str]) -> Result<Self, LabError> {
+    fn spawn(scenario: &Scenario, args: &[&OsStr]) -> Result<Self, LabError> {
         let mut child = Command::new("/proc/self/exe")
             .arg(HOST)
             .args(args)

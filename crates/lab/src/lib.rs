@@ -25,6 +25,7 @@ mod listeners;
 mod look;
 mod namespace;
 mod packet;
+mod pcap;
 mod peer;
 mod peers;
 mod probe;

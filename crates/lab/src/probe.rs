@@ -90,7 +90,7 @@ pub enum ProbeError {
 pub fn probe() -> Result<Probe, ProbeError> {
     let scenario = Scenario::parse("probe", SCENARIO)?;
     can_run(&scenario).map_err(ProbeError::Unavailable)?;
-    Probe::of(&Lab::account(&scenario, |_| {})?)
+    Probe::of(&Lab::account(&scenario, None, |_| {})?)
 }
 
 impl Probe {

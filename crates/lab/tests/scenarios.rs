@@ -41,6 +41,7 @@ fn main() -> ExitCode {
     let words: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
     let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(*word));
     let mut scenarios = scenarios().expect("every scenario file can be read");
+    scenarios.retain(|scenario| !scenario.is_for_simulator());
     scenarios.retain(|scenario| chosen(&scenario.name));
     if arguments.iter().any(|word| word == "--hold") {
         return scenarios.first().map_or(ExitCode::FAILURE, hold);
@@ -113,7 +114,7 @@ fn comes_about(scenario: &Scenario) -> Outcome {
 /// A scenario whose outcome is exact looks the same twice, but for times, ports that the kernel
 /// chose, and initial sequence numbers.
 fn is_exact(scenario: &Scenario) -> Outcome {
-    let account = || Lab::account(scenario, |_| {});
+    let account = || Lab::account(scenario, None, |_| {});
     let both = thread::scope(|scope| {
         let other = scope.spawn(account);
         (account(), other.join().expect("an account does not panic"))

@@ -109,7 +109,7 @@ impl Task<'_> {
         if let Err(why) = can_run(self.scenario) {
             return Outcome::Skipped(why.to_string());
         }
-        match (Lab::account(self.scenario, |_| {}), &self.model) {
+        match (Lab::account(self.scenario, None, |_| {}), &self.model) {
             (Ok(kernel), Ok(model)) => Outcome::Compared(compare(&kernel, model, wheel)),
             (Err(error), _) => Outcome::Failed(format!("on the kernel: {error}")),
             (_, Err(error)) => Outcome::Failed(format!("in the model: {error}")),

@@ -39,6 +39,12 @@ impl Scenario {
     pub fn is_mechanism(&self) -> bool {
         self.about.starts_with("Mechanism: ")
     }
+
+    /// Whether no machine can run it: it is about another kernel, or more than one machine has.
+    #[must_use]
+    pub fn is_for_simulator(&self) -> bool {
+        self.kernel.is_some() || self.needs.contains(&Need::Simulator)
+    }
 }
 
 /// What a machine must offer for a scenario to run on its kernel. A simulator needs none of it.

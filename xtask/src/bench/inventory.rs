@@ -9,9 +9,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use super::contender::Contender;
 use super::figure::{Figure, Goal};
 use super::load::Load;
-use super::measure::{Cost, cost_of, median};
 use super::namespace;
 use crate::workspace::{Profile, Workspace, has_program};
 
@@ -29,15 +29,6 @@ const NOW_PORT_WALL_MS: (&str, Goal) = ("now_port_wall_ms", Goal::AtMost(100.0))
 
 /// Exit statuses of `halfopen check` that come with a verdict: healthy, warning, failure.
 const VERDICTS: &[i32] = &[0, 1, 2];
-
-/// A command and what its runs cost.
-struct Contender {
-    name: String,
-    program: std::path::PathBuf,
-    arguments: Vec<String>,
-    statuses: &'static [i32],
-    costs: Vec<Cost>,
-}
 
 /// Sets up the load, measures, and says how it went.
 pub(crate) fn run(
@@ -109,50 +100,4 @@ fn answers_about(halfopen: &Path, port: &str) -> Result<()> {
         bail!("`halfopen check --now {port}` says nothing about {port}:\n{printed}");
     }
     Ok(())
-}
-
-impl Contender {
-    fn new(program: &Path, arguments: &[&str], statuses: &'static [i32]) -> Self {
-        let arguments: Vec<_> = arguments.iter().map(|word| (*word).to_owned()).collect();
-        let file = program.file_name().unwrap_or_default().to_string_lossy();
-        Self {
-            name: format!("{file} {}", arguments.join(" ")),
-            program: program.to_owned(),
-            arguments,
-            statuses,
-            costs: Vec::new(),
-        }
-    }
-
-    fn run(&mut self) -> Result<()> {
-        let mut command = Command::new(&self.program);
-        self.costs.push(cost_of(command.args(&self.arguments), self.statuses)?);
-        Ok(())
-    }
-
-    /// Median CPU time of a run, in milliseconds.
-    fn cpu_ms(&self) -> f64 {
-        median(self.costs.iter().map(|cost| cost.cpu.as_secs_f64() * 1e3))
-    }
-
-    /// Median time of a run, in milliseconds.
-    fn wall_ms(&self) -> f64 {
-        median(self.costs.iter().map(|cost| cost.wall.as_secs_f64() * 1e3))
-    }
-
-    /// The most memory that any run took, in MiB.
-    #[expect(clippy::cast_precision_loss, reason = "KiB of memory are far below 2^52")]
-    fn peak_mib(&self) -> f64 {
-        self.costs.iter().map(|cost| cost.peak_kib as f64 / 1024.0).fold(0.0, f64::max)
-    }
-
-    fn summary(&self) -> String {
-        format!(
-            "{:<28} cpu {:>8.1} ms   wall {:>8.1} ms   peak {:>6.1} MiB",
-            self.name,
-            self.cpu_ms(),
-            self.wall_ms(),
-            self.peak_mib()
-        )
-    }
 }

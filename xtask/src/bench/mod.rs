@@ -8,11 +8,13 @@ use clap::Subcommand;
 
 use crate::workspace::Workspace;
 
+mod contender;
 mod figure;
 mod inventory;
 pub(crate) mod load;
 mod measure;
 mod namespace;
+mod pcap;
 mod simulation;
 
 /// Which bench to run.
@@ -27,6 +29,18 @@ pub(crate) enum Bench {
         #[arg(long)]
         halfopen: Option<PathBuf>,
     },
+    /// What `halfopen pcap` takes for five million packets, beside other programs that read captures
+    Pcap {
+        /// How many times each command is run
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// How many connections the capture has; each has some fourteen packets
+        #[arg(long, default_value_t = 500_000)]
+        connections: u32,
+        /// Run the slow ones (tshark, tcptrace) too, once each
+        #[arg(long)]
+        slow: bool,
+    },
     /// Handshakes that the simulator plays in a second on one core, and what a million clients take
     Sim {
         /// How many times each number of clients is played
@@ -40,6 +54,9 @@ pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<ExitCode> {
     let figures = match bench {
         Bench::Inventory { rounds, halfopen } => {
             inventory::run(workspace, halfopen.as_deref(), *rounds)?
+        }
+        Bench::Pcap { rounds, connections, slow } => {
+            pcap::run(workspace, *rounds, *connections, *slow)?
         }
         Bench::Sim { rounds } => simulation::run(workspace, *rounds)?,
     };

@@ -28,7 +28,7 @@ struct Runs {
 
 /// Builds the load, plays it, and says how it went.
 pub(crate) fn run(workspace: &Workspace, rounds: usize) -> Result<Vec<Figure>> {
-    let program = workspace.build_simulate()?;
+    let program = workspace.build_load("simulate")?;
     let mut all: [Runs; CLIENTS.len()] = Default::default();
     for _ in 0..rounds.max(1) {
         for (clients, runs) in CLIENTS.into_iter().zip(&mut all) {

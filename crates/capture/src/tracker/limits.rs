@@ -12,8 +12,8 @@ pub struct Limits {
     /// How long a connection that was closed is remembered for the sake of the next one with its
     /// addresses. It is told earlier.
     pub closed_ns: i64,
-    /// When to tell a connection that is plainly established, counted from its last segment, if not
-    /// at its end: for those who watch live. What happens on it later is then not told.
+    /// When to tell a connection that both ends have taken, counted from its beginning, if not at its
+    /// end: for those who watch live. What happens on it later is then not told.
     pub established_ns: Option<i64>,
     /// Where hashing begins. Another number for each run makes captures that were prepared to be slow
     /// useless; results do not depend on it.

@@ -53,6 +53,9 @@ const SYN_ACK_WAIT_NS: i64 = 100_000_000_000;
 /// Out of so many flows the one is chosen that has to go when the table is full.
 const CANDIDATES: usize = 8;
 
+/// Packets whose memory is fetched together.
+const TOGETHER: usize = 32;
+
 /// Follows handshakes. What it finds goes to a sink, each handshake once, with the number of its scope:
 /// who knows the scopes' names fills them in.
 #[derive(Debug)]
@@ -97,6 +100,33 @@ impl Tracker {
             Observed::IcmpError(error) => self.on_icmp(error, sink),
             Observed::Other => {}
         }
+    }
+
+    /// Takes in what some packets showed: the same as one after the other, and twice as fast when
+    /// hundreds of thousands of connections are open at once. Then each packet has to wait for memory,
+    /// and here they wait together.
+    pub fn on_batch(&mut self, batch: &[Observed], sink: &mut impl FnMut(Handshake, u32)) {
+        for some in batch.chunks(TOGETHER) {
+            self.fetch(some);
+            for observed in some {
+                self.on_observed(observed, sink);
+            }
+        }
+    }
+
+    /// Reads what the packets will need, for the caches.
+    fn fetch(&self, some: &[Observed]) {
+        let mut flows = [NONE; TOGETHER];
+        for (flow, observed) in flows.iter_mut().zip(some) {
+            if let Observed::Segment(segment) = observed {
+                let (key, _) = Key::of(segment.from, segment.to, segment.scope);
+                let hash = key.hash(self.limits.hash_seed);
+                *flow = self.index.find(hash, |_| true).unwrap_or(NONE);
+            }
+        }
+        let known = flows.iter().filter(|&&flow| flow != NONE);
+        let read = known.fold(0, |read, &flow| read ^ self.flows.get(flow).facts);
+        std::hint::black_box(read);
     }
 
     /// Takes in a segment.
@@ -265,12 +295,13 @@ impl Tracker {
         let silent_ns = self.now_ns.saturating_sub(flow.last_ns);
         let (tell_ns, forget_ns) = if flow.closed() {
             (STRAGGLERS_NS, self.limits.closed_ns)
-        } else if !flow.begun() || flow.complete() {
-            let is_plain = flow.begun() && flow.both(of_end::ACKED) && flow.resends == NONE;
-            let tell_ns = self.limits.established_ns.filter(|_| is_plain);
-            (tell_ns.unwrap_or(self.limits.idle_ns), self.limits.idle_ns)
-        } else if flow.either(of_end::ACKED) {
-            (self.limits.idle_ns, self.limits.idle_ns)
+        } else if !flow.begun() || flow.either(of_end::ACKED) {
+            let age_ns = self.now_ns.saturating_sub(flow.began_ns);
+            let is_early = self.limits.established_ns.is_some_and(|established_ns| {
+                let is_settled = flow.both(of_end::ACKED) || silent_ns > SYN_ACK_WAIT_NS;
+                flow.begun() && is_settled && age_ns > established_ns
+            });
+            (if is_early { 0 } else { self.limits.idle_ns }, self.limits.idle_ns)
         } else if flow.either(of_end::SYN_ACK) {
             (SYN_ACK_WAIT_NS, SYN_ACK_WAIT_NS)
         } else {
@@ -278,7 +309,7 @@ impl Tracker {
         };
         if silent_ns > forget_ns {
             Due::Forget
-        } else if silent_ns > tell_ns {
+        } else if silent_ns >= tell_ns {
             Due::Tell
         } else {
             Due::Nothing

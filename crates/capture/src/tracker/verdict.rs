@@ -16,6 +16,11 @@
 //! | third ACK missing | a SYN-ACK, no ACK, and a second without it |
 //! | aborted by the client | an RST of the client with its own numbers, before any ACK of it |
 //! | challenged | an ACK with other numbers, and no answer to the SYN |
+//!
+//! What they cannot tell apart, from a capture alone: an ACK that was ignored from one that was lost
+//! behind the place where it was captured (one SYN-ACK sent again says little, three say much); an
+//! overflow's RST from that of a SYN cookie that was not valid any more; a middlebox that sends the
+//! RST from one that had sent the SYN-ACK (a SYN proxy).
 
 use halfopen_evidence::{Handshake, IgnoredEnd, Mark, Outcome, Sends, Stages, Vantage};
 
@@ -29,6 +34,9 @@ const PATIENCE_NS: i64 = 1_000_000_000;
 
 /// How long a SYN-ACK can stay unacknowledged before it is sent again, on kernels that wait for 3 s.
 const SYN_ACK_TIMEOUT_NS: u64 = 3_500_000_000;
+
+/// A SYN-ACK later than this after a SYN does not answer it.
+const ANSWER_NS: u64 = 500_000_000;
 
 /// The first SYN-ACK that TCP_DEFER_ACCEPT lets be sent again comes at the second time-out or later:
 /// 3 s, or more, after the first.
@@ -71,7 +79,9 @@ impl Case<'_> {
 
     fn vantage(&self) -> Vantage {
         let Self { flow, .. } = self;
-        match (flow.has(of_end::SEEN, flow.client()), flow.has(of_end::SEEN, flow.server())) {
+        let answered = flow.marks & (mark::WRONG_SYN_ACK | mark::CHALLENGE_ACK) != 0;
+        let of_server = flow.has(of_end::SEEN, flow.server()) || answered;
+        match (flow.has(of_end::SEEN, flow.client()), of_server) {
             (true, false) => Vantage::ClientOnly,
             (false, true) => Vantage::ServerOnly,
             _ => Vantage::Both,
@@ -86,7 +96,7 @@ impl Case<'_> {
         if self.reset_is_foreign() {
             return Outcome::ResetByMiddlebox;
         }
-        if flow.has(of_end::ACKED, flow.client()) {
+        if flow.has(of_end::ACKED, flow.client()) && !self.is_aborted() {
             self.outcome_of_acknowledged()
         } else if flow.has(of_end::SYN_ACK, flow.server()) {
             self.outcome_of_answered()
@@ -154,6 +164,16 @@ impl Case<'_> {
             && is_compared
             && (flow.is(of_flow::RESET_FROM_ELSEWHERE)
                 || (flow.is(of_flow::RESET_WAS_DISOWNED) && flow.is(of_flow::RESET_OF_OTHER_ID)))
+    }
+
+    /// Whether the client reset the attempt before its ACK, if any.
+    fn is_aborted(&self) -> bool {
+        let Self { flow, .. } = self;
+        let client = flow.client();
+        flow.has(of_end::RST, client)
+            && flow.is(of_flow::RESET_BY_HIGHER) == (client == 1)
+            && flow.reset_at < flow.acked_at[client]
+            && !flow.has(of_end::ACKED, flow.server())
     }
 
     /// Whether more time has passed than an answer takes.
@@ -348,8 +368,19 @@ impl Case<'_> {
         };
         flow.is(of_flow::COOKIE_OPTIONS)
             && flow.has(of_end::SYN_ACK, flow.server())
-            && self.syn_acks().count <= self.syns().count.max(1)
+            && !self.has_syn_ack_of_timer()
             && silent > SYN_ACK_TIMEOUT_NS
+    }
+
+    /// Whether a SYN-ACK was sent again although no SYN had come.
+    fn has_syn_ack_of_timer(&self) -> bool {
+        let again = self.resends.map(|resends| (resends.syns.first(), resends.syn_acks.first()));
+        let (syns, syn_acks) = again.unwrap_or_default();
+        let answers = |at: Lapse| {
+            let before = syns.partition_point(|&syn| syn <= at).checked_sub(1);
+            before.is_some_and(|last| at.since(syns[last]) < ANSWER_NS)
+        };
+        syn_acks.iter().skip(1).any(|&at| !answers(at))
     }
 
     /// One SYN-ACK after the ACK, at its first time-out, and no data before it.

@@ -30,6 +30,18 @@ fn a_syn_ack_that_is_sent_again_or_keeps_more_or_is_young_is_no_cookies() {
         &[(missing, &[])],
     );
     check("client 0 S\nserver 0.01 S.\nclock 2", &[(missing, &[])]);
+    check("client 0 S\nserver 0.01 S.\nserver 0.02 P. +5\nclock 9", &[(Outcome::Established, &[])]);
+}
+
+#[test]
+fn a_cookie_is_sent_for_each_syn_and_by_no_timer() {
+    let missing = Outcome::ThirdAckMissing;
+    let script = "client 0 S
+        server 0.01 S.
+        client 0.6 S
+        server 0.61 S.";
+    check(&format!("{script}\nclock 9"), &[(missing, &[Mark::CookieLikely])]);
+    check(&format!("{script}\nclient 0.7 S\nserver 1.61 S.\nclock 9"), &[(missing, &[])]);
 }
 
 #[test]

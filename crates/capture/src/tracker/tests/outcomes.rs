@@ -205,7 +205,9 @@ fn an_ack_that_comes_after_a_repeated_syn_ack_is_in_time() {
 
 #[test]
 fn an_rst_of_the_client_before_its_ack_aborts() {
-    check("client 0 S\nserver 0.01 S.\nclient 0.01 R seq 1", &[(Outcome::AbortedByClient, &[])]);
+    let aborted = [(Outcome::AbortedByClient, &[][..])];
+    check("client 0 S\nserver 0.01 S.\nclient 0.01 R seq 1", &aborted);
+    check("client 0 S\nserver 0.01 S.\nclient 0.02 R seq 1\nclient 0.4 .\nserver 0.4 R", &aborted);
 }
 
 #[test]

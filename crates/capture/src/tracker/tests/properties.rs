@@ -73,6 +73,43 @@ proptest! {
     }
 
     #[test]
+    fn a_batch_is_the_same_as_its_packets_one_by_one(packets in segments(200)) {
+        let (expected, statistics) = track(&packets, Limits::default());
+        let mut told = Vec::new();
+        let mut tracker = Tracker::new(Limits::default());
+        tracker.on_batch(&packets, &mut |handshake, _| told.push(handshake));
+        let found = tracker.finish(&mut |handshake, _| told.push(handshake));
+        prop_assert_eq!((told, found), (expected, statistics));
+    }
+
+    #[test]
+    fn times_and_numbers_can_be_anything(
+        all in prop::collection::vec(
+            (any::<(i64, u32, u32, u8)>(), any::<(u8, u16, bool, bool)>(), 0_u16..3, any::<u32>()),
+            1..60,
+        ),
+    ) {
+        let packets: Vec<Observed> = all
+            .into_iter()
+            .zip(1..)
+            .map(|(((time_ns, seq, ack, flags), (ttl, ip_id, back, truncated), port, payload), record)| {
+                let ends = ["10.0.0.1:80", "10.0.0.1:80", "10.0.0.2:7"];
+                let to: SocketAddr = ends[usize::from(port)].parse().expect("an address");
+                let from: SocketAddr = ends[0].parse().expect("an address");
+                let (from, to) = if back { (to, from) } else { (from, to) };
+                let options = SegmentOptions::default();
+                let (interface, scope, window) = (0, 0, 0);
+                Observed::Segment(TcpSegment {
+                    time_ns, record, interface, scope, from, to, seq, ack, flags, window, payload, ttl,
+                    ip_id, options, truncated,
+                })
+            })
+            .collect();
+        let (told, statistics) = track(&packets, Limits::default());
+        prop_assert_eq!(told.len() as u64, statistics.handshakes);
+    }
+
+    #[test]
     fn each_new_sequence_number_of_a_syn_is_told(isns in prop::collection::vec(any::<u32>(), 1..40)) {
         let ends = families()[0];
         let script: Vec<String> = isns
@@ -162,4 +199,55 @@ fn a_flow_that_was_closed_is_told_soon_and_forgotten_later() {
         after.push((told.len(), tracker.flows()));
     }
     assert_eq!(after, [(0, 1), (0, 1), (0, 2), (1, 2), (1, 2), (1, 1), (1, 1)]);
+}
+
+#[test]
+fn a_live_watcher_is_told_of_connections_while_they_last() {
+    let established_ns = Some(5_000_000_000);
+    let mut tracker = Tracker::new(Limits { established_ns, ..Limits::default() });
+    let script = "client 0 S\nserver 0.1 S.\nclient 0.1 .\nclient 1 P. +5\nserver 1 P. +5
+        clock 3\nclock 30\nclient 31 P. +5\nclient 40 F.\nserver 40 F.\nclock 90";
+    let mut told = Vec::new();
+    let mut after = Vec::new();
+    for packet in &packets(script, families()[0]) {
+        tracker.on_observed(packet, &mut |handshake, _| told.push(handshake));
+        after.push(told.len());
+    }
+    assert_eq!(after, [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1]);
+    let ours = told[0].client;
+    tracker.finish(&mut |handshake, _| told.push(handshake));
+    assert_eq!(told.iter().filter(|handshake| handshake.client == ours).count(), 1);
+}
+
+#[test]
+fn a_probe_two_hours_later_meets_the_flow_that_it_belongs_to() {
+    let mut script =
+        "client 0 S\nserver 0.1 S.\nclient 0.1 .\nserver 0.2 P. +5\nclient 0.2 .\n".to_owned();
+    for minute in 1..120 {
+        script += &format!("clock {}\n", minute * 60);
+    }
+    script += "client 7200.2 . seq 0\nserver 7200.3 R";
+    let (told, statistics) = track(&packets(&script, families()[0]), Limits::default());
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].marks, [halfopen_evidence::Mark::HalfOpenClosed]);
+    assert_eq!((statistics.strays, statistics.duplicates), (0, 0));
+}
+
+#[test]
+fn scopes_and_their_numbers_keep_equal_addresses_apart() {
+    let one = packets("client 0 S\nserver 0.1 R. seq 0 ack 1", families()[0]);
+    let in_scope = |scope| {
+        one.iter().map(move |packet| match packet {
+            Observed::Segment(segment) => Observed::Segment(TcpSegment { scope, ..*segment }),
+            other => *other,
+        })
+    };
+    let mut tracker = Tracker::new(Limits::default());
+    let mut scopes = Vec::new();
+    for packet in in_scope(0).chain(in_scope(3)) {
+        tracker.on_observed(&packet, &mut |_, scope| scopes.push(scope));
+    }
+    tracker.finish(&mut |_, scope| scopes.push(scope));
+    scopes.sort_unstable();
+    assert_eq!(scopes, [0, 3]);
 }
