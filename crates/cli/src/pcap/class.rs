@@ -42,7 +42,7 @@ pub(super) const CLASSES: [Class; 14] = {
     [
         class("established", "established", "established", Fine),
         class("deferred", "deferred accept", "established, accept deferred until data", Fine),
-        class("established-late", "established late", "established late: a SYN was lost", Late),
+        class("established-late", "established late", "established late, after a lost SYN", Late),
         class(
             "third-ack-ignored",
             "third ACK ignored",

@@ -103,10 +103,8 @@ pub(super) struct Followed {
 /// # Errors
 /// If an input cannot be opened.
 pub(super) fn follow(plan: &Plan, found: Vec<Found>) -> Result<Vec<Followed>, Complaint> {
-    let mut followed: Vec<Followed> = found
-        .into_iter()
-        .map(|found| Followed { found, segments: Vec::new(), more: 0 })
-        .collect();
+    let mut followed: Vec<Followed> =
+        found.into_iter().map(|found| Followed { found, segments: Vec::new(), more: 0 }).collect();
     let mut places: HashMap<(SocketAddr, SocketAddr), Vec<usize>> = HashMap::new();
     for (place, one) in followed.iter().enumerate() {
         let (client, server) = (one.found.handshake.client, one.found.handshake.server);

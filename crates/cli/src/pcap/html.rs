@@ -240,10 +240,8 @@ fn open(page: &mut String, title: &str, id: &str, about: &str) {
 
 fn axes(page: &mut String, most: &str) {
     let right = WIDTH - 10.0;
-    let _ = writeln!(
-        page,
-        "<path class=\"axis\" fill=\"none\" d=\"M{LEFT} {TOP}V{FLOOR}H{right}\"/>"
-    );
+    let _ =
+        writeln!(page, "<path class=\"axis\" fill=\"none\" d=\"M{LEFT} {TOP}V{FLOOR}H{right}\"/>");
     label(page, LEFT - 6.0, TOP + 10.0, "end", most);
 }
 
@@ -373,6 +371,8 @@ mod tests {
         }
         let links = page.matches("http").count();
         assert_eq!(links, page.matches("xmlns=\"http://www.w3.org/2000/svg\"").count());
-        assert!(page.contains("<h2>Outcomes over time</h2>") && page.contains("prefers-color-scheme"));
+        assert!(
+            page.contains("<h2>Outcomes over time</h2>") && page.contains("prefers-color-scheme")
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -58,6 +58,12 @@ impl Input {
     /// What it is called.
     pub(super) fn name(&self) -> String {
         if self.is_stdin() { "standard input".to_owned() } else { self.path.display().to_string() }
+    }
+
+    /// Whether a path leads to it.
+    pub(super) fn is(&self, path: &Path) -> bool {
+        let real = |path: &Path| path.canonicalize().ok();
+        !self.is_stdin() && real(path).is_some_and(|path| real(&self.path) == Some(path))
     }
 
     /// Whether it is standard input.

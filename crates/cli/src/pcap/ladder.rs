@@ -200,12 +200,12 @@ impl Seen {
 
     fn notable_of_client(&self, segment: &TcpSegment) -> (Option<&'static str>, bool) {
         let next = self.client_next.unwrap_or(segment.seq);
-        let is_probe = segment.payload <= 1
-            && segment.flags & FIN == 0
-            && next == segment.seq.wrapping_add(1);
+        let is_probe =
+            segment.payload <= 1 && segment.flags & FIN == 0 && next == segment.seq.wrapping_add(1);
         if is_probe {
             (Some("keep-alive probe"), false)
-        } else if segment.payload > 0 && self.client_data.contains(&(segment.seq, segment.payload)) {
+        } else if segment.payload > 0 && self.client_data.contains(&(segment.seq, segment.payload))
+        {
             (Some("data sent again: not acknowledged"), true)
         } else if !self.acknowledged && self.has_syn_ack() && segment.payload == 0 {
             (Some("third ACK"), false)
@@ -224,8 +224,7 @@ impl Seen {
             self.acknowledged |= is_ack && self.has_syn_ack();
             let length = segment.payload + u32::from(segment.flags & (SYN | FIN) != 0);
             let end = segment.seq.wrapping_add(length);
-            let is_further =
-                self.client_next.is_none_or(|next| end.wrapping_sub(next) < 1 << 31);
+            let is_further = self.client_next.is_none_or(|next| end.wrapping_sub(next) < 1 << 31);
             if is_further {
                 self.client_next = Some(end);
             }
@@ -259,8 +258,7 @@ pub(super) mod tests {
 
     /// A server that ignores the third ACK: SYN-ACKs at 1 and 3 s, data sent again, RST at a minute.
     pub(in super::super) fn ignored() -> Followed {
-        let mut handshake =
-            handshake(Outcome::ThirdAckIgnored { ended: IgnoredEnd::ResetByProbe });
+        let mut handshake = handshake(Outcome::ThirdAckIgnored { ended: IgnoredEnd::ResetByProbe });
         handshake.marks.clear();
         let (client, server) = (handshake.client, handshake.server);
         let segment = |ms: i64, from_client: bool, flags, seq, ack, payload| TcpSegment {

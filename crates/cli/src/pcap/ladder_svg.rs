@@ -63,7 +63,14 @@ fn draw(ladder: &Ladder, style: &str, id: &str) -> String {
         match step {
             Step::Rung(rung) => arrow(&mut svg, rung, y),
             Step::Gap(ns) => {
-                text(&mut svg, middle, y + 18, "dim", "text-anchor=\"middle\"", &format!("{} later", span(*ns)));
+                text(
+                    &mut svg,
+                    middle,
+                    y + 18,
+                    "dim",
+                    "text-anchor=\"middle\"",
+                    &format!("{} later", span(*ns)),
+                );
             }
             Step::Omitted(count) => {
                 let words = format!("{} not drawn", counted(*count, "segment"));
@@ -104,7 +111,14 @@ fn arrow(svg: &mut String, rung: &Rung, y: u32) {
     text(svg, x, line - 5, fill, anchor, &rung.label);
     if let Some(note) = rung.note {
         let fill = if rung.is_trouble { "bad" } else { "dim" };
-        text(svg, x, line + 15, fill, &format!("{anchor} font-size=\"12\" font-style=\"italic\""), note);
+        text(
+            svg,
+            x,
+            line + 15,
+            fill,
+            &format!("{anchor} font-size=\"12\" font-style=\"italic\""),
+            note,
+        );
     }
 }
 
@@ -138,7 +152,9 @@ mod tests {
     fn a_drawing_says_in_words_what_it_shows() {
         let svg = document(&ladder::ladder(&ignored()));
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
-        assert!(svg.contains("server sends SYN-ACK  seq 0 ack 1 (sent again, although acknowledged)"));
+        assert!(
+            svg.contains("server sends SYN-ACK  seq 0 ack 1 (sent again, although acknowledged)")
+        );
         assert_eq!(svg.matches("class=\"alarm\"").count(), 3);
     }
 }

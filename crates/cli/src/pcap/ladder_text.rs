@@ -29,7 +29,9 @@ pub(super) fn text(ladder: &Ladder, width: usize, colour: bool) -> String {
     for step in &ladder.steps {
         match step {
             Step::Rung(rung) => draw(&mut page, rung, inner),
-            Step::Gap(ns) => between_lines(&mut page, '┊', &format!("{} later", span(*ns)), inner, Ink::Dim),
+            Step::Gap(ns) => {
+                between_lines(&mut page, '┊', &format!("{} later", span(*ns)), inner, Ink::Dim)
+            }
             Step::Omitted(count) => {
                 let text = format!("{} not drawn", counted(*count, "segment"));
                 between_lines(&mut page, '┊', &text, inner, Ink::Dim);
@@ -57,7 +59,11 @@ fn draw(page: &mut Page, rung: &Rung, inner: usize) {
         // A note stands at the side where its segment comes from.
         let note = format!("^ {note}");
         let room = inner.saturating_sub(3);
-        let line = if rung.from_client { format!("   {note:<room$}") } else { format!("{note:>room$}   ") };
+        let line = if rung.from_client {
+            format!("   {note:<room$}")
+        } else {
+            format!("{note:>room$}   ")
+        };
         page.put(Ink::Dim, &format!("{:TIMES$} │", ""));
         page.put(ink, &line);
         page.put(Ink::Dim, "│");

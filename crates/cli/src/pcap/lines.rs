@@ -82,7 +82,8 @@ fn notes(found: &Found) -> Vec<String> {
     let handshake = &found.handshake;
     let mut notes = Vec::new();
     if let Some(ended) = flat::ended_id(handshake.outcome) {
-        let words = class::ENDS.iter().find(|(id, _)| *id == ended).map_or(ended, |(_, words)| words);
+        let words =
+            class::ENDS.iter().find(|(id, _)| *id == ended).map_or(ended, |(_, words)| words);
         notes.push(words.to_owned());
     }
     if let Some(syn) = flat::answered_syn(handshake.outcome) {

@@ -90,6 +90,11 @@ fn prepare(arguments: &PcapArgs) -> Result<(Plan, Option<Flow>), Complaint> {
         return Err("--parquet needs a file".into());
     }
     let (inputs, filter) = inputs_and_filter(&arguments.words)?;
+    let files = [&arguments.csv, &arguments.svg, &arguments.html, &arguments.parquet];
+    if let Some(path) = files.into_iter().flatten().find(|path| inputs.iter().any(|it| it.is(path)))
+    {
+        return Err(format!("{}: is read, and would be overwritten", path.display()));
+    }
     let again = arguments.sequence.is_some() || arguments.html.is_some();
     if let Some(input) = inputs.iter().find(|input| again && input.size.is_none()) {
         let name = input.name();
@@ -107,7 +112,8 @@ fn prepare(arguments: &PcapArgs) -> Result<(Plan, Option<Flow>), Complaint> {
 fn inputs_and_filter(words: &[String]) -> Result<(Vec<Input>, Filter), Complaint> {
     let is_input = |word: &&String| word.as_str() == "-" || Path::new(word).exists();
     // The first must be one; of what looks like a path, its absence is the better complaint.
-    let looks_like_path = |word: &String| word.contains('/') && !is_network(word) || is_capture(word);
+    let looks_like_path =
+        |word: &String| word.contains('/') && !is_network(word) || is_capture(word);
     let count = words.iter().take_while(is_input).count().max(1);
     let (names, rest) = words.split_at(count.min(words.len()));
     let inputs = names.iter().map(|name| Input::new(name)).collect::<Result<Vec<_>, _>>()?;
@@ -206,9 +212,13 @@ fn print(arguments: &PcapArgs, plan: &Plan, read: Read) -> anyhow::Result<Exit> 
         };
         write_text(path, &html::page(&told, status, &examples))?;
     }
-    let is_taken = [&arguments.csv, &arguments.html].into_iter().flatten().any(|path| is_stdout(path));
-    let options =
-        TextOptions { width: output::width(), colour: output::colour(), verbose: arguments.verbose };
+    let is_taken =
+        [&arguments.csv, &arguments.html].into_iter().flatten().any(|path| is_stdout(path));
+    let options = TextOptions {
+        width: output::width(),
+        colour: output::colour(),
+        verbose: arguments.verbose,
+    };
     let written = if arguments.json {
         output::write(&json::summary(&told, status)?)
     } else if !is_taken && !arguments.handshakes {
@@ -307,7 +317,8 @@ mod tests {
 
     #[test]
     fn captures_come_first_and_the_filter_after_them() {
-        let (inputs, filter) = inputs_and_filter(&words("- port 80 and net 10.0.0.0/8")).expect("both");
+        let (inputs, filter) =
+            inputs_and_filter(&words("- port 80 and net 10.0.0.0/8")).expect("both");
         assert_eq!((inputs.len(), filter.is_everything()), (1, false));
         assert!(inputs_and_filter(&words("-")).expect("an input").1.is_everything());
         for (text, complaint) in [

@@ -43,7 +43,11 @@ impl<W: Write + Send> ParquetFile<W> {
             .set_compression(Compression::GZIP(Default::default()))
             .build();
         let writer = SerializedFileWriter::new(out, Arc::new(schema()?), Arc::new(properties))?;
-        Ok(Self { writer, columns: COLUMNS.iter().map(|&(_, kind)| kind.into()).collect(), rows: 0 })
+        Ok(Self {
+            writer,
+            columns: COLUMNS.iter().map(|&(_, kind)| kind.into()).collect(),
+            rows: 0,
+        })
     }
 
     /// Adds a row.
@@ -173,12 +177,15 @@ mod tests {
         file.finish().expect("written");
         let reader = SerializedFileReader::new(out).expect("Parquet");
         assert_eq!(reader.num_row_groups(), 2);
-        let back: Vec<_> = reader.get_row_iter(None).expect("rows").map(|row| row.expect("a row")).collect();
+        let back: Vec<_> =
+            reader.get_row_iter(None).expect("rows").map(|row| row.expect("a row")).collect();
         assert_eq!(back.len(), count);
         let columns: Vec<String> =
             back[3].get_column_iter().map(|(name, value)| format!("{name}={value}")).collect();
         let text = columns.join(" ");
-        for expected in ["record=4", "outcome=\"third-ack-ignored\"", "timetable=null", "connect_ns=100000"] {
+        for expected in
+            ["record=4", "outcome=\"third-ack-ignored\"", "timetable=null", "connect_ns=100000"]
+        {
             assert!(text.contains(expected), "{text}");
         }
     }

@@ -9,7 +9,8 @@ use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use halfopen_capture::{
-    Counts, Decoder, Filter, LinkType, Observed, Problem, Reader, Scopes, Tunnels, Warning, Warnings,
+    Counts, Decoder, Filter, LinkType, Observed, Problem, Reader, Scopes, Tunnels, Warning,
+    Warnings,
 };
 
 use super::found::Number;

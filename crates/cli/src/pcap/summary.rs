@@ -1,12 +1,12 @@
 //! What a capture says, on one screen: what was read, how the attempts came out, which servers are in
 //! trouble, what may be missing.
 
-use halfopen_capture::{BurstKind, Statistics};
+use halfopen_capture::Statistics;
 use halfopen_diagnose::Status;
 use halfopen_diagnose::report::TextOptions;
 use halfopen_diagnose::report::layout::{Ink, Page, Span, columns};
 use halfopen_diagnose::words::harmless;
-use halfopen_evidence::Mark;
+use halfopen_evidence::{BurstKind, Mark};
 
 use super::class::{CLASSES, Class, ENDS, Gravity};
 use super::read::Account;
@@ -21,7 +21,7 @@ const LISTENERS: usize = 6;
 const WARNINGS: usize = 2;
 
 /// The column in which the words of an outcome begin.
-const OUTCOME: usize = 18;
+const OUTCOME: usize = 19;
 
 /// What there is to say.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,10 @@ pub(super) fn text(told: &Told<'_>, options: &TextOptions) -> String {
     head(&mut page, told.account, told.totals);
     if told.totals.handshakes() == 0 {
         page.blank();
-        page.paragraph(2, &[Span::new(Ink::Unknown, "No TCP handshake in it: nothing can be said.")]);
+        page.paragraph(
+            2,
+            &[Span::new(Ink::Unknown, "No TCP handshake in it: nothing can be said.")],
+        );
     } else {
         outcomes(&mut page, told.totals);
         listeners(&mut page, told.totals, options.verbose);
@@ -61,12 +64,12 @@ fn head(page: &mut Page, account: &Account, totals: &Totals) {
         _ => names.join(", "),
     };
     page.paragraph(2, &[Span::new(Ink::Subject, name)]);
-    let mut facts = vec![
-        counted(account.packets, "packet"),
-        format!("{} of TCP", counted(account.counts.segments, "segment")),
-    ];
+    let mut facts = vec![match account.counts.segments {
+        all if all == account.packets => format!("{}, all TCP", counted(all, "packet")),
+        some => format!("{}, {} TCP", counted(account.packets, "packet"), grouped(some)),
+    }];
     if account.matched < account.counts.segments {
-        facts.push(format!("{} match", grouped(account.matched)));
+        facts.push(format!("{} match the filter", grouped(account.matched)));
     }
     if let Some((first, last)) = account.span_ns {
         let length = u64::try_from(last.saturating_sub(first)).unwrap_or(0);
@@ -102,16 +105,9 @@ pub(super) fn vantage(totals: &Totals) -> Option<String> {
 }
 
 fn outcomes(page: &mut Page, totals: &Totals) {
-    let mut facts = Vec::new();
-    let quantile = |per_mille| totals.connect.of_a_thousand(per_mille).map(span);
-    if let (Some(p50), Some(p99), Some(p999), Some(most)) =
-        (quantile(500), quantile(990), quantile(999), totals.connect.most())
-    {
-        facts.push(format!("connect p50 {p50} · p99 {p99} · p99.9 {p999} · longest {}", span(most)));
-    }
     page.blank();
     let attempts = counted(totals.attempts(), "attempt");
-    let facts = Span::new(Ink::Dim, facts.join(" · "));
+    let facts = Span::new(Ink::Dim, connect(totals));
     page.paragraph(2, &[Span::new(Ink::Subject, attempts), facts]);
     let mut rows: Vec<(&Class, u64)> = CLASSES.iter().zip(totals.by_class).collect();
     rows.retain(|&(_, count)| count > 0);
@@ -122,7 +118,24 @@ fn outcomes(page: &mut Page, totals: &Totals) {
         if class.id == "third-ack-ignored" {
             text = format!("{text}: {}", ends(totals));
         }
-        page.beside(&Span::new(ink(class.gravity), number), OUTCOME, 2, Span::new(Ink::Plain, text));
+        page.beside(
+            &Span::new(ink(class.gravity), number),
+            OUTCOME,
+            2,
+            Span::new(Ink::Plain, text),
+        );
+    }
+}
+
+/// How long connect() took.
+fn connect(totals: &Totals) -> String {
+    let quantile = |per_mille| totals.connect.of_a_thousand(per_mille).map(span);
+    match (quantile(500), quantile(990), quantile(999), totals.connect.most().map(span)) {
+        (Some(p50), _, _, Some(most)) if p50 == most => format!("connect took {most}"),
+        (Some(p50), Some(p99), Some(p999), Some(most)) => {
+            format!("connect p50 {p50} · p99 {p99} · p99.9 {p999} · max {most}")
+        }
+        _ => String::new(),
     }
 }
 
@@ -149,23 +162,14 @@ fn listeners(page: &mut Page, totals: &Totals, all: bool) {
     let shown = if all { listeners.len() } else { listeners.len().min(LISTENERS) };
     let shown = &listeners[..shown];
     let names: Vec<String> = shown.iter().map(name).collect();
-    let width = names.iter().map(|name| columns(name)).max().unwrap_or(0).clamp(6, 26);
+    let width = names.iter().map(|name| columns(name)).max().unwrap_or(0).clamp(6, 21);
     page.blank();
-    page.put(Ink::Dim, &format!("      {:width$} {:>9} {:>8}  what went wrong", "server", "attempts", "clients"));
+    let header =
+        format!("     {:width$} {:>8} {:>7}  what went wrong", "server", "attempts", "clients");
+    page.put(Ink::Dim, &header);
     page.blank();
     for (listener, name) in shown.iter().zip(&names) {
-        let (ink, label) = match verdict::of(listener) {
-            Status::Failure => (Ink::Failure, "FAIL"),
-            Status::Warning => (Ink::Warning, "WARN"),
-            Status::Healthy | Status::Unknown => (Ink::Good, "ok"),
-        };
-        let clients = listener.tally.peers.count();
-        let about = if clients > 100 { "~" } else { "" };
-        let clients = format!("{about}{}", grouped(clients));
-        let row = format!("{name:width$} {:>9} {clients:>8}", grouped(listener.attempts));
-        page.put(ink, &format!("{label:<4}"));
-        let wrong = Span::new(Ink::Plain, wrong(listener));
-        page.beside(&Span::new(Ink::Plain, row), width + 26, 0, wrong);
+        row(page, listener, name, width);
     }
     if listeners.len() > shown.len() {
         let rest = &listeners[shown.len()..];
@@ -175,8 +179,39 @@ fn listeners(page: &mut Page, totals: &Totals, all: bool) {
             0 => format!("{more} without trouble"),
             troubled => format!("{more}, {troubled} with trouble; --verbose has all"),
         };
-        page.indented(6, Span::new(Ink::Dim, note));
+        page.indented(5, Span::new(Ink::Dim, note));
     }
+}
+
+fn row(page: &mut Page, listener: &Listener<'_>, name: &str, width: usize) {
+    let (ink, label) = match verdict::of(listener) {
+        Status::Failure => (Ink::Failure, "FAIL"),
+        Status::Warning => (Ink::Warning, "WARN"),
+        Status::Healthy | Status::Unknown => (Ink::Good, "ok"),
+    };
+    let clients = listener.tally.peers.count();
+    // Many are an estimate.
+    let about = if clients > 100 { "~" } else { "" };
+    let clients = format!("{about}{}", grouped(clients));
+    let figures = format!(" {name:width$} {:>8} {clients:>7}", grouped(listener.attempts));
+    page.put(ink, &format!("{label:<4}"));
+    page.put(Ink::Plain, &figures);
+    let begins = 4 + columns(&figures) + 2;
+    // Beside a long address there is no room.
+    let (begins, is_below) = if begins + 30 > page.width() { (8, true) } else { (begins, false) };
+    for (at, line) in wrapped(&wrong(listener), page.width() - begins).iter().enumerate() {
+        let indent =
+            if at == 0 && !is_below { "  ".to_owned() } else { format!("\n{:begins$}", "") };
+        page.put(Ink::Plain, &format!("{indent}{line}"));
+    }
+    page.blank();
+}
+
+/// A text in lines of so many columns.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut page = Page::new(width, false);
+    page.paragraph(2, &[Span::new(Ink::Plain, text)]);
+    page.finish().lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
 fn name(listener: &Listener<'_>) -> String {
@@ -228,7 +263,8 @@ fn notes(page: &mut Page, told: &Told<'_>, all: bool) {
 /// An example of the most frequent failure, or else of a late connection.
 fn worst(totals: &Totals) -> Option<&super::found::Found> {
     let graded = CLASSES.iter().zip(totals.by_class).zip(&totals.examples);
-    let troubled = graded.filter(|((class, count), _)| class.gravity >= Gravity::Late && *count > 0);
+    let troubled =
+        graded.filter(|((class, count), _)| class.gravity >= Gravity::Late && *count > 0);
     let worst = troubled.max_by_key(|((class, count), _)| (class.gravity, *count));
     worst.and_then(|(_, example)| example.as_ref())
 }
@@ -247,7 +283,13 @@ fn limits(page: &mut Page, told: &Told<'_>, all: bool) {
         note("evicted", format!("{flows} told early because the table was full (--max-flows)"));
     }
     if let Some(lost) = account.lost.filter(|&lost| lost > 0) {
-        note("lost", format!("{} never captured: what is missing may be one of them", counted(lost, "packet")));
+        note(
+            "lost",
+            format!(
+                "{} never captured: what is missing may be one of them",
+                counted(lost, "packet")
+            ),
+        );
     }
     if let Some(link) = account.unread_link {
         let packets = counted(account.counts.unread_link, "packet");

@@ -210,7 +210,7 @@ mod tests {
         assert_eq!((listeners[0].attempts, listeners[0].late, listeners[0].failed), (3, 1, 1));
         assert_eq!(
             listeners[0].troubles(),
-            [("established late: a SYN was lost", 1), ("SYN unanswered", 1)]
+            [("established late, after a lost SYN", 1), ("SYN unanswered", 1)]
         );
         assert_eq!(totals.examples[5].as_ref().map(|found| found.number.record), Some(3));
     }

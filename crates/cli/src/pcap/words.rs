@@ -74,8 +74,10 @@ pub(super) fn share(part: u64, whole: u64) -> String {
 /// When segments were sent: `0, 1.0, 3.0 s`.
 pub(super) fn sent_at(sends: &Sends) -> String {
     let first = sends.at_us.first().copied().unwrap_or(0);
-    let times: Vec<String> = sends.at_us.iter().map(|&us| seconds(us.saturating_sub(first))).collect();
-    let more = if usize::try_from(sends.count).is_ok_and(|n| n > times.len()) { ", …" } else { "" };
+    let times: Vec<String> =
+        sends.at_us.iter().map(|&us| seconds(us.saturating_sub(first))).collect();
+    let more =
+        if usize::try_from(sends.count).is_ok_and(|n| n > times.len()) { ", …" } else { "" };
     format!("{}{more} s", times.join(", "))
 }
 
@@ -150,9 +152,10 @@ mod tests {
 
     #[test]
     fn shares_never_round_something_to_nothing() {
-        assert_eq!([share(0, 9), share(1, 900), share(899, 900), share(9, 9)], [
-            "0 %", "<1 %", "99 %", "100 %"
-        ]);
+        assert_eq!(
+            [share(0, 9), share(1, 900), share(899, 900), share(9, 9)],
+            ["0 %", "<1 %", "99 %", "100 %"]
+        );
         assert_eq!([999, 1_000, 5_412_701].map(grouped), ["999", "1,000", "5,412,701"]);
     }
 
