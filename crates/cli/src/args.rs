@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use halfopen_diagnose::{Filter, FindingId};
 use halfopen_model::{Counter, KernelVersion};
 
+pub(crate) use crate::pcap::PcapArgs;
+
 use crate::explain::{Reasons, Topic, parse_counter, parse_reason, parse_rule};
 
 /// Says why a TCP connection never became one: which listener, which process, which thread, how we
@@ -29,6 +31,9 @@ pub(crate) enum Command {
     Record(RecordArgs),
     /// Run a check over recorded evidence
     Replay(ReplayArgs),
+    /// What became of each TCP handshake in a capture?
+    #[command(long_about = PCAP_ABOUT)]
+    Pcap(PcapArgs),
     /// What would a kernel do? Simulate a scenario on any kernel, with any settings
     #[command(long_about = SIM_ABOUT)]
     Sim(SimArgs),
@@ -387,6 +392,13 @@ Looks twice at every network namespace, a short window apart, and gives a verdic
 per failing destination: the cause, how we know, what to do and what would not help. Stops no \
 process and changes nothing.";
 
+const PCAP_ABOUT: &str = "\
+What became of each TCP handshake in a capture?
+
+Reads pcap and pcapng of any system, plain or compressed with gzip, zstd or LZ4, from files, pipes and \
+standard input, and says how each attempt came out, which servers are in trouble, and how to look at \
+one handshake. Files named together are read as one capture, in the order of time.";
+
 const TOP_EXAMPLES: &str = "\
 Examples:
   halfopen check                    what is wrong on this host
@@ -394,6 +406,7 @@ Examples:
   halfopen check --now :8080        the same in some milliseconds, for a probe
   halfopen record -o db1.halfopen   evidence into a file, for another machine
   halfopen replay db1.halfopen      and the verdict there
+  halfopen pcap a.pcap              what became of each handshake in a capture
   halfopen sim never-accepts        what another kernel would do
   halfopen explain limits           what a backlog becomes on this kernel
   halfopen explain counter ListenDrops

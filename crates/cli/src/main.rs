@@ -13,8 +13,10 @@ mod generate;
 mod interrupt;
 mod lab;
 mod lab_manual;
+mod markup;
 mod nearest;
 mod output;
+mod pcap;
 mod probe;
 mod record;
 mod sim;
@@ -51,6 +53,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Check(arguments) => check::check(&arguments),
         Command::Record(arguments) => record::record(&arguments),
         Command::Replay(arguments) => record::replay(&arguments),
+        Command::Pcap(arguments) => pcap::pcap(&arguments),
         Command::Sim(arguments) => sim::sim(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments.command),
         Command::Lab(arguments) => lab::lab(&arguments),

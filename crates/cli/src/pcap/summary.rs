@@ -1,0 +1,371 @@
+//! What a capture says, on one screen: what was read, how the attempts came out, which servers are in
+//! trouble, what may be missing.
+
+use halfopen_capture::Statistics;
+use halfopen_diagnose::Status;
+use halfopen_diagnose::report::TextOptions;
+use halfopen_diagnose::report::layout::{Ink, Page, Span, columns};
+use halfopen_diagnose::words::harmless;
+use halfopen_evidence::{BurstKind, Mark};
+
+use super::class::{CLASSES, Class, ENDS, Gravity};
+use super::read::Account;
+use super::totals::{Listener, Totals};
+use super::words::{clock, counted, date_time, grouped, is_trouble, mark, share, span};
+use super::{class, verdict};
+
+/// Listeners that are shown without being asked for all.
+const LISTENERS: usize = 6;
+
+/// Warnings that are shown without being asked for all.
+const WARNINGS: usize = 2;
+
+/// The column in which the words of an outcome begin.
+const OUTCOME: usize = 19;
+
+/// What there is to say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told<'a> {
+    /// What was read.
+    pub(super) account: &'a Account,
+    /// What the tracker counted.
+    pub(super) statistics: &'a Statistics,
+    /// What the handshakes add up to.
+    pub(super) totals: &'a Totals,
+    /// How to look at one handshake: the command but for its number.
+    pub(super) command: &'a str,
+}
+
+/// The screen.
+pub(super) fn text(told: &Told<'_>, options: &TextOptions) -> String {
+    let mut page = Page::new(options.width.max(40), options.colour);
+    head(&mut page, told.account, told.totals);
+    if told.totals.handshakes() == 0 {
+        page.blank();
+        page.paragraph(
+            2,
+            &[Span::new(Ink::Unknown, "No TCP handshake in it: nothing can be said.")],
+        );
+    } else {
+        outcomes(&mut page, told.totals);
+        listeners(&mut page, told.totals, options.verbose);
+        notes(&mut page, told, options.verbose);
+    }
+    limits(&mut page, told, options.verbose);
+    page.finish()
+}
+
+fn head(page: &mut Page, account: &Account, totals: &Totals) {
+    let names: Vec<String> = account.sources.iter().map(|name| harmless(name)).collect();
+    let name = match names.as_slice() {
+        [first, .., last] if names.len() > 3 => {
+            format!("{first} … {last} ({} files)", names.len())
+        }
+        _ => names.join(", "),
+    };
+    page.paragraph(2, &[Span::new(Ink::Subject, name)]);
+    let mut facts = vec![match account.counts.segments {
+        all if all == account.packets => format!("{}, all TCP", counted(all, "packet")),
+        some => format!("{}, {} TCP", counted(account.packets, "packet"), grouped(some)),
+    }];
+    if account.matched < account.counts.segments {
+        facts.push(format!("{} match the filter", grouped(account.matched)));
+    }
+    if let Some((first, last)) = account.span_ns {
+        let length = u64::try_from(last.saturating_sub(first)).unwrap_or(0);
+        facts.push(format!("{} from {} UTC", span(length), date_time(first)));
+    }
+    facts.extend(vantage(totals));
+    page.paragraph(2, &[Span::new(Ink::Dim, facts.join(" · "))]);
+}
+
+/// Where the capture was taken, as far as it shows.
+pub(super) fn vantage(totals: &Totals) -> Option<String> {
+    let [both, clients, servers] = totals.vantages;
+    let all = totals.handshakes();
+    if all == 0 {
+        return None;
+    }
+    if both == 0 && servers == 0 {
+        return Some("only what clients sent".to_owned());
+    }
+    if both == 0 && clients == 0 {
+        return Some("only what servers sent".to_owned());
+    }
+    // Close to the server its SYN-ACK comes at once, and the ACK after a round trip.
+    let server_ns = totals.syn_ack.of_a_thousand(500)?;
+    let client_ns = totals.ack.of_a_thousand(500)?;
+    if client_ns / 4 > server_ns {
+        Some("taken near the servers".to_owned())
+    } else if server_ns / 4 > client_ns {
+        Some("taken near the clients".to_owned())
+    } else {
+        None
+    }
+}
+
+fn outcomes(page: &mut Page, totals: &Totals) {
+    page.blank();
+    let attempts = counted(totals.attempts(), "attempt");
+    let facts = Span::new(Ink::Dim, connect(totals));
+    page.paragraph(2, &[Span::new(Ink::Subject, attempts), facts]);
+    let mut rows: Vec<(&Class, u64)> = CLASSES.iter().zip(totals.by_class).collect();
+    rows.retain(|&(_, count)| count > 0);
+    let whole = totals.handshakes();
+    for (class, count) in rows {
+        let number = format!("{:>9}{:>6}", grouped(count), share(count, whole));
+        let mut text = class.long.to_owned();
+        if class.id == "third-ack-ignored" {
+            text = format!("{text}: {}", ends(totals));
+        }
+        page.beside(
+            &Span::new(ink(class.gravity), number),
+            OUTCOME,
+            2,
+            Span::new(Ink::Plain, text),
+        );
+    }
+}
+
+/// How long connect() took.
+fn connect(totals: &Totals) -> String {
+    let quantile = |per_mille| totals.connect.of_a_thousand(per_mille).map(span);
+    match (quantile(500), quantile(990), quantile(999), totals.connect.most().map(span)) {
+        (Some(p50), _, _, Some(most)) if p50 == most => format!("connect took {most}"),
+        (Some(p50), Some(p99), Some(p999), Some(most)) => {
+            format!("connect p50 {p50} · p99 {p99} · p99.9 {p999} · max {most}")
+        }
+        _ => String::new(),
+    }
+}
+
+/// How ignored third ACKs ended.
+fn ends(totals: &Totals) -> String {
+    let ends = ENDS.iter().zip(totals.ends).filter(|(_, count)| *count > 0);
+    let ends: Vec<String> =
+        ends.map(|((_, words), count)| format!("{} {words}", grouped(count))).collect();
+    ends.join(", ")
+}
+
+const fn ink(gravity: Gravity) -> Ink {
+    match gravity {
+        Gravity::Fine => Ink::Good,
+        Gravity::Unsaid => Ink::Dim,
+        Gravity::Late => Ink::Warning,
+        Gravity::Failed => Ink::Failure,
+    }
+}
+
+/// The servers, a line each.
+fn listeners(page: &mut Page, totals: &Totals, all: bool) {
+    let listeners = totals.listeners();
+    let shown = if all { listeners.len() } else { listeners.len().min(LISTENERS) };
+    let shown = &listeners[..shown];
+    let names: Vec<String> = shown.iter().map(name).collect();
+    let width = names.iter().map(|name| columns(name)).max().unwrap_or(0).clamp(6, 21);
+    page.blank();
+    let header =
+        format!("     {:width$} {:>8} {:>7}  what went wrong", "server", "attempts", "clients");
+    page.put(Ink::Dim, &header);
+    page.blank();
+    for (listener, name) in shown.iter().zip(&names) {
+        row(page, listener, name, width);
+    }
+    if listeners.len() > shown.len() {
+        let rest = &listeners[shown.len()..];
+        let troubled = rest.iter().filter(|one| one.failed + one.late > 0).count();
+        let more = counted(rest.len() as u64, "more server");
+        let note = match troubled {
+            0 => format!("{more} without trouble"),
+            troubled => format!("{more}, {troubled} with trouble; --verbose has all"),
+        };
+        page.indented(5, Span::new(Ink::Dim, note));
+    }
+}
+
+fn row(page: &mut Page, listener: &Listener<'_>, name: &str, width: usize) {
+    let (ink, label) = match verdict::of(listener) {
+        Status::Failure => (Ink::Failure, "FAIL"),
+        Status::Warning => (Ink::Warning, "WARN"),
+        Status::Healthy | Status::Unknown => (Ink::Good, "ok"),
+    };
+    let clients = listener.tally.peers.count();
+    // Many are an estimate.
+    let about = if clients > 100 { "~" } else { "" };
+    let clients = format!("{about}{}", grouped(clients));
+    let figures = format!(" {name:width$} {:>8} {clients:>7}", grouped(listener.attempts));
+    page.put(ink, &format!("{label:<4}"));
+    page.put(Ink::Plain, &figures);
+    let begins = 4 + columns(&figures) + 2;
+    // Beside a long address there is no room.
+    let (begins, is_below) = if begins + 30 > page.width() { (8, true) } else { (begins, false) };
+    for (at, line) in wrapped(&wrong(listener), page.width() - begins).iter().enumerate() {
+        let indent =
+            if at == 0 && !is_below { "  ".to_owned() } else { format!("\n{:begins$}", "") };
+        page.put(Ink::Plain, &format!("{indent}{line}"));
+    }
+    page.blank();
+}
+
+/// A text in lines of so many columns.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut page = Page::new(width, false);
+    page.paragraph(2, &[Span::new(Ink::Plain, text)]);
+    page.finish().lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+fn name(listener: &Listener<'_>) -> String {
+    if listener.scope.is_empty() {
+        listener.server.to_string()
+    } else {
+        format!("{} {}", listener.server, harmless(listener.scope))
+    }
+}
+
+/// What went wrong at a listener: outcomes, and what many attempts at once were.
+pub(super) fn wrong(listener: &Listener<'_>) -> String {
+    let mut items: Vec<String> = listener
+        .troubles()
+        .into_iter()
+        .map(|(words, count)| format!("{words} {}", grouped(count)))
+        .collect();
+    if let Some(burst) = listener.tally.burst() {
+        let what = match burst.kind {
+            BurstKind::SynFlood => "SYN flood",
+            BurstKind::ReconnectStorm => "clients all came back at once",
+        };
+        let second = &clock(burst.second_ns)[..8];
+        items.push(format!("{what}: {} in the second {second}", grouped(burst.attempts.into())));
+    }
+    items.join(" · ")
+}
+
+/// What else was noticed, and how to look closer.
+fn notes(page: &mut Page, told: &Told<'_>, all: bool) {
+    let totals = told.totals;
+    let noticed: Vec<String> = totals
+        .marks
+        .iter()
+        .filter(|(mark, _)| all || is_trouble(**mark) || **mark == Mark::CapturedTwice)
+        .map(|(&it, &count)| format!("{} {}", mark(it), grouped(count)))
+        .collect();
+    page.blank();
+    if !noticed.is_empty() {
+        page.labelled("noticed", 10, 0, Span::new(Ink::Plain, noticed.join(" · ")));
+    }
+    let worst = worst(totals);
+    if let Some(found) = worst {
+        let command = format!("{} --sequence {}", told.command, found.number);
+        page.labelled("look at", 10, 0, Span::new(Ink::Plain, harmless(&command)));
+    }
+}
+
+/// An example of the most frequent failure, or else of a late connection.
+fn worst(totals: &Totals) -> Option<&super::found::Found> {
+    let graded = CLASSES.iter().zip(totals.by_class).zip(&totals.examples);
+    let troubled =
+        graded.filter(|((class, count), _)| class.gravity >= Gravity::Late && *count > 0);
+    let worst = troubled.max_by_key(|((class, count), _)| (class.gravity, *count));
+    worst.and_then(|(_, example)| example.as_ref())
+}
+
+/// What may be missing: evictions, damage, loss.
+fn limits(page: &mut Page, told: &Told<'_>, all: bool) {
+    let Told { account, statistics, totals, .. } = *told;
+    let mut note = |label: &str, text: String| {
+        page.labelled(label, 10, 0, Span::new(Ink::Warning, text));
+    };
+    if account.interrupted {
+        note("ended", "by Ctrl-C; the rest was not read".to_owned());
+    }
+    if statistics.evicted > 0 {
+        let flows = counted(statistics.evicted, "flow");
+        note("evicted", format!("{flows} told early because the table was full (--max-flows)"));
+    }
+    if let Some(lost) = account.lost.filter(|&lost| lost > 0) {
+        note(
+            "lost",
+            format!(
+                "{} never captured: what is missing may be one of them",
+                counted(lost, "packet")
+            ),
+        );
+    }
+    if let Some(link) = account.unread_link {
+        let packets = counted(account.counts.unread_link, "packet");
+        note("left out", format!("{packets} of link type {}, which is not read", link.0));
+    }
+    if account.counts.cut > 0 {
+        let packets = counted(account.counts.cut, "packet");
+        note("cut", format!("{packets} too short to tell what they are (snapshot length)"));
+    }
+    if account.scopes_overflowed {
+        note("mixed", "more VLANs and tunnels than are told apart".to_owned());
+    }
+    if totals.tallied.listeners_undercount > 0 {
+        let most = grouped(totals.tallied.listeners_undercount.into());
+        note("servers", format!("too many to count each; a count may be {most} too low"));
+    }
+    for failure in &account.failures {
+        note("failed", harmless(failure));
+    }
+    if account.warnings_count > 0 {
+        let shown = if all { account.warnings.len() } else { WARNINGS };
+        let several = account.sources.len() > 1;
+        for (file, warning) in account.warnings.iter().take(shown) {
+            let name = account.sources.get(*file).filter(|_| several);
+            let name = name.map_or_else(String::new, |name| format!("{name}: "));
+            note("damaged", harmless(&format!("{name}{warning}")));
+        }
+        let rest = account.warnings_count - account.warnings.len().min(shown) as u64;
+        if rest > 0 {
+            let hint = if all { "" } else { "; --verbose has more" };
+            note("", format!("and {}{hint}", counted(rest, "more place")));
+        }
+    }
+}
+
+/// Whether an example of a class is worth a picture.
+pub(super) fn is_notable(class: &Class) -> bool {
+    class.gravity >= Gravity::Late || class.id == class::of(halfopen_evidence::Outcome::Deferred).id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::super::totals::Counting;
+    use super::*;
+
+    fn printed(found: &[super::super::found::Found], account: &Account) -> String {
+        let mut counting = Counting::default();
+        found.iter().for_each(|found| counting.add(found));
+        let totals = counting.finish();
+        let statistics = Statistics { evicted: 2, ..Statistics::default() };
+        let command = "halfopen pcap a.pcap";
+        let told = Told { account, statistics: &statistics, totals: &totals, command };
+        text(&told, &TextOptions { width: 80, colour: false, verbose: false })
+    }
+
+    fn account() -> Account {
+        let mut account = Account {
+            sources: vec!["a\u{1b}.pcap".to_owned()],
+            packets: 5_412_701,
+            span_ns: Some((1_767_225_600_000_000_000, 1_767_226_000_000_000_000)),
+            ..Account::default()
+        };
+        account.counts.segments = 5_000_000;
+        account.matched = 4_000;
+        account
+    }
+
+    #[test]
+    fn the_screen_names_servers_with_trouble_first() {
+        insta::assert_snapshot!(printed(&fixture::some(), &account()));
+    }
+
+    #[test]
+    fn a_capture_without_handshakes_says_so() {
+        let text = printed(&[], &account());
+        assert!(text.contains("No TCP handshake in it") && !text.contains('\u{1b}'), "{text}");
+    }
+}

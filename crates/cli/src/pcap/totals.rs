@@ -1,0 +1,217 @@
+//! What the handshakes of a capture add up to, in bounded memory: counts of all, and per listener what
+//! `halfopen_capture::Tally` keeps.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use halfopen_capture::{SideTally, Tallied, Tally, TallyLimits};
+use halfopen_evidence::{Handshake, Mark, Outcome, Vantage};
+
+use super::class::{self, CLASSES, ENDS, Gravity};
+use super::found::Found;
+use super::histogram::Histogram;
+use super::over_time::OverTime;
+
+/// Counts per class, in the order of [`CLASSES`].
+pub(super) type ByClass = [u64; CLASSES.len()];
+
+/// Counts that are still growing.
+#[derive(Debug)]
+pub(super) struct Counting {
+    totals: Totals,
+    tally: Tally,
+}
+
+/// All handshakes together.
+#[derive(Clone, Debug)]
+pub(super) struct Totals {
+    /// By outcome.
+    pub(super) by_class: ByClass,
+    /// How ignored third ACKs ended, in the order of [`ENDS`].
+    pub(super) ends: [u64; ENDS.len()],
+    /// By what was noticed.
+    pub(super) marks: BTreeMap<Mark, u64>,
+    /// By vantage: both directions, only clients', only servers'.
+    pub(super) vantages: [u64; 3],
+    /// How long connect() took where it succeeded.
+    pub(super) connect: Histogram,
+    /// From the SYN to the SYN-ACK where both were seen.
+    pub(super) syn_ack: Histogram,
+    /// From the SYN-ACK to the third ACK.
+    pub(super) ack: Histogram,
+    /// Outcomes over time.
+    pub(super) over_time: OverTime,
+    /// The first handshake of each class.
+    pub(super) examples: [Option<Found>; CLASSES.len()],
+    /// Per listener and per client.
+    pub(super) tallied: Tallied,
+}
+
+/// A listener and what came of the attempts to reach it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Listener<'a> {
+    /// Its address.
+    pub(super) server: SocketAddr,
+    /// The VLANs and tunnels it was seen in.
+    pub(super) scope: &'a str,
+    /// What came of the attempts.
+    pub(super) tally: &'a SideTally,
+    /// Attempts whose beginning was seen.
+    pub(super) attempts: u64,
+    /// Attempts that connected late.
+    pub(super) late: u64,
+    /// Attempts that failed.
+    pub(super) failed: u64,
+}
+
+impl Default for Counting {
+    fn default() -> Self {
+        let nothing = Tally::new(TallyLimits::default());
+        let totals = Totals {
+            by_class: [0; CLASSES.len()],
+            ends: [0; ENDS.len()],
+            marks: BTreeMap::new(),
+            vantages: [0; 3],
+            connect: Histogram::default(),
+            syn_ack: Histogram::default(),
+            ack: Histogram::default(),
+            over_time: OverTime::default(),
+            examples: [const { None }; CLASSES.len()],
+            tallied: nothing.clone().finish(),
+        };
+        Self { totals, tally: nothing }
+    }
+}
+
+impl Counting {
+    /// Counts a handshake.
+    pub(super) fn add(&mut self, found: &Found) {
+        self.tally.add(&found.handshake);
+        self.totals.add(found);
+    }
+
+    /// The counts.
+    pub(super) fn finish(self) -> Totals {
+        Totals { tallied: self.tally.finish(), ..self.totals }
+    }
+}
+
+impl Totals {
+    fn add(&mut self, found: &Found) {
+        let handshake = &found.handshake;
+        let class = class::index(handshake.outcome);
+        self.by_class[class] += 1;
+        // Handshakes are told in the order in which they end.
+        let example = &mut self.examples[class];
+        if example.as_ref().is_none_or(|known| found.number < known.number) {
+            *example = Some(found.clone());
+        }
+        if let Outcome::ThirdAckIgnored { ended } = handshake.outcome {
+            self.ends[class::end_index(ended)] += 1;
+        }
+        for &mark in &handshake.marks {
+            *self.marks.entry(mark).or_default() += 1;
+        }
+        self.vantages[vantage_index(handshake)] += 1;
+        let stages = handshake.stages;
+        for (histogram, ns) in [
+            (&mut self.connect, stages.connect_ns),
+            (&mut self.syn_ack, stages.syn_ack_ns),
+            (&mut self.ack, stages.ack_ns),
+        ] {
+            if let Some(ns) = ns {
+                histogram.add(ns);
+            }
+        }
+        self.over_time.add(handshake.began_ns, class::gravity(handshake.outcome));
+    }
+
+    /// Handshakes, also those whose beginning was not seen.
+    pub(super) fn handshakes(&self) -> u64 {
+        self.by_class.iter().sum()
+    }
+
+    /// Attempts whose beginning was seen.
+    pub(super) fn attempts(&self) -> u64 {
+        self.handshakes() - self.by_class[class::index(Outcome::MidStream)]
+    }
+
+    /// The listeners, those with the most trouble first, then the busiest.
+    pub(super) fn listeners(&self) -> Vec<Listener<'_>> {
+        let mut all: Vec<Listener<'_>> = self.tallied.listeners.iter().map(listener).collect();
+        all.sort_by_cached_key(|listener| {
+            Reverse((listener.failed, listener.late, listener.attempts))
+        });
+        all
+    }
+}
+
+fn listener((scope, server, tally): &(String, SocketAddr, SideTally)) -> Listener<'_> {
+    let count = |wanted: fn(Outcome) -> bool| {
+        let outcomes = tally.outcomes.iter().filter(|(outcome, _)| wanted(*outcome));
+        outcomes.map(|&(_, count)| u64::from(count)).sum()
+    };
+    Listener {
+        server: *server,
+        scope,
+        tally,
+        attempts: count(|outcome| outcome != Outcome::MidStream),
+        late: count(|outcome| class::gravity(outcome) == Gravity::Late),
+        failed: count(|outcome| class::gravity(outcome) == Gravity::Failed),
+    }
+}
+
+impl Listener<'_> {
+    /// Attempts by class.
+    pub(super) fn by_class(&self) -> ByClass {
+        let mut by_class = [0; CLASSES.len()];
+        for &(outcome, count) in &self.tally.outcomes {
+            by_class[class::index(outcome)] += u64::from(count);
+        }
+        by_class
+    }
+
+    /// What went wrong, in words, the most frequent first.
+    pub(super) fn troubles(&self) -> Vec<(&'static str, u64)> {
+        let mut troubles: Vec<(&'static str, u64)> = CLASSES
+            .iter()
+            .zip(self.by_class())
+            .filter(|(class, count)| class.gravity >= Gravity::Late && *count > 0)
+            .map(|(class, count)| (class.long, count))
+            .collect();
+        troubles.sort_by_key(|&(_, count)| Reverse(count));
+        troubles
+    }
+}
+
+const fn vantage_index(handshake: &Handshake) -> usize {
+    match handshake.vantage {
+        Vantage::Both => 0,
+        Vantage::ClientOnly => 1,
+        Vantage::ServerOnly => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn listeners_with_trouble_come_first() {
+        let mut counting = Counting::default();
+        fixture::some().iter().for_each(|found| counting.add(found));
+        let totals = counting.finish();
+        assert_eq!((totals.handshakes(), totals.attempts()), (5, 5));
+        let listeners = totals.listeners();
+        let servers: Vec<String> = listeners.iter().map(|one| one.server.to_string()).collect();
+        assert_eq!(servers, ["10.77.0.1:8080", "10.77.0.1:8080", "[2001:db8::1]:443"]);
+        assert_eq!((listeners[0].attempts, listeners[0].late, listeners[0].failed), (3, 1, 1));
+        assert_eq!(
+            listeners[0].troubles(),
+            [("established late, after a lost SYN", 1), ("SYN unanswered", 1)]
+        );
+        assert_eq!(totals.examples[5].as_ref().map(|found| found.number.record), Some(3));
+    }
+}
