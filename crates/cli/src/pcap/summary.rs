@@ -23,6 +23,9 @@ const WARNINGS: usize = 2;
 /// The column in which the words of an outcome begin.
 const OUTCOME: usize = 19;
 
+/// The column in which notes begin.
+const LABELLED: usize = 12;
+
 /// What there is to say.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told<'a> {
@@ -210,7 +213,7 @@ fn row(page: &mut Page, listener: &Listener<'_>, name: &str, width: usize) {
 /// A text in lines of so many columns.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut page = Page::new(width, false);
-    page.paragraph(2, &[Span::new(Ink::Plain, text)]);
+    page.paragraph(0, &[Span::new(Ink::Plain, text)]);
     page.finish().lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
@@ -227,7 +230,7 @@ pub(super) fn wrong(listener: &Listener<'_>) -> String {
     let mut items: Vec<String> = listener
         .troubles()
         .into_iter()
-        .map(|(words, count)| format!("{words} {}", grouped(count)))
+        .map(|(words, count)| format!("{} {words}", grouped(count)))
         .collect();
     if let Some(burst) = listener.tally.burst() {
         let what = match burst.kind {
@@ -251,12 +254,12 @@ fn notes(page: &mut Page, told: &Told<'_>, all: bool) {
         .collect();
     page.blank();
     if !noticed.is_empty() {
-        page.labelled("noticed", 10, 0, Span::new(Ink::Plain, noticed.join(" · ")));
+        page.labelled("noticed", LABELLED, 0, Span::new(Ink::Plain, noticed.join(" · ")));
     }
     let worst = worst(totals);
     if let Some(found) = worst {
         let command = format!("{} --sequence {}", told.command, found.number);
-        page.labelled("look at", 10, 0, Span::new(Ink::Plain, harmless(&command)));
+        page.labelled("look at", LABELLED, 0, Span::new(Ink::Plain, harmless(&command)));
     }
 }
 
@@ -273,7 +276,7 @@ fn worst(totals: &Totals) -> Option<&super::found::Found> {
 fn limits(page: &mut Page, told: &Told<'_>, all: bool) {
     let Told { account, statistics, totals, .. } = *told;
     let mut note = |label: &str, text: String| {
-        page.labelled(label, 10, 0, Span::new(Ink::Warning, text));
+        page.labelled(label, LABELLED, 0, Span::new(Ink::Warning, text));
     };
     if account.interrupted {
         note("ended", "by Ctrl-C; the rest was not read".to_owned());
