@@ -9,6 +9,7 @@ use halfopen_diagnose::words::harmless;
 use halfopen_evidence::{BurstKind, Mark};
 
 use super::class::{CLASSES, Class, ENDS, Gravity};
+use super::found::Found;
 use super::read::Account;
 use super::totals::{Listener, Totals};
 use super::words::{clock, counted, date_time, grouped, is_trouble, mark, share, span};
@@ -134,7 +135,7 @@ fn outcomes(page: &mut Page, totals: &Totals) {
 fn connect(totals: &Totals) -> String {
     let quantile = |per_mille| totals.connect.of_a_thousand(per_mille).map(span);
     match (quantile(500), quantile(990), quantile(999), totals.connect.most().map(span)) {
-        (Some(p50), _, _, Some(most)) if p50 == most => format!("connect took {most}"),
+        (Some(p50), _, _, Some(most)) if p50 == most => format!("connect p50 and max {most}"),
         (Some(p50), Some(p99), Some(p999), Some(most)) => {
             format!("connect p50 {p50} · p99 {p99} · p99.9 {p999} · max {most}")
         }
@@ -263,13 +264,15 @@ fn notes(page: &mut Page, told: &Told<'_>, all: bool) {
     }
 }
 
-/// An example of the most frequent failure, or else of a late connection.
-fn worst(totals: &Totals) -> Option<&super::found::Found> {
-    let graded = CLASSES.iter().zip(totals.by_class).zip(&totals.examples);
-    let troubled =
-        graded.filter(|((class, count), _)| class.gravity >= Gravity::Late && *count > 0);
-    let worst = troubled.max_by_key(|((class, count), _)| (class.gravity, *count));
-    worst.and_then(|(_, example)| example.as_ref())
+/// An example of what tells most: of failures that are not rare among them, the first class; without
+/// failures, a late connection.
+fn worst(totals: &Totals) -> Option<&Found> {
+    let graded = || CLASSES.iter().zip(totals.by_class).zip(&totals.examples);
+    let of = |gravity| graded().filter(move |((class, _), _)| class.gravity == gravity);
+    let failed: u64 = of(Gravity::Failed).map(|((_, count), _)| count).sum();
+    let frequent = of(Gravity::Failed).find(|((_, count), _)| *count > 0 && count * 20 >= failed);
+    let late = || of(Gravity::Late).find(|((_, count), _)| *count > 0);
+    frequent.or_else(late).and_then(|(_, example)| example.as_ref())
 }
 
 /// What may be missing: evictions, damage, loss.
@@ -339,7 +342,7 @@ mod tests {
     use super::super::totals::Counting;
     use super::*;
 
-    fn printed(found: &[super::super::found::Found], account: &Account) -> String {
+    fn printed(found: &[Found], account: &Account) -> String {
         let mut counting = Counting::default();
         found.iter().for_each(|found| counting.add(found));
         let totals = counting.finish();
