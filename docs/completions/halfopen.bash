@@ -37,6 +37,9 @@ _halfopen() {
             halfopen,man)
                 cmd="halfopen__subcmd__man"
                 ;;
+            halfopen,pcap)
+                cmd="halfopen__subcmd__pcap"
+                ;;
             halfopen,record)
                 cmd="halfopen__subcmd__record"
                 ;;
@@ -103,6 +106,9 @@ _halfopen() {
             halfopen__subcmd__help,man)
                 cmd="halfopen__subcmd__help__subcmd__man"
                 ;;
+            halfopen__subcmd__help,pcap)
+                cmd="halfopen__subcmd__help__subcmd__pcap"
+                ;;
             halfopen__subcmd__help,record)
                 cmd="halfopen__subcmd__help__subcmd__record"
                 ;;
@@ -167,7 +173,7 @@ _halfopen() {
 
     case "${cmd}" in
         halfopen)
-            opts="-h -V --help --version check record replay sim explain lab completions man generate help"
+            opts="-h -V --help --version check record replay pcap sim explain lab completions man generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -465,7 +471,7 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__help)
-            opts="check record replay sim explain lab completions man generate help"
+            opts="check record replay pcap sim explain lab completions man generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -688,6 +694,20 @@ _halfopen() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        halfopen__subcmd__help__subcmd__pcap)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         halfopen__subcmd__help__subcmd__record)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -867,6 +887,48 @@ _halfopen() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__pcap)
+            opts="-j -v -f -h --handshakes --json --csv --parquet --html --sequence --svg --verbose --follow --max-flows --tunnel --no-tunnels --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --csv)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --parquet)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --html)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sequence)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --svg)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-flows)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tunnel)
+                    COMPREPLY=($(compgen -W "ip gre vxlan geneve erspan gtp teredo" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -29,6 +29,7 @@ complete -c halfopen -n "__fish_halfopen_needs_command" -s V -l version -d 'Prin
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "check" -d 'What is wrong on this host now?'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "record" -d 'Take the evidence of a check into a file, to look at it elsewhere'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "replay" -d 'Run a check over recorded evidence'
+complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "pcap" -d 'What became of each TCP handshake in a capture?'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "sim" -d 'What would a kernel do? Simulate a scenario on any kernel, with any settings'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "explain" -d 'The kernel\'s rules behind a number: queue limits, timetables, counters, drop reasons'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "lab" -d 'Reproduce incidents on the running kernel, in scratch namespaces'
@@ -55,6 +56,25 @@ json\t'For programs; the schema is docs/schema/check.json'"
 complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -s j -l json -d 'The same as --format json'
 complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -s v -l verbose -d 'Show every listener, not only the first ones'
 complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l csv -d 'Write the handshakes as comma-separated values; `-` for standard output' -r -F
+complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l parquet -d 'Write the handshakes as a Parquet file, for DuckDB, ClickHouse, Spark' -r -F
+complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l html -d 'Write a report with charts that needs nothing else; `-` for standard output' -r -F
+complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l sequence -d 'Draw one handshake segment by segment: 10.0.0.9:40000, A:PORT-B:PORT, or its number (#)' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l svg -d 'With --sequence: write the drawing; `-` for standard output' -r -F
+complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l max-flows -d 'Flows kept in memory at a time, some 150 bytes each' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l tunnel -d 'Look into these tunnels only [default: all]' -r -f -a "ip\t'IPv4 or IPv6 in IPv4 or IPv6'
+gre\t'GRE'
+vxlan\t'VXLAN'
+geneve\t'Geneve'
+erspan\t'Mirrored traffic'
+gtp\t'Mobile networks'
+teredo\t'Teredo'"
+complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l handshakes -d 'A line per handshake, in the order in which they end, instead of the summary'
+complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -s j -l json -d 'A line of JSON per handshake and one for the summary; the schema is docs/schema/pcap.json'
+complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -s v -l verbose -d 'Show every server and every warning'
+complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -s f -l follow -d 'Go on as the file is written, until Ctrl-C'
+complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l no-tunnels -d 'Look into no tunnel: take the outer packets as they are'
+complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l kernel -d 'The servers\' kernel: 3.10.4, 6.1.0-32-amd64, rhel7; without it, the scenario\'s own or 6.18' -r
 complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l seed -d 'What is left to chance follows from it: the same seed gives the same bytes' -r
 complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l set -d 'Change the scenario: backlog, pause, workers, count, every, kernel, or a sysctl by its name' -r
@@ -122,16 +142,17 @@ complete -c halfopen -n "__fish_halfopen_using_subcommand completions" -s h -l h
 complete -c halfopen -n "__fish_halfopen_using_subcommand man" -s h -l help -d 'Print help'
 complete -c halfopen -n "__fish_halfopen_using_subcommand generate" -l out -d 'The directory to write to' -r -F
 complete -c halfopen -n "__fish_halfopen_using_subcommand generate" -s h -l help -d 'Print help'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "check" -d 'What is wrong on this host now?'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "record" -d 'Take the evidence of a check into a file, to look at it elsewhere'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "replay" -d 'Run a check over recorded evidence'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "sim" -d 'What would a kernel do? Simulate a scenario on any kernel, with any settings'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "explain" -d 'The kernel\'s rules behind a number: queue limits, timetables, counters, drop reasons'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "lab" -d 'Reproduce incidents on the running kernel, in scratch namespaces'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "man" -d 'Print the man page (roff)'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "generate" -d 'Write docs, schema, man page and completions'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay sim explain lab completions man generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap sim explain lab completions man generate help" -f -a "check" -d 'What is wrong on this host now?'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap sim explain lab completions man generate help" -f -a "record" -d 'Take the evidence of a check into a file, to look at it elsewhere'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap sim explain lab completions man generate help" -f -a "replay" -d 'Run a check over recorded evidence'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap sim explain lab completions man generate help" -f -a "pcap" -d 'What became of each TCP handshake in a capture?'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap sim explain lab completions man generate help" -f -a "sim" -d 'What would a kernel do? Simulate a scenario on any kernel, with any settings'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap sim explain lab completions man generate help" -f -a "explain" -d 'The kernel\'s rules behind a number: queue limits, timetables, counters, drop reasons'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap sim explain lab completions man generate help" -f -a "lab" -d 'Reproduce incidents on the running kernel, in scratch namespaces'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap sim explain lab completions man generate help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap sim explain lab completions man generate help" -f -a "man" -d 'Print the man page (roff)'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap sim explain lab completions man generate help" -f -a "generate" -d 'Write docs, schema, man page and completions'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap sim explain lab completions man generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from explain" -f -a "limits" -d 'What a backlog becomes: room of the accept queue and of the SYN queue'
 complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from explain" -f -a "retries" -d 'When SYN and SYN-ACK are sent again, and when either side gives up'
 complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from explain" -f -a "counter" -d 'What moves a counter, on which kernels, and what it is mistaken for'

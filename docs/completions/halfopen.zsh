@@ -71,6 +71,34 @@ json\:"For programs; the schema is docs/schema/check.json"))' \
 '*::filter -- Only these, in the language of ss and tcpdump\: `\:8080`, `sport = \:8080`, `dst 10.0.0.7`, `pid 812`, `netns NAME`, joined by `and`, `or`, `not`:_default' \
 && ret=0
 ;;
+(pcap)
+_arguments "${_arguments_options[@]}" : \
+'--csv=[Write the handshakes as comma-separated values; \`-\` for standard output]:FILE:_files' \
+'--parquet=[Write the handshakes as a Parquet file, for DuckDB, ClickHouse, Spark]:FILE:_files' \
+'(--sequence)--html=[Write a report with charts that needs nothing else; \`-\` for standard output]:FILE:_files' \
+'--sequence=[Draw one handshake segment by segment\: 10.0.0.9\:40000, A\:PORT-B\:PORT, or its number (#)]:FLOW:_default' \
+'--svg=[With --sequence\: write the drawing; \`-\` for standard output]:FILE:_files' \
+'--max-flows=[Flows kept in memory at a time, some 150 bytes each]:N:_default' \
+'*--tunnel=[Look into these tunnels only \[default\: all\]]:LIST:((ip\:"IPv4 or IPv6 in IPv4 or IPv6"
+gre\:"GRE"
+vxlan\:"VXLAN"
+geneve\:"Geneve"
+erspan\:"Mirrored traffic"
+gtp\:"Mobile networks"
+teredo\:"Teredo"))' \
+'(-j --json --sequence)--handshakes[A line per handshake, in the order in which they end, instead of the summary]' \
+'(--sequence)-j[A line of JSON per handshake and one for the summary; the schema is docs/schema/pcap.json]' \
+'(--sequence)--json[A line of JSON per handshake and one for the summary; the schema is docs/schema/pcap.json]' \
+'-v[Show every server and every warning]' \
+'--verbose[Show every server and every warning]' \
+'(--sequence --html)-f[Go on as the file is written, until Ctrl-C]' \
+'(--sequence --html)--follow[Go on as the file is written, until Ctrl-C]' \
+'(--tunnel)--no-tunnels[Look into no tunnel\: take the outer packets as they are]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'*::words -- Captures, `-` for standard input; then a filter in the words of tcpdump\: `port 443 and net 10.0.0.0/8`:_default' \
+&& ret=0
+;;
 (sim)
 _arguments "${_arguments_options[@]}" : \
 '--kernel=[The servers'\'' kernel\: 3.10.4, 6.1.0-32-amd64, rhel7; without it, the scenario'\''s own or 6.18]:RELEASE:_default' \
@@ -323,6 +351,10 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(pcap)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (sim)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -422,6 +454,7 @@ _halfopen_commands() {
 'check:What is wrong on this host now?' \
 'record:Take the evidence of a check into a file, to look at it elsewhere' \
 'replay:Run a check over recorded evidence' \
+'pcap:What became of each TCP handshake in a capture?' \
 'sim:What would a kernel do? Simulate a scenario on any kernel, with any settings' \
 'explain:The kernel'\''s rules behind a number\: queue limits, timetables, counters, drop reasons' \
 'lab:Reproduce incidents on the running kernel, in scratch namespaces' \
@@ -532,6 +565,7 @@ _halfopen__subcmd__help_commands() {
 'check:What is wrong on this host now?' \
 'record:Take the evidence of a check into a file, to look at it elsewhere' \
 'replay:Run a check over recorded evidence' \
+'pcap:What became of each TCP handshake in a capture?' \
 'sim:What would a kernel do? Simulate a scenario on any kernel, with any settings' \
 'explain:The kernel'\''s rules behind a number\: queue limits, timetables, counters, drop reasons' \
 'lab:Reproduce incidents on the running kernel, in scratch namespaces' \
@@ -627,6 +661,11 @@ _halfopen__subcmd__help__subcmd__man_commands() {
     local commands; commands=()
     _describe -t commands 'halfopen help man commands' commands "$@"
 }
+(( $+functions[_halfopen__subcmd__help__subcmd__pcap_commands] )) ||
+_halfopen__subcmd__help__subcmd__pcap_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help pcap commands' commands "$@"
+}
 (( $+functions[_halfopen__subcmd__help__subcmd__record_commands] )) ||
 _halfopen__subcmd__help__subcmd__record_commands() {
     local commands; commands=()
@@ -701,6 +740,11 @@ _halfopen__subcmd__lab__subcmd__run_commands() {
 _halfopen__subcmd__man_commands() {
     local commands; commands=()
     _describe -t commands 'halfopen man commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__pcap_commands] )) ||
+_halfopen__subcmd__pcap_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen pcap commands' commands "$@"
 }
 (( $+functions[_halfopen__subcmd__record_commands] )) ||
 _halfopen__subcmd__record_commands() {

@@ -30,7 +30,7 @@ pub(super) fn text(ladder: &Ladder, width: usize, colour: bool) -> String {
         match step {
             Step::Rung(rung) => draw(&mut page, rung, inner),
             Step::Gap(ns) => {
-                between_lines(&mut page, '┊', &format!("{} later", span(*ns)), inner, Ink::Dim)
+                between_lines(&mut page, '┊', &format!("{} later", span(*ns)), inner, Ink::Dim);
             }
             Step::Omitted(count) => {
                 let text = format!("{} not drawn", counted(*count, "segment"));

@@ -56,6 +56,9 @@ use read::{Account, Event, Plan};
 use summary::Told;
 use totals::{Counting, Totals};
 
+/// Packets that the tracker takes at a time, whose memory it then fetches together.
+const BATCH: usize = 256;
+
 /// Reads the captures and prints what was asked for.
 ///
 /// # Errors
@@ -164,10 +167,8 @@ fn read_handshakes(
     let mut statistics = Statistics::default();
     let mut counting = Counting::default();
     let mut choice = flow.map(Choice::new);
+    let mut batch = Vec::with_capacity(BATCH);
     let account = read::read(plan, |event| {
-        if let Event::Idle = event {
-            outputs.flush();
-        }
         let mut tell = |mut handshake: Handshake, scope: u32, scopes: &Scopes| {
             let number = Number::unpacked(handshake.first_record);
             handshake.first_record = number.record;
@@ -181,14 +182,24 @@ fn read_handshakes(
         };
         match (event, &mut tracker) {
             (Event::Observed(observed, scopes), Some(tracker)) => {
-                tracker.on_observed(&observed, &mut |it, scope| tell(it, scope, scopes));
+                batch.push(observed);
+                if batch.len() >= BATCH {
+                    tracker.on_batch(&batch, &mut |it, scope| tell(it, scope, scopes));
+                    batch.clear();
+                }
+            }
+            (Event::Idle(scopes), Some(tracker)) => {
+                tracker.on_batch(&batch, &mut |it, scope| tell(it, scope, scopes));
+                batch.clear();
+                outputs.flush();
             }
             (Event::End(scopes), tracker) => {
-                if let Some(tracker) = tracker.take() {
+                if let Some(mut tracker) = tracker.take() {
+                    tracker.on_batch(&batch, &mut |it, scope| tell(it, scope, scopes));
                     statistics = tracker.finish(&mut |it, scope| tell(it, scope, scopes));
                 }
             }
-            (Event::Idle | Event::Observed(..), _) => {}
+            (Event::Idle(_) | Event::Observed(..), None) => {}
         }
         if outputs.is_wanted() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;

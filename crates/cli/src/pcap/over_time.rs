@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn damaged_times_do_no_harm() {
         let mut over_time = OverTime::default();
-        [i64::MIN, 0, i64::MAX].map(|ns| over_time.add(ns, Gravity::Failed));
+        [i64::MIN, 0, i64::MAX].into_iter().for_each(|ns| over_time.add(ns, Gravity::Failed));
         assert_eq!(over_time.slices().iter().map(|slice| slice[3]).sum::<u64>(), 3);
     }
 }

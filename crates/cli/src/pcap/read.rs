@@ -49,7 +49,7 @@ pub(super) enum Event<'a> {
     /// What a packet showed; its record is a packed [`Number`].
     Observed(Observed, &'a Scopes),
     /// There is no more for now.
-    Idle,
+    Idle(&'a Scopes),
     /// There is no more at all.
     End(&'a Scopes),
 }
@@ -216,7 +216,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reading<'_, F> {
                 match lane.head {
                     Some((time_ns, _)) if time_ns > until_ns => return self.pause(),
                     Some((_, observed)) => self.tell(observed)?,
-                    None if self.waits() => (self.visit)(Event::Idle)?,
+                    None if self.waits() => (self.visit)(Event::Idle(self.decoder.scopes()))?,
                     None => break,
                 }
                 if self.account.packets.is_multiple_of(STRIDE) {

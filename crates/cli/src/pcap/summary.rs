@@ -9,6 +9,7 @@ use halfopen_diagnose::words::harmless;
 use halfopen_evidence::{BurstKind, Mark};
 
 use super::class::{CLASSES, Class, ENDS, Gravity};
+use super::found::Found;
 use super::read::Account;
 use super::totals::{Listener, Totals};
 use super::words::{clock, counted, date_time, grouped, is_trouble, mark, share, span};
@@ -22,6 +23,9 @@ const WARNINGS: usize = 2;
 
 /// The column in which the words of an outcome begin.
 const OUTCOME: usize = 19;
+
+/// The column in which notes begin.
+const LABELLED: usize = 12;
 
 /// What there is to say.
 #[derive(Clone, Copy, Debug)]
@@ -131,7 +135,7 @@ fn outcomes(page: &mut Page, totals: &Totals) {
 fn connect(totals: &Totals) -> String {
     let quantile = |per_mille| totals.connect.of_a_thousand(per_mille).map(span);
     match (quantile(500), quantile(990), quantile(999), totals.connect.most().map(span)) {
-        (Some(p50), _, _, Some(most)) if p50 == most => format!("connect took {most}"),
+        (Some(p50), _, _, Some(most)) if p50 == most => format!("connect p50 and max {most}"),
         (Some(p50), Some(p99), Some(p999), Some(most)) => {
             format!("connect p50 {p50} · p99 {p99} · p99.9 {p999} · max {most}")
         }
@@ -210,7 +214,7 @@ fn row(page: &mut Page, listener: &Listener<'_>, name: &str, width: usize) {
 /// A text in lines of so many columns.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut page = Page::new(width, false);
-    page.paragraph(2, &[Span::new(Ink::Plain, text)]);
+    page.paragraph(0, &[Span::new(Ink::Plain, text)]);
     page.finish().lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
@@ -227,7 +231,7 @@ pub(super) fn wrong(listener: &Listener<'_>) -> String {
     let mut items: Vec<String> = listener
         .troubles()
         .into_iter()
-        .map(|(words, count)| format!("{words} {}", grouped(count)))
+        .map(|(words, count)| format!("{} {words}", grouped(count)))
         .collect();
     if let Some(burst) = listener.tally.burst() {
         let what = match burst.kind {
@@ -251,29 +255,31 @@ fn notes(page: &mut Page, told: &Told<'_>, all: bool) {
         .collect();
     page.blank();
     if !noticed.is_empty() {
-        page.labelled("noticed", 10, 0, Span::new(Ink::Plain, noticed.join(" · ")));
+        page.labelled("noticed", LABELLED, 0, Span::new(Ink::Plain, noticed.join(" · ")));
     }
     let worst = worst(totals);
     if let Some(found) = worst {
         let command = format!("{} --sequence {}", told.command, found.number);
-        page.labelled("look at", 10, 0, Span::new(Ink::Plain, harmless(&command)));
+        page.labelled("look at", LABELLED, 0, Span::new(Ink::Plain, harmless(&command)));
     }
 }
 
-/// An example of the most frequent failure, or else of a late connection.
-fn worst(totals: &Totals) -> Option<&super::found::Found> {
-    let graded = CLASSES.iter().zip(totals.by_class).zip(&totals.examples);
-    let troubled =
-        graded.filter(|((class, count), _)| class.gravity >= Gravity::Late && *count > 0);
-    let worst = troubled.max_by_key(|((class, count), _)| (class.gravity, *count));
-    worst.and_then(|(_, example)| example.as_ref())
+/// An example of what tells most: of failures that are not rare among them, the first class; without
+/// failures, a late connection.
+fn worst(totals: &Totals) -> Option<&Found> {
+    let graded = || CLASSES.iter().zip(totals.by_class).zip(&totals.examples);
+    let of = |gravity| graded().filter(move |((class, _), _)| class.gravity == gravity);
+    let failed: u64 = of(Gravity::Failed).map(|((_, count), _)| count).sum();
+    let frequent = of(Gravity::Failed).find(|((_, count), _)| *count > 0 && count * 20 >= failed);
+    let late = || of(Gravity::Late).find(|((_, count), _)| *count > 0);
+    frequent.or_else(late).and_then(|(_, example)| example.as_ref())
 }
 
 /// What may be missing: evictions, damage, loss.
 fn limits(page: &mut Page, told: &Told<'_>, all: bool) {
     let Told { account, statistics, totals, .. } = *told;
     let mut note = |label: &str, text: String| {
-        page.labelled(label, 10, 0, Span::new(Ink::Warning, text));
+        page.labelled(label, LABELLED, 0, Span::new(Ink::Warning, text));
     };
     if account.interrupted {
         note("ended", "by Ctrl-C; the rest was not read".to_owned());
@@ -336,7 +342,7 @@ mod tests {
     use super::super::totals::Counting;
     use super::*;
 
-    fn printed(found: &[super::super::found::Found], account: &Account) -> String {
+    fn printed(found: &[Found], account: &Account) -> String {
         let mut counting = Counting::default();
         found.iter().for_each(|found| counting.add(found));
         let totals = counting.finish();

@@ -206,7 +206,7 @@ mod tests {
         assert_eq!((totals.handshakes(), totals.attempts()), (5, 5));
         let listeners = totals.listeners();
         let servers: Vec<String> = listeners.iter().map(|one| one.server.to_string()).collect();
-        assert_eq!(servers, ["10.77.0.1:8080", "10.77.0.1:8080", "[2001:db8::1]:443"]);
+        assert_eq!(servers, ["10.77.0.1:8080", "[2001:db8::1]:443", "10.77.0.1:8080"]);
         assert_eq!((listeners[0].attempts, listeners[0].late, listeners[0].failed), (3, 1, 1));
         assert_eq!(
             listeners[0].troubles(),
