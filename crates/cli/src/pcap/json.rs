@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use halfopen_diagnose::Status;
-use halfopen_diagnose::report::json_text;
+use halfopen_diagnose::report::{FindingEntry, json_text};
 use halfopen_evidence::Sends;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -117,6 +117,8 @@ struct SummaryEntry<'a> {
     connect: LatencyEntry,
     /// The listeners, those with the most trouble first.
     listeners: Vec<ListenerEntry<'a>>,
+    /// What was found of the listeners, the worst first.
+    findings: &'a [FindingEntry],
     /// By how much a listener's count may be too low, because there were too many to count each.
     listeners_undercount: u32,
     /// Handshakes told early because the table was full.
@@ -237,12 +239,12 @@ pub(super) fn handshake(found: &Found) -> serde_json::Result<String> {
 }
 
 /// The last line.
-pub(super) fn summary(told: &Told<'_>, status: Status) -> serde_json::Result<String> {
+pub(super) fn summary(told: &Told<'_>) -> serde_json::Result<String> {
     let (account, totals) = (told.account, told.totals);
     line(&Line::Summary(Box::new(SummaryEntry {
         schema: PCAP,
         tool_version: env!("CARGO_PKG_VERSION"),
-        status: match status {
+        status: match told.verdict.status {
             Status::Healthy => StatusName::Healthy,
             Status::Warning => StatusName::Warning,
             Status::Failure => StatusName::Failure,
@@ -260,6 +262,7 @@ pub(super) fn summary(told: &Told<'_>, status: Status) -> serde_json::Result<Str
         connect: latency(&totals.connect),
         listeners: totals.listeners().iter().map(listener).collect(),
         listeners_undercount: totals.tallied.listeners_undercount,
+        findings: &told.verdict.findings,
         evicted: told.statistics.evicted,
         duplicates: told.statistics.duplicates,
         lost_packets: account.lost,

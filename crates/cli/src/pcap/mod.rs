@@ -55,6 +55,7 @@ use outputs::Outputs;
 use read::{Account, Event, Plan};
 use summary::Told;
 use totals::{Counting, Totals};
+use verdict::Verdict;
 
 /// Packets that the tracker takes at a time, whose memory it then fetches together.
 const BATCH: usize = 256;
@@ -212,16 +213,21 @@ fn print(arguments: &PcapArgs, plan: &Plan, read: Read) -> anyhow::Result<Exit> 
     if let Some(choice) = choice {
         return sequence(arguments, plan, choice);
     }
-    let status = verdict::status(&totals);
+    let verdict = Verdict::of(&totals);
     let command = command(&account.sources);
-    let told =
-        Told { account: &account, statistics: &statistics, totals: &totals, command: &command };
+    let told = Told {
+        account: &account,
+        statistics: &statistics,
+        totals: &totals,
+        verdict: &verdict,
+        command: &command,
+    };
     if let Some(path) = &arguments.html {
         let examples = match flow::follow(plan, examples(&totals)) {
             Ok(examples) => examples,
             Err(complaint) => return refuse(&complaint),
         };
-        write_text(path, &html::page(&told, status, &examples))?;
+        write_text(path, &html::page(&told, &examples))?;
     }
     let is_taken =
         [&arguments.csv, &arguments.html].into_iter().flatten().any(|path| is_stdout(path));
@@ -231,7 +237,7 @@ fn print(arguments: &PcapArgs, plan: &Plan, read: Read) -> anyhow::Result<Exit> 
         verbose: arguments.verbose,
     };
     let written = if arguments.json {
-        output::write(&json::summary(&told, status)?)
+        output::write(&json::summary(&told)?)
     } else if !is_taken && !arguments.handshakes {
         output::write(&summary::text(&told, &options))
     } else {
@@ -240,7 +246,7 @@ fn print(arguments: &PcapArgs, plan: &Plan, read: Read) -> anyhow::Result<Exit> 
     match written {
         // Who stopped reading has read enough; the verdict stands.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(status.into()),
+        _ => Ok(verdict.status.into()),
     }
 }
 

@@ -3,20 +3,24 @@
 
 use halfopen_capture::Statistics;
 use halfopen_diagnose::Status;
-use halfopen_diagnose::report::TextOptions;
 use halfopen_diagnose::report::layout::{Ink, Page, Span, columns};
+use halfopen_diagnose::report::{FindingEntry, TextOptions, write_findings};
 use halfopen_diagnose::words::harmless;
 use halfopen_evidence::{BurstKind, Mark};
 
+use super::class;
 use super::class::{CLASSES, Class, ENDS, Gravity};
 use super::found::Found;
 use super::read::Account;
 use super::totals::{Listener, Totals};
+use super::verdict::Verdict;
 use super::words::{clock, counted, date_time, grouped, is_trouble, mark, share, span};
-use super::{class, verdict};
 
 /// Listeners that are shown without being asked for all.
 const LISTENERS: usize = 6;
+
+/// Findings that are shown without being asked for all.
+const FINDINGS: usize = 2;
 
 /// Warnings that are shown without being asked for all.
 const WARNINGS: usize = 2;
@@ -36,6 +40,8 @@ pub(super) struct Told<'a> {
     pub(super) statistics: &'a Statistics,
     /// What the handshakes add up to.
     pub(super) totals: &'a Totals,
+    /// What was found.
+    pub(super) verdict: &'a Verdict,
     /// How to look at one handshake: the command but for its number.
     pub(super) command: &'a str,
 }
@@ -52,7 +58,8 @@ pub(super) fn text(told: &Told<'_>, options: &TextOptions) -> String {
         );
     } else {
         outcomes(&mut page, told.totals);
-        listeners(&mut page, told.totals, options.verbose);
+        listeners(&mut page, told, options.verbose);
+        findings(&mut page, &told.verdict.findings, options.verbose);
         notes(&mut page, told, options.verbose);
     }
     limits(&mut page, told, options.verbose);
@@ -161,8 +168,8 @@ const fn ink(gravity: Gravity) -> Ink {
 }
 
 /// The servers, a line each.
-fn listeners(page: &mut Page, totals: &Totals, all: bool) {
-    let listeners = totals.listeners();
+fn listeners(page: &mut Page, told: &Told<'_>, all: bool) {
+    let listeners = told.totals.listeners();
     let shown = if all { listeners.len() } else { listeners.len().min(LISTENERS) };
     let shown = &listeners[..shown];
     let names: Vec<String> = shown.iter().map(name).collect();
@@ -173,7 +180,7 @@ fn listeners(page: &mut Page, totals: &Totals, all: bool) {
     page.put(Ink::Dim, &header);
     page.blank();
     for (listener, name) in shown.iter().zip(&names) {
-        row(page, listener, name, width);
+        row(page, listener, name, width, told.verdict.listener(listener));
     }
     if listeners.len() > shown.len() {
         let rest = &listeners[shown.len()..];
@@ -187,8 +194,8 @@ fn listeners(page: &mut Page, totals: &Totals, all: bool) {
     }
 }
 
-fn row(page: &mut Page, listener: &Listener<'_>, name: &str, width: usize) {
-    let (ink, label) = match verdict::of(listener) {
+fn row(page: &mut Page, listener: &Listener<'_>, name: &str, width: usize, status: Status) {
+    let (ink, label) = match status {
         Status::Failure => (Ink::Failure, "FAIL"),
         Status::Warning => (Ink::Warning, "WARN"),
         Status::Healthy | Status::Unknown => (Ink::Good, "ok"),
@@ -242,6 +249,23 @@ pub(super) fn wrong(listener: &Listener<'_>) -> String {
         items.push(format!("{what}: {} in the second {second}", grouped(burst.attempts.into())));
     }
     items.join(" · ")
+}
+
+/// What was found, the first with what to do.
+fn findings(page: &mut Page, findings: &[FindingEntry], all: bool) {
+    let (shown, rest) =
+        findings.split_at(if all { findings.len() } else { findings.len().min(FINDINGS) });
+    write_findings(page, shown);
+    if let Some(next) = rest.first() {
+        let more = counted(rest.len() as u64, "more finding");
+        let note = format!(
+            "{more}, the next {} of {}; --verbose has all",
+            next.id,
+            harmless(&next.subject.label)
+        );
+        page.blank();
+        page.indented(2, Span::new(Ink::Dim, note));
+    }
 }
 
 /// What else was noticed, and how to look closer.
@@ -348,7 +372,9 @@ mod tests {
         let totals = counting.finish();
         let statistics = Statistics { evicted: 2, ..Statistics::default() };
         let command = "halfopen pcap a.pcap";
-        let told = Told { account, statistics: &statistics, totals: &totals, command };
+        let verdict = Verdict::of(&totals);
+        let told =
+            Told { account, statistics: &statistics, totals: &totals, verdict: &verdict, command };
         text(&told, &TextOptions { width: 80, colour: false, verbose: false })
     }
 

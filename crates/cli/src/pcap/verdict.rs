@@ -1,53 +1,78 @@
-//! What a capture says of the servers in it, as an exit status.
-//!
-//! Findings with causes are the affair of the rules in `diagnose`; until they see captures, this is
-//! the one place that judges: a listener fails if one attempt of a hundred or more did not get through.
+//! What a capture says of the servers in it: the findings of `diagnose`, and an exit status.
 
-use halfopen_diagnose::Status;
-use halfopen_evidence::Outcome;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
-use super::class;
+use halfopen_diagnose::report::FindingEntry;
+use halfopen_diagnose::{Severity, Status, SubjectKind, diagnose_watched};
+
 use super::totals::{Listener, Totals};
 
-/// Of so many attempts at a listener one may fail before connections "fail now".
-const RARELY: u64 = 100;
-
-/// The worst of the listeners' states.
-pub(super) fn status(totals: &Totals) -> Status {
-    let undecided = totals.by_class[class::index(Outcome::Undecided)];
-    if totals.attempts() == undecided {
-        return Status::Unknown;
-    }
-    let mut status = Status::Healthy;
-    for listener in &totals.listeners() {
-        match of(listener) {
-            Status::Failure => return Status::Failure,
-            Status::Warning => status = Status::Warning,
-            Status::Healthy | Status::Unknown => {}
-        }
-    }
-    status
+/// What was found.
+#[derive(Clone, Debug)]
+pub(super) struct Verdict {
+    /// The findings, the worst first.
+    pub(super) findings: Vec<FindingEntry>,
+    /// The worst of the listeners' states.
+    pub(super) status: Status,
+    /// The worst finding about each listener in each scope.
+    worst: BTreeMap<(SocketAddr, String), Severity>,
 }
 
-/// The state of a listener.
-pub(super) fn of(listener: &Listener<'_>) -> Status {
-    if listener.failed * RARELY >= listener.attempts && listener.failed > 0 {
-        Status::Failure
-    } else if listener.failed + listener.late > 0 {
-        Status::Warning
-    } else {
-        Status::Healthy
+impl Verdict {
+    /// Judges what the handshakes add up to.
+    pub(super) fn of(totals: &Totals) -> Self {
+        let findings = diagnose_watched(&totals.tallied.watched()).findings;
+        let mut worst = BTreeMap::new();
+        for finding in &findings {
+            if let SubjectKind::Server(server) = finding.subject.kind {
+                let key = (server, finding.subject.netns_label.clone());
+                let worst = worst.entry(key).or_insert(finding.severity);
+                *worst = finding.severity.max(*worst);
+            }
+        }
+        let findings = findings.iter().map(FindingEntry::from).collect();
+        let mut verdict = Self { findings, status: Status::Unknown, worst };
+        verdict.status = verdict.overall(totals);
+        verdict
+    }
+
+    /// The state of a listener. What no rule judges, such as clients that give up, is worth knowing.
+    pub(super) fn listener(&self, listener: &Listener<'_>) -> Status {
+        match self.worst.get(&(listener.server, listener.scope.to_owned())) {
+            Some(Severity::Failure) => Status::Failure,
+            Some(Severity::Warning) => Status::Warning,
+            None if listener.failed + listener.late > 0 => Status::Warning,
+            None => Status::Healthy,
+        }
+    }
+
+    fn overall(&self, totals: &Totals) -> Status {
+        if totals.handshakes() == 0 {
+            return Status::Unknown;
+        }
+        let listeners = totals.listeners();
+        let mut states = listeners.iter().map(|listener| self.listener(listener));
+        states
+            .try_fold(Status::Healthy, |worst, state| match state {
+                Status::Failure => Err(Status::Failure),
+                Status::Warning => Ok(Status::Warning),
+                Status::Healthy | Status::Unknown => Ok(worst),
+            })
+            .unwrap_or_else(|failure| failure)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use halfopen_evidence::Outcome;
+
     use super::super::fixture;
     use super::super::found::{Found, Number};
     use super::super::totals::Counting;
     use super::*;
 
-    fn check(outcomes: &[(Outcome, u64)], expected: Status) {
+    fn check(outcomes: &[(Outcome, u64)], expected: Status, ids: &[&str]) {
         let mut counting = Counting::default();
         let mut record = 0;
         for &(outcome, count) in outcomes {
@@ -57,17 +82,29 @@ mod tests {
                 counting.add(&Found { number: Number::new(0, record), handshake });
             }
         }
-        assert_eq!(status(&counting.finish()), expected, "{outcomes:?}");
+        let totals = counting.finish();
+        let verdict = Verdict::of(&totals);
+        assert_eq!(verdict.status, expected, "{outcomes:?}");
+        let found: Vec<&str> = verdict.findings.iter().map(|it| it.id.as_str()).collect();
+        assert_eq!(found, ids, "{outcomes:?}");
+        assert!(totals.listeners().iter().all(|it| verdict.listener(it) == expected));
     }
 
     #[test]
     fn a_failure_in_a_hundred_is_one_and_a_rarer_one_is_a_warning() {
         let late = Outcome::EstablishedLate { answered_syn: 2 };
-        check(&[], Status::Unknown);
-        check(&[(Outcome::Established, 99), (Outcome::Deferred, 1)], Status::Healthy);
-        check(&[(Outcome::Established, 99), (late, 1)], Status::Warning);
-        check(&[(Outcome::Established, 99), (Outcome::SynUnanswered, 1)], Status::Failure);
-        check(&[(Outcome::Established, 100), (Outcome::SynUnanswered, 1)], Status::Warning);
-        check(&[(Outcome::MidStream, 5), (Outcome::Undecided, 1)], Status::Unknown);
+        let unanswered: &[&str] = &["connect-unanswered"];
+        check(&[], Status::Unknown, &[]);
+        check(&[(Outcome::Established, 99), (Outcome::Deferred, 1)], Status::Healthy, &[]);
+        check(&[(Outcome::Established, 199), (late, 1)], Status::Warning, unanswered);
+        let lost = Outcome::SynUnanswered;
+        check(&[(Outcome::Established, 99), (lost, 1)], Status::Failure, unanswered);
+        check(&[(Outcome::Established, 100), (lost, 1)], Status::Warning, unanswered);
+        check(&[(Outcome::MidStream, 5)], Status::Healthy, &[]);
+    }
+
+    #[test]
+    fn what_no_rule_judges_is_a_warning() {
+        check(&[(Outcome::AbortedByClient, 5)], Status::Warning, &[]);
     }
 }
