@@ -122,10 +122,9 @@ fn counts_are_exact(halfopen: &Path, capture: &Path, truth: &Truth) -> Result<()
 
 /// The outcome of a handshake's line, with its end where it has one; none for other lines.
 fn outcome_of(value: &serde_json::Value) -> Option<String> {
-    let outcome = value.get("outcome")?;
-    let is = outcome.get("is")?.as_str()?;
-    match outcome.get("ended").and_then(serde_json::Value::as_str) {
-        Some(ended) => Some(format!("{is}/{ended}")),
-        None => Some(is.to_owned()),
+    let outcome = value.get("outcome")?.as_str()?;
+    match value.get("ended").and_then(serde_json::Value::as_str) {
+        Some(ended) => Some(format!("{outcome}/{ended}")),
+        None => Some(outcome.to_owned()),
     }
 }
