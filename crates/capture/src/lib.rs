@@ -11,6 +11,7 @@
 //! - `filter` picks segments by addresses, ports and VLANs, in the words of tcpdump.
 //! - `tracker` follows each attempt to its outcome, within bounds of memory and time; live packet
 //!   sockets can feed it too.
+//! - `tally` counts handshakes per listener and per client; `timetable` says whose SYNs a client's are.
 //!
 //! Nothing in a packet can make it fail: what is damaged is told with its record and offset, and the
 //! rest goes on.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use halfopen_evidence::{Evidence, Want};
+use halfopen_evidence::{Evidence, Want, Watched};
 
 use crate::{Context, Finding, FindingId, Subject};
 
@@ -32,7 +32,7 @@ pub struct Undetermined {
 #[derive(Debug, Default)]
 pub struct Verdicts(Diagnosis);
 
-/// Runs every rule over the evidence.
+/// Runs every rule for a look at a host over the evidence.
 #[must_use]
 pub fn diagnose(evidence: &Evidence) -> Diagnosis {
     let context = Context::new(evidence);
@@ -41,22 +41,40 @@ pub fn diagnose(evidence: &Evidence) -> Diagnosis {
         verdicts.want(want);
     }
     for id in FindingId::ALL {
-        id.rule()(&context, &mut verdicts);
+        if let Some(look) = id.rules().look {
+            look(&context, &mut verdicts);
+        }
     }
-    let Verdicts(mut diagnosis) = verdicts;
-    diagnosis.findings.sort_by(|a, b| {
-        (b.severity, &a.subject.netns, &a.subject.kind, a.id).cmp(&(
-            a.severity,
-            &b.subject.netns,
-            &b.subject.kind,
-            b.id,
-        ))
-    });
-    diagnosis.undetermined.sort();
-    diagnosis
+    verdicts.sorted()
+}
+
+/// Runs every rule for watched handshakes over those of each listener.
+#[must_use]
+pub fn diagnose_watched(watched: &Watched) -> Diagnosis {
+    let mut verdicts = Verdicts::default();
+    for listener in &watched.listeners {
+        for judge in FindingId::ALL.iter().filter_map(|id| id.rules().watched) {
+            judge(listener, &mut verdicts);
+        }
+    }
+    verdicts.sorted()
 }
 
 impl Verdicts {
+    fn sorted(self) -> Diagnosis {
+        let Self(mut diagnosis) = self;
+        diagnosis.findings.sort_by(|a, b| {
+            (b.severity, &a.subject.netns, &a.subject.kind, a.id).cmp(&(
+                a.severity,
+                &b.subject.netns,
+                &b.subject.kind,
+                b.id,
+            ))
+        });
+        diagnosis.undetermined.sort();
+        diagnosis
+    }
+
     /// Something was found.
     pub fn find(&mut self, finding: Finding) {
         self.0.findings.push(finding);

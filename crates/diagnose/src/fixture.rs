@@ -14,14 +14,15 @@ use std::net::SocketAddr;
 use halfopen_evidence::{
     Activity, Between, Call, CallTarget, CgroupState, CloseWaitGroup, CloseWaitSide, Connecting,
     Cookie, Counters, DestinationPorts, Endpoint, EndpointKey, EpollRegistration, Evidence, FdUse,
-    Holder, HolderSearch, Holders, Host, Inode, Interval, Listener, Netns, NetnsId, NetnsLabel,
-    NeverAccepted, Pid, PortSpace, PortStates, Process, QueueTrack, Reading, RequestSample,
-    SchedStat, Sighting, Snapshot, SynRecv, Sysctls, Taken, TcpUse, Thread, ThreadTrack,
-    Throttling, Tid, Via, WaitedSocket, Waiting,
+    Holder, HolderSearch, Holders, Host, Inode, Interval, Listener, Mark, Netns, NetnsId,
+    NetnsLabel, NeverAccepted, Outcome, Pid, PortSpace, PortStates, Process, QueueTrack, Reading,
+    RequestSample, SchedStat, Sighting, Snapshot, SynRecv, Sysctls, Taken, TcpUse, Thread,
+    ThreadTrack, Throttling, Tid, Via, WaitedSocket, Waiting, Watched, WatchedListener,
+    WatchedSide,
 };
 use halfopen_model::{Counter, PortRange};
 
-use crate::{Diagnosis, Finding, FindingId, diagnose};
+use crate::{Diagnosis, Finding, FindingId, diagnose, diagnose_watched};
 
 /// The namespace of every fixture.
 pub(crate) const NETNS: NetnsId = NetnsId(4_026_531_840);
@@ -463,5 +464,62 @@ mod tests {
         let idle = endpoint("0.0.0.0:8080", [listener(1, 0, 128)]);
         assert_eq!(Scene::window().endpoint(idle.clone()).diagnose(), Diagnosis::default());
         assert_eq!(Scene::now().endpoint(idle).diagnose(), Diagnosis::default());
+    }
+}
+
+/// A listener whose handshakes were watched at its own end, and came out so.
+pub(crate) fn watched_listener(outcomes: &[(Outcome, u32)]) -> Seen {
+    Seen {
+        listener: WatchedListener {
+            server: "10.0.0.1:8080".parse().expect("an address"),
+            scope: String::new(),
+            handshakes: outcomes.iter().map(|&(_, count)| count).sum(),
+            outcomes: outcomes.to_vec(),
+            marks: Vec::new(),
+            clients: 1,
+            connect: None,
+            side: WatchedSide::Server,
+            burst: None,
+            first_ns: 0,
+            last_ns: 2_000_000_000,
+        },
+    }
+}
+
+/// A listener that was watched.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) listener: WatchedListener,
+}
+
+impl Seen {
+    /// With so many of a mark.
+    pub(crate) fn mark(mut self, mark: Mark, count: u32) -> Self {
+        self.listener.marks.push((mark, count));
+        self
+    }
+
+    /// Watched there.
+    pub(crate) fn from(mut self, side: WatchedSide) -> Self {
+        self.listener.side = side;
+        self
+    }
+
+    /// The one finding with this id.
+    pub(crate) fn finding(&self, id: FindingId) -> Finding {
+        let mut found = self.findings(id);
+        assert_eq!(found.len(), 1, "{id}: {found:#?}");
+        found.remove(0)
+    }
+
+    /// Whether nothing is found with this id.
+    pub(crate) fn is_silent_about(&self, id: FindingId) -> bool {
+        self.findings(id).is_empty()
+    }
+
+    fn findings(&self, id: FindingId) -> Vec<Finding> {
+        let watched = Watched { listeners: vec![self.listener.clone()], undercount: 0 };
+        let findings = diagnose_watched(&watched).findings;
+        findings.into_iter().filter(|finding| finding.id == id).collect()
     }
 }

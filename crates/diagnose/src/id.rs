@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::rules;
+use crate::rules::{self, Rules};
 
 macro_rules! finding_ids {
-    ($($name:ident = $id:literal in $module:ident: $summary:literal,)*) => {
+    ($($name:ident = $id:literal in $module:ident($($sees:ident),+): $summary:literal,)*) => {
         /// What a finding is called.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum FindingId {
@@ -40,10 +40,13 @@ macro_rules! finding_ids {
                 }
             }
 
-            /// Its rule.
-            pub(crate) const fn rule(self) -> rules::Rule {
+            /// Its rules.
+            #[allow(clippy::needless_update, reason = "some see all that there is")]
+            pub(crate) const fn rules(self) -> Rules {
                 match self {
-                    $(Self::$name => rules::$module::rule,)*
+                    $(Self::$name => {
+                        Rules { $($sees: Some(rules::$module::$sees),)+ ..Rules::NONE }
+                    })*
                 }
             }
         }
@@ -51,51 +54,57 @@ macro_rules! finding_ids {
 }
 
 finding_ids! {
-    AcceptProcessStopped = "accept-process-stopped" in accept_process_stopped:
+    AcceptProcessStopped = "accept-process-stopped" in accept_process_stopped(look):
         "The process that should accept connections is stopped, traced or frozen.",
-    AcceptOutOfFds = "accept-out-of-fds" in accept_out_of_fds:
+    AcceptOutOfFds = "accept-out-of-fds" in accept_out_of_fds(look):
         "The process has no descriptors left, so accept() fails.",
-    AcceptThreadMissing = "accept-thread-missing" in accept_thread_missing:
+    AcceptThreadMissing = "accept-thread-missing" in accept_thread_missing(look):
         "No thread waits for connections on the listener by any means.",
-    AcceptBlocked = "accept-blocked" in accept_blocked:
+    AcceptBlocked = "accept-blocked" in accept_blocked(look):
         "The thread that serves the listener sits in another system call.",
-    AcceptStalled = "accept-stalled" in accept_stalled:
+    AcceptStalled = "accept-stalled" in accept_stalled(look):
         "Connections wait and none is accepted; why is not established.",
-    AcceptTooSlow = "accept-too-slow" in accept_too_slow:
+    AcceptTooSlow = "accept-too-slow" in accept_too_slow(look):
         "Connections are accepted, but the accept queue overflows all the same.",
-    BacklogTruncated = "backlog-truncated" in backlog_truncated:
+    BacklogTruncated = "backlog-truncated" in backlog_truncated(look):
         "The kernel kept only 16 bits of the backlog.",
-    BacklogClamped = "backlog-clamped" in backlog_clamped:
+    BacklogClamped = "backlog-clamped" in backlog_clamped(look):
         "The accept queue overflows and its limit is net.core.somaxconn.",
-    SomaxconnNotApplied = "somaxconn-not-applied" in somaxconn_not_applied:
+    SomaxconnNotApplied = "somaxconn-not-applied" in somaxconn_not_applied(look):
         "net.core.somaxconn was raised after listen(), so the listener keeps the old limit.",
-    ReuseportSkew = "reuseport-skew" in reuseport_skew:
+    ReuseportSkew = "reuseport-skew" in reuseport_skew(look):
         "One socket of a SO_REUSEPORT group is full while its siblings are idle.",
-    NeverAccepted = "never-accepted" in never_accepted:
+    NeverAccepted = "never-accepted" in never_accepted(look):
         "Connections are complete and no process has taken them.",
-    CloseWaitLeak = "close-wait-leak" in close_wait_leak:
+    CloseWaitLeak = "close-wait-leak" in close_wait_leak(look):
         "A process keeps connections open that their peers have closed.",
-    OverflowReset = "overflow-reset" in overflow_reset:
+    OverflowReset = "overflow-reset" in overflow_reset(look, watched):
         "tcp_abort_on_overflow turns accept-queue overflow into resets.",
-    ThirdAckDropped = "third-ack-dropped" in third_ack_dropped:
+    ThirdAckDropped = "third-ack-dropped" in third_ack_dropped(look, watched):
         "Clients believe that they are connected; the server drops their ACK because the accept queue is full.",
-    ThirdAckLost = "third-ack-lost" in third_ack_lost:
+    ThirdAckLost = "third-ack-lost" in third_ack_lost(look, watched):
         "SYN-ACKs or the ACKs that answer them are lost on the way.",
-    SynQueueFull = "syn-queue-full" in syn_queue_full:
+    SynQueueFull = "syn-queue-full" in syn_queue_full(look):
         "The SYN queue is full and SYN cookies are off, so SYNs are dropped.",
-    SynCookiesInUse = "syn-cookies-in-use" in syn_cookies_in_use:
+    SynCookiesInUse = "syn-cookies-in-use" in syn_cookies_in_use(look):
         "The SYN queue is full; the kernel answers with SYN cookies.",
-    SynReserve = "syn-reserve" in syn_reserve:
+    SynReserve = "syn-reserve" in syn_reserve(look):
         "SYNs are dropped because the last quarter of tcp_max_syn_backlog is kept for known peers.",
-    ListenDropsOther = "listen-drops-other" in listen_drops_other:
+    ListenDropsOther = "listen-drops-other" in listen_drops_other(look):
         "Segments for a listener are dropped although neither queue is full.",
-    PortsExhausted = "ports-exhausted" in ports_exhausted:
+    PortsExhausted = "ports-exhausted" in ports_exhausted(look):
         "No local port is left for a destination, so connect() fails.",
-    PortsLow = "ports-low" in ports_low:
+    PortsLow = "ports-low" in ports_low(look):
         "More than half of the local ports are in use for a destination, so connect() gets slow.",
-    ConnectUnanswered = "connect-unanswered" in connect_unanswered:
+    ConnectUnanswered = "connect-unanswered" in connect_unanswered(look, watched):
         "Connections are attempted and no answer comes.",
-    ConntrackFull = "conntrack-full" in conntrack_full:
+    ConnectRefused = "connect-refused" in connect_refused(watched):
+        "Connections are refused: nothing listens there, or a firewall says no.",
+    HalfOpen = "half-open" in half_open(watched):
+        "One end had a connection that the other knew nothing of any more.",
+    SynFlood = "syn-flood" in syn_flood(watched):
+        "Many addresses send one SYN each and never answer the SYN-ACK.",
+    ConntrackFull = "conntrack-full" in conntrack_full(look):
         "The connection-tracking table is full, so new connections are dropped.",
 }
 
@@ -104,6 +113,11 @@ finding_ids! {
 pub struct UnknownFindingId(String);
 
 impl FindingId {
+    /// The ids that a look at a host can give. The others take handshakes that were watched.
+    pub fn of_a_look() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(|id| id.rules().look.is_some())
+    }
+
     /// The page of this finding: what it sees, why it happens, how sure, what to do, what not to do,
     /// sources. Markdown.
     #[must_use]

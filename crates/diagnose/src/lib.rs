@@ -3,6 +3,7 @@
 //! [`diagnose`] runs every rule over an [`Evidence`] and returns a [`Diagnosis`]: what was found,
 //! what could not be determined and why, and what the rules want to know to say more. The edge
 //! fetches the wants and asks again until there are none that it has not answered.
+//! [`diagnose_watched`] does the same for handshakes that were seen on their way, in a capture.
 //!
 //! - [`Finding`] and [`Subject`] are what a rule says and about what.
 //! - `rules/` holds one file per finding id; its opening comment is the page that
@@ -26,7 +27,7 @@ mod subject;
 pub mod words;
 
 pub use context::{Context, ListenerView};
-pub use diagnosis::{Diagnosis, Undetermined, Verdicts, diagnose};
+pub use diagnosis::{Diagnosis, Undetermined, Verdicts, diagnose, diagnose_watched};
 pub use filter::{Filter, FilterError};
 pub use finding::{Confidence, Fact, Finding, Severity};
 pub use id::FindingId;

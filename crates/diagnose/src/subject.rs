@@ -46,6 +46,8 @@ pub enum SubjectKind {
     },
     /// Connections that a process has not closed.
     CloseWait(CloseWaitSide),
+    /// A listener that was seen from outside: nothing is known of its host.
+    Server(SocketAddr),
     /// The namespace itself.
     Netns,
 }
@@ -106,6 +108,19 @@ impl Subject {
         Self::new(netns, SubjectKind::CloseWait(group.side), processes)
     }
 
+    /// A listener that was seen from outside. What tells equal addresses apart, such as a VLAN, takes
+    /// the place of the namespace.
+    #[must_use]
+    pub fn server(address: SocketAddr, scope: &str) -> Self {
+        Self {
+            kind: SubjectKind::Server(address),
+            netns: NetnsId(0),
+            netns_label: scope.to_owned(),
+            own_netns: scope.is_empty(),
+            processes: Vec::new(),
+        }
+    }
+
     /// A namespace.
     #[must_use]
     pub fn netns(netns: &Netns) -> Self {
@@ -157,6 +172,7 @@ impl fmt::Display for SubjectKind {
                 write!(f, "{source} -> {destination}")
             }
             Self::CloseWait(CloseWaitSide::LocalPort(port)) => write!(f, "*:{port}"),
+            Self::Server(server) => write!(f, "{server}"),
             Self::Netns => f.write_str("namespace"),
         }
     }

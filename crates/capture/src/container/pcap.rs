@@ -169,7 +169,8 @@ impl Parser {
         Step::Pass(FILE_HEADER)
     }
 
-    /// A record that is odd is taken for one if another begins where it ends, or nothing.
+    /// A record that is odd is taken for one if another begins where it ends, or nothing. So an odd
+    /// record that is still being written is lost.
     #[cold]
     fn odd(
         &mut self,

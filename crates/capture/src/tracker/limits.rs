@@ -3,8 +3,8 @@
 /// Bounds of memory and time. Time is the capture's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Flows kept at a time: some 150 bytes each, 110 more for those whose SYN or SYN-ACK was sent
-    /// again.
+    /// Flows kept at a time: some 150 bytes each, 90 to 180 more for those whose SYN or SYN-ACK was
+    /// sent again.
     pub max_flows: usize,
     /// How long an established connection may be idle before it is told: longer than the two hours
     /// after which Linux asks whether the other end is still there.

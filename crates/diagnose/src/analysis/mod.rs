@@ -11,7 +11,7 @@
 //! [`syn_queues`] holds each SYN queue against its limits, [`rises`] says what a namespace's counters
 //! did over the window and [`attribution`] whose doing it was; [`client_ends`] tells what clients on
 //! this host believe. [`port_space`] counts local ports, and [`served_here`] joins clients with a
-//! listener of the same host.
+//! listener of the same host. [`watched`] is for handshakes that were seen on their way.
 
 pub(crate) mod accepting;
 pub(crate) mod attribution;
@@ -29,3 +29,4 @@ pub(crate) mod serving;
 pub(crate) mod stall_report;
 pub(crate) mod stops;
 pub(crate) mod syn_queues;
+pub(crate) mod watched;

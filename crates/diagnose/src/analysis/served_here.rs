@@ -46,7 +46,9 @@ pub(crate) fn is_explained(
                     key == endpoint.key
                 }
                 SubjectKind::Netns => true,
-                SubjectKind::Destination { .. } | SubjectKind::CloseWait(_) => false,
+                SubjectKind::Destination { .. }
+                | SubjectKind::CloseWait(_)
+                | SubjectKind::Server(_) => false,
             }
     })
 }

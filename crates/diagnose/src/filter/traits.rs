@@ -81,6 +81,7 @@ impl<'a> Traits<'a> {
                 (Source::Address(source), Some(destination))
             }
             SubjectKind::CloseWait(CloseWaitSide::LocalPort(port)) => (Source::Port(port), None),
+            SubjectKind::Server(server) => (Source::Port(server.port()), None),
             SubjectKind::Netns => (Source::None, None),
         };
         let nobody_named = subject.processes.is_empty() && subject.kind != SubjectKind::Netns;

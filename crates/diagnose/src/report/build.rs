@@ -65,7 +65,7 @@ pub(super) fn report(
             .map(seen_netns)
             .collect(),
         listeners: listeners(&context, &scope, &findings, &undetermined),
-        findings: findings.into_iter().map(finding_entry).collect(),
+        findings: findings.into_iter().map(FindingEntry::from).collect(),
         undetermined: undetermined.into_iter().map(undetermined_entry).collect(),
         gaps: latest.gaps.iter().map(gap_entry).collect(),
     };
@@ -111,7 +111,9 @@ impl<'a> Scope<'a> {
             SubjectKind::Listener { cookie, .. } => self.listeners.get(&(subject.netns, cookie)),
             SubjectKind::Endpoint(key) => self.endpoints.get(&(subject.netns, key)),
             SubjectKind::Netns => self.netns.get(&subject.netns),
-            SubjectKind::Destination { .. } | SubjectKind::CloseWait(_) => None,
+            SubjectKind::Destination { .. }
+            | SubjectKind::CloseWait(_)
+            | SubjectKind::Server(_) => None,
         };
         let by_subject = self.filter.subject_truth(subject);
         match subject.kind {
@@ -240,26 +242,28 @@ fn search_entry(holders: &Reading<Holders>) -> SearchEntry {
     }
 }
 
-fn finding_entry(finding: &Finding) -> FindingEntry {
-    FindingEntry {
-        id: finding.id.to_string(),
-        severity: finding.severity,
-        confidence: finding.confidence,
-        subject: subject_entry(&finding.subject),
-        headline: finding.headline.clone(),
-        cause: finding.cause.clone(),
-        evidence: finding
-            .evidence
-            .iter()
-            .map(|fact| FactEntry {
-                name: fact.name.clone(),
-                value: fact.value,
-                text: fact.text.clone(),
-            })
-            .collect(),
-        remedies: finding.remedies.clone(),
-        not_helpful: finding.useless.clone(),
-        refuted_by: finding.refuted_by.clone(),
+impl From<&Finding> for FindingEntry {
+    fn from(finding: &Finding) -> Self {
+        Self {
+            id: finding.id.to_string(),
+            severity: finding.severity,
+            confidence: finding.confidence,
+            subject: subject_entry(&finding.subject),
+            headline: finding.headline.clone(),
+            cause: finding.cause.clone(),
+            evidence: finding
+                .evidence
+                .iter()
+                .map(|fact| FactEntry {
+                    name: fact.name.clone(),
+                    value: fact.value,
+                    text: fact.text.clone(),
+                })
+                .collect(),
+            remedies: finding.remedies.clone(),
+            not_helpful: finding.useless.clone(),
+            refuted_by: finding.refuted_by.clone(),
+        }
     }
 }
 
@@ -311,6 +315,10 @@ fn subject_entry(subject: &Subject) -> SubjectEntry {
                     entry.destination = Some(destination.to_string());
                 }
             }
+        }
+        SubjectKind::Server(server) => {
+            entry.kind = SubjectName::Server;
+            entry.local = Some(server.to_string());
         }
         SubjectKind::Netns => {}
     }

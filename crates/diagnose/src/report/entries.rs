@@ -83,6 +83,8 @@ pub enum SubjectName {
     Destination,
     /// Connections that a process has not closed.
     CloseWait,
+    /// A listener that was seen from outside, in a capture; `netns.label` is its VLAN or tunnel.
+    Server,
     /// A whole network namespace.
     Netns,
 }

@@ -49,10 +49,7 @@ impl Default for TextOptions {
 pub(super) fn text(report: &Report, options: &TextOptions) -> String {
     let mut page = Page::new(options.width.max(WIDTH_MIN), options.colour);
     page.paragraph(2, &[Span::new(Ink::Dim, headline(report).join(" · "))]);
-    for finding in printed(&report.findings) {
-        page.blank();
-        write_finding(&mut page, &finding);
-    }
+    write_findings(&mut page, &report.findings);
     write_listeners(&mut page, report, options.verbose);
     write_undetermined(&mut page, &report.undetermined, options.verbose);
     write_unseen(&mut page, report, options.verbose);
@@ -89,6 +86,14 @@ pub(super) fn headline(report: &Report) -> Vec<String> {
         parts.push(format!("filter {}", harmless(filter)));
     }
     parts
+}
+
+/// Findings on a page, each after a blank line.
+pub fn write_findings(page: &mut Page, findings: &[FindingEntry]) {
+    for finding in printed(findings) {
+        page.blank();
+        write_finding(page, &finding);
+    }
 }
 
 fn write_finding(page: &mut Page, printed: &Printed<'_>) {
@@ -281,7 +286,7 @@ fn gap_line(gap: &GapEntry, verbose: bool) -> String {
     if !gap.needs.is_empty() {
         line.push_str(&format!("; needs {}", harmless(&gap.needs)));
     }
-    if gap.costs.len() == FindingId::ALL.len() {
+    if gap.costs.len() == FindingId::of_a_look().count() {
         line.push_str("; costs every finding there");
     } else if !gap.costs.is_empty() {
         let most = if verbose { gap.costs.len() } else { COSTS_NAMED };

@@ -116,7 +116,7 @@ fn nothing_there(report: &Report, filter: &Filter) -> String {
 /// Whether whole namespaces, or listeners that the filter may match, are missing from a report. A
 /// process here or there that could not be read is no reason to doubt the rest.
 pub(super) fn is_partial(report: &Report) -> bool {
-    report.gaps.iter().any(|gap| gap.costs.len() == FindingId::ALL.len())
+    report.gaps.iter().any(|gap| gap.costs.len() == FindingId::of_a_look().count())
         || report.namespaces.iter().any(|netns| netns.missing.is_some())
         || report.undecided.listeners > 0
 }

@@ -40,7 +40,7 @@ use crate::analysis::stall_report::{self, Told, doing, has_cycle, suspect_facts}
 use crate::words::harmless;
 use crate::{Context, Fact, FindingId, Verdicts};
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for (view, stalled) in stall_report::stalls(context) {
         if let StallCause::Blocked(blocked) = &stalled.cause {
             let told = tell(blocked);

@@ -35,7 +35,7 @@ use crate::analysis::stall_report::{self, Told};
 use crate::words::harmless;
 use crate::{Confidence, Context, Fact, FindingId, ProcessName, Verdicts};
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for (view, stalled) in stall_report::stalls(context) {
         if let StallCause::OutOfFds(processes) = &stalled.cause {
             let told = tell(processes);

@@ -43,7 +43,7 @@ use crate::{Confidence, Context, Fact, FindingId, ProcessName, Verdicts};
 /// Processes that a finding lists beside those that are stopped.
 const LISTED: usize = 5;
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for (view, stalled) in stall_report::stalls(context) {
         if let StallCause::Stopped(stopped) = &stalled.cause {
             let told = tell(context, stopped);

@@ -36,7 +36,7 @@ use crate::analysis::cause::{StallCause, Unknown};
 use crate::analysis::stall_report::{self, Told};
 use crate::{Confidence, Context, Fact, FindingId, ListenerView, Verdicts};
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for view in context.listeners() {
         let id = FindingId::AcceptStalled;
         match context.accepting(view) {

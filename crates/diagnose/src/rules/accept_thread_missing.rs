@@ -38,7 +38,7 @@ use crate::analysis::stall_report::{self, Told, doing};
 use crate::words::{count, harmless};
 use crate::{Context, Fact, FindingId, Verdicts};
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for (view, stalled) in stall_report::stalls(context) {
         if let StallCause::NobodyWaits(nobody) = &stalled.cause {
             let told = tell(nobody);

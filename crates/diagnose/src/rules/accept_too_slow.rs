@@ -41,7 +41,7 @@ use crate::analysis::stall_report;
 use crate::words::{bounds, count, duration, rate};
 use crate::{Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity, Verdicts};
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     let Some(interval) = context.interval() else { return };
     for view in context.listeners() {
         let Some(overflow) = Overflow::of(context, view) else {

@@ -33,7 +33,7 @@ use crate::analysis::stall_report;
 use crate::words::count;
 use crate::{Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity, Verdicts};
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for view in context.listeners() {
         let Some(overflow) = Overflow::of(context, view) else { continue };
         match view.netns.sysctls.somaxconn.get() {

@@ -33,7 +33,7 @@ use crate::{Confidence, Context, Fact, Finding, FindingId, ListenerView, Severit
 /// The largest limit that 16 bits hold.
 const LARGEST: u32 = 0xffff;
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     let Some(semantics) = context.semantics().get() else { return };
     let cuts = semantics.queues.backlog_width == BacklogWidth::Bits16
         && semantics.queues.somaxconn_check == SomaxconnCheck::Unchecked;

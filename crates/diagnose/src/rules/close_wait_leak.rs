@@ -55,7 +55,7 @@ const ASKED: usize = 16;
 /// Share of a process's descriptors, in percent, at which a leak is about to stop it.
 const NEAR_LIMIT_PERCENT: u64 = 90;
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for netns in &context.latest().netns {
         let groups = netns.close_wait.get().map(Vec::as_slice).unwrap_or_default();
         for group in groups.iter().filter(|group| group.count >= MANY).take(ASKED) {

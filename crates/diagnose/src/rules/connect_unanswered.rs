@@ -3,6 +3,9 @@
 //! Connections of this host are in SYN_SENT, and their SYN has been sent again without an answer: no
 //! SYN-ACK, no reset, no ICMP error. The programs hang in connect() and time out in the end.
 //!
+//! In a capture: SYNs that got no answer, or got one only after they had been sent again. The client of
+//! such a late connection waited whole seconds in connect().
+//!
 //! # Why it happens
 //!
 //! The SYN, or every answer to it, is lost: a firewall that drops instead of refusing, a host that is
@@ -39,13 +42,16 @@
 
 use std::net::SocketAddr;
 
-use halfopen_evidence::{Connecting, Missing, Netns, Reading, Want};
+use halfopen_evidence::{
+    BurstKind, Connecting, Missing, Netns, Outcome, Reading, Want, WatchedListener, WatchedSide,
+};
 use halfopen_model::Counter;
 use halfopen_model::SynGiveUp;
 use halfopen_model::retries::SynRetries;
 
 use crate::analysis::rises::Rises;
 use crate::analysis::served_here;
+use crate::analysis::watched::{self, Share};
 use crate::{Confidence, Context, Fact, Finding, FindingId, Severity, Subject, Verdicts, words};
 
 const ID: FindingId = FindingId::ConnectUnanswered;
@@ -62,10 +68,10 @@ const MANY: u32 = 3;
 /// Destinations that get a finding of their own; those with the most connections come first.
 const DESTINATIONS: usize = 16;
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for netns in &context.latest().netns {
         match &netns.connecting {
-            Reading::Known(groups) => look(context, netns, groups, verdicts),
+            Reading::Known(groups) => look_at(context, netns, groups, verdicts),
             Reading::Missing(Missing::NotCollected) => {}
             // A namespace of which nothing could be read is a gap of the whole look.
             Reading::Missing(_) if netns.endpoints.get().is_none() => {}
@@ -77,7 +83,58 @@ pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
     }
 }
 
-fn look(context: &Context<'_>, netns: &Netns, groups: &[Connecting], verdicts: &mut Verdicts) {
+pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
+    let is_late = |it| matches!(it, Outcome::EstablishedLate { .. });
+    let is_lost = |it| it == Outcome::SynUnanswered || is_late(it);
+    let Some(lost) = Share::of(listener, is_lost) else { return };
+    let never = Share::of(listener, |it| it == Outcome::SynUnanswered);
+    let mut evidence = Vec::new();
+    evidence.extend(never.map(|share| share.fact("syn-unanswered", "without any answer")));
+    evidence.extend(Share::of(listener, is_late).map(|share| {
+        share.fact("syn-answered-late", "answered only after the SYN was sent again")
+    }));
+    evidence.extend(watched::facts(listener));
+    let port = listener.server.port();
+    verdicts.find(Finding {
+        id: ID,
+        severity: lost.severity(),
+        subject: Subject::server(listener.server, &listener.scope),
+        headline: match never {
+            Some(never) => format!("{} without an answer", never.words()),
+            None => format!("{} late by whole seconds: SYNs were lost", lost.words()),
+        },
+        cause: cause_of_loss(listener, never.is_some_and(Share::is_all)).to_owned(),
+        evidence,
+        confidence: Confidence::Probable,
+        refuted_by: "answers to these SYNs in a capture on the server".to_owned(),
+        remedies: vec![
+            format!("on the server: halfopen check 'sport = :{port}' tells a full queue from a firewall"),
+            format!("capture there at the same time, tcpdump -ni any 'tcp port {port}': SYNs that arrive and are not answered are the server's affair, others the network's"),
+        ],
+        useless: vec![
+            "a larger tcp_syn_retries or longer time-outs: clients only hang for longer".to_owned(),
+        ],
+    });
+}
+
+/// Why SYNs go unanswered, by what else is seen of the listener.
+fn cause_of_loss(listener: &WatchedListener, all: bool) -> &'static str {
+    let flooded = listener.burst.is_some_and(|burst| burst.kind == BurstKind::SynFlood);
+    match listener.side {
+        _ if flooded => "the flood fills the SYN queue, and SYNs are dropped",
+        _ if all => {
+            "nothing answers there: a firewall drops the SYNs, the host is down or gone from its address, or the way back is missing"
+        }
+        WatchedSide::Server => {
+            "the SYNs came to the server's end, where others were answered: one of the listener's queues was full, or a firewall of that host drops them"
+        }
+        WatchedSide::Clients | WatchedSide::Unknown => {
+            "some SYNs are answered and others are not: a queue of the listener is full from time to time, or packets are lost on the way"
+        }
+    }
+}
+
+fn look_at(context: &Context<'_>, netns: &Netns, groups: &[Connecting], verdicts: &mut Verdicts) {
     let timetable = timetable(context, netns);
     let unanswered: Vec<Unanswered<'_>> = groups
         .iter()
@@ -287,7 +344,9 @@ fn finding(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::{Scene, address, connecting, endpoint, listener, requests};
+    use crate::fixture::{
+        Scene, address, connecting, endpoint, listener, requests, watched_listener,
+    };
 
     fn scene(groups: &[Connecting]) -> Scene {
         Scene::now().netns(|netns| netns.connecting = Reading::Known(groups.to_vec()))
@@ -297,6 +356,22 @@ mod tests {
         let mut group = connecting(&format!("127.0.0.1:{port}"), retransmitted);
         group.source = address("127.0.0.1:1").ip();
         group
+    }
+
+    #[test]
+    fn in_a_capture_silence_to_all_is_another_matter_than_silence_to_some() {
+        let cause = |outcomes: &[(Outcome, u32)]| {
+            let finding = watched_listener(outcomes).finding(ID);
+            (finding.severity, finding.cause.split(':').next().unwrap_or_default().to_owned())
+        };
+        let none = cause(&[(Outcome::SynUnanswered, 2)]);
+        assert_eq!(none, (Severity::Failure, "nothing answers there".to_owned()));
+        let some = cause(&[(Outcome::Established, 500), (Outcome::SynUnanswered, 2)]);
+        assert_eq!(some.0, Severity::Warning);
+        assert!(some.1.starts_with("the SYNs came to the server's end"), "{}", some.1);
+        let late = Outcome::EstablishedLate { answered_syn: 2 };
+        let late = watched_listener(&[(late, 1), (Outcome::Established, 9)]).finding(ID);
+        assert_eq!(late.headline, "1 of 10 handshakes late by whole seconds: SYNs were lost");
     }
 
     #[test]

@@ -46,7 +46,7 @@ const ID: FindingId = FindingId::ConntrackFull;
 /// Percent of the table from which on it counts as nearly full.
 const NEARLY_FULL: u64 = 95;
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for netns in &context.latest().netns {
         match &netns.conntrack {
             Reading::Known(table) => {

@@ -52,11 +52,11 @@ use crate::{Confidence, Context, Fact, Finding, FindingId, Severity, Subject, Ve
 
 const ID: FindingId = FindingId::ListenDropsOther;
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for netns in &context.latest().netns {
         let rises = Rises::new(context, netns.id);
         match rises.unaccounted_drops() {
-            Reading::Known(drops) => look(context, netns, drops, verdicts),
+            Reading::Known(drops) => look_at(context, netns, drops, verdicts),
             Reading::Missing(why) if rises.rose(Counter::ListenDrops) => {
                 let why = format!("ListenDrops rose; ListenOverflows {why}");
                 verdicts.undetermined(ID, Subject::netns(netns), why);
@@ -66,7 +66,7 @@ pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
     }
 }
 
-fn look(context: &Context<'_>, netns: &Netns, drops: u64, verdicts: &mut Verdicts) {
+fn look_at(context: &Context<'_>, netns: &Netns, drops: u64, verdicts: &mut Verdicts) {
     let (reserved, queues): (Vec<_>, Vec<_>) = syn_queues::of_netns(context, netns)
         .into_iter()
         .partition(SynQueueView::reached_the_reserve);

@@ -37,7 +37,7 @@ use crate::analysis::accepting::Accepting;
 use crate::words::{count, duration};
 use crate::{Confidence, Context, Fact, Finding, FindingId, Severity, Subject, Verdicts};
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for (netns, endpoint) in context.endpoints() {
         let sockets = context.sockets_of(netns, endpoint);
         let (mut stalled, mut taking) = (false, false);

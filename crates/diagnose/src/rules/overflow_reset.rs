@@ -2,6 +2,8 @@
 //! `net.ipv4.tcp_abort_on_overflow` is 1, an accept queue overflowed, and the kernel reset
 //! requests: `ListenOverflows` and `EmbryonicRsts` rose.
 //!
+//! In a capture: the server's reset comes right after the client's ACK, before any data.
+//!
 //! # Why it happens
 //! Without the setting, the kernel ignores a third ACK that meets a full accept queue, and takes
 //! the connection when the client or the kernel tries again and there is room. With it, the kernel
@@ -10,7 +12,9 @@
 //! silence with either setting, so clients that come one after another still time out.
 //!
 //! # How sure
-//! Probable: clients that reset their own half-open connections raise `EmbryonicRsts` too.
+//! Probable: clients that reset their own half-open connections raise `EmbryonicRsts` too. From a
+//! capture also probable if there are three, possible otherwise: a program that accepts and closes with
+//! unread data, or with SO_LINGER 0, resets as well, though seldom so soon.
 //!
 //! # What to do
 //! Remedy the overflow: see the finding on the listener. Set `net.ipv4.tcp_abort_on_overflow=0`,
@@ -25,16 +29,17 @@
 //!   `sysctl_tcp_abort_on_overflow` leads to `embryonic_reset`, which counts EmbryonicRsts
 //! - `net/ipv4/tcp_input.c tcp_conn_request`: a dropped SYN is not answered
 
-use halfopen_evidence::Netns;
+use halfopen_evidence::{Netns, Outcome, WatchedListener};
 use halfopen_model::Counter;
 
 use crate::analysis::overflow::Overflow;
+use crate::analysis::watched::{self, Share};
 use crate::words::count;
 use crate::{
     Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity, Subject, Verdicts,
 };
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for netns in &context.latest().netns {
         if netns.sysctls.tcp_abort_on_overflow.value().unwrap_or(0) == 0 {
             continue;
@@ -45,6 +50,40 @@ pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
             verdicts.find(finding(subject(context, netns), resets, overflows));
         }
     }
+}
+
+pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
+    const SELDOM: u32 = 3;
+    let Some(reset) = Share::of(listener, |it| it == Outcome::ResetAfterAck) else { return };
+    let mut evidence =
+        vec![reset.fact("reset-after-ack", "reset by the server right after the ACK")];
+    evidence.extend(watched::facts(listener));
+    let port = listener.server.port();
+    verdicts.find(Finding {
+        id: FindingId::OverflowReset,
+        severity: reset.severity(),
+        subject: Subject::server(listener.server, &listener.scope),
+        headline: format!("{} reset by the server as soon as acknowledged", reset.words()),
+        cause: "the server resets connections that find no room in the accept queue, as with \
+                tcp_abort_on_overflow: clients are told that they are connected, and then get \
+                ECONNRESET"
+            .to_owned(),
+        evidence,
+        confidence: if reset.count >= SELDOM { Confidence::Probable } else { Confidence::Possible },
+        refuted_by:
+            "net.ipv4.tcp_abort_on_overflow = 0 on the server: then its program resets them"
+                .to_owned(),
+        remedies: vec![
+            format!(
+                "on the server, while it lasts: halfopen check 'sport = :{port}' says why the \
+                 queue is full"
+            ),
+            "without it: sysctl net.ipv4.tcp_abort_on_overflow; nstat -az TcpExtListenOverflows \
+             TcpExtEmbryonicRsts"
+                .to_owned(),
+        ],
+        useless: vec!["a larger client time-out: the reset comes at once".to_owned()],
+    });
 }
 
 /// The listener that overflowed, or the namespace if it was not exactly one.
@@ -101,7 +140,7 @@ mod tests {
 
     use super::*;
     use crate::SubjectKind;
-    use crate::fixture::{Scene, endpoint, listener};
+    use crate::fixture::{Scene, endpoint, listener, watched_listener};
 
     fn scene(abort: u32, resets: u64, overflows: u64) -> Scene {
         let queue = |drops| {
@@ -128,6 +167,17 @@ mod tests {
         for quiet in [scene(1, 0, 9), scene(1, 4, 0), scene(0, 4, 9)] {
             assert!(quiet.is_silent_about(FindingId::OverflowReset));
         }
+    }
+
+    #[test]
+    fn resets_in_a_capture_become_probable_with_their_number() {
+        let confidence = |count| {
+            let seen = watched_listener(&[(Outcome::ResetAfterAck, count)]);
+            seen.finding(FindingId::OverflowReset).confidence
+        };
+        assert_eq!((confidence(1), confidence(3)), (Confidence::Possible, Confidence::Probable));
+        let refused = watched_listener(&[(Outcome::Refused, 5)]);
+        assert!(refused.is_silent_about(FindingId::OverflowReset));
     }
 
     #[test]

@@ -46,7 +46,7 @@ use crate::{Confidence, Context, Finding, FindingId, Severity, Subject, Verdicts
 
 const ID: FindingId = FindingId::PortsExhausted;
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for netns in &context.latest().netns {
         for ports in netns.ports.get().map_or(&[][..], |space| &space.destinations) {
             match port_space::of(context, netns, ports) {

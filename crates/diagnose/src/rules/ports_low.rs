@@ -40,7 +40,7 @@ use crate::{Confidence, Context, Fact, Finding, FindingId, Severity, Subject, Ve
 
 const ID: FindingId = FindingId::PortsLow;
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     let search = context.semantics().get().map(|semantics| semantics.ports.search);
     for netns in &context.latest().netns {
         for ports in netns.ports.get().map_or(&[][..], |space| &space.destinations) {

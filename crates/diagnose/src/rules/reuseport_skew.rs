@@ -37,7 +37,7 @@ use crate::{
 /// Sockets of a group that a finding lists.
 const LISTED: usize = 8;
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for (netns, endpoint) in context.endpoints().filter(|(_, e)| e.listeners.len() >= 2) {
         let group = context.sockets_of(netns, endpoint);
         let (stuck, others): (Vec<&ListenerView<'_>>, Vec<&ListenerView<'_>>) =

@@ -34,7 +34,7 @@ use crate::{Confidence, Context, Fact, Finding, FindingId, ListenerView, Severit
 /// Values that kernels have had as their default.
 const DEFAULTS: [u32; 2] = [128, 4096];
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for view in context.listeners() {
         let Some(somaxconn) = view.netns.sysctls.somaxconn.value() else { continue };
         let Some(overflow) = Overflow::of(context, view) else { continue };

@@ -61,7 +61,7 @@ const ID: FindingId = FindingId::SynCookiesInUse;
 /// The value of tcp_syncookies that uses cookies for every SYN.
 const ALWAYS: u32 = 2;
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for netns in &context.latest().netns {
         let queues = syn_queues::of_netns(context, netns);
         let rises = Rises::new(context, netns.id);

@@ -56,7 +56,7 @@ use crate::{Confidence, Context, Fact, Finding, FindingId, Severity, Subject, Ve
 
 const ID: FindingId = FindingId::SynQueueFull;
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for netns in &context.latest().netns {
         let queues = syn_queues::of_netns(context, netns);
         let rises = Rises::new(context, netns.id);

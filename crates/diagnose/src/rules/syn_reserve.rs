@@ -46,7 +46,7 @@ use crate::{Confidence, Context, Fact, Finding, FindingId, Severity, Verdicts, w
 
 const ID: FindingId = FindingId::SynReserve;
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for queue in syn_queues::all(context) {
         if queue.accept_queue_was_full() {
             continue;

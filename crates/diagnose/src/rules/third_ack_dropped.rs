@@ -5,6 +5,8 @@
 //! SYN-ACK again after one, three, seven … seconds; each time the client's kernel answers, and each
 //! time that answer is dropped as well. What the client sends is ignored.
 //!
+//! In a capture: the SYN-ACK comes again although the client's ACK is there, and no data moves on.
+//!
 //! # Why it happens
 //!
 //! The place in the accept queue is asked for when the last ACK arrives. From Linux 4.10 on a SYN is
@@ -25,6 +27,11 @@
 //! rose: SYN_RECV behind a queue that stays full can also be clients that never answered. With less
 //! than that it is undetermined; the kernel marks such requests (`acked`), but no dump shows it.
 //!
+//! From a capture it is probable where it was taken at the server's end, since the ACK had arrived, or
+//! where it happened three times; an ACK that was lost behind the place of the capture looks the same.
+//! TCP_DEFER_ACCEPT does too, until the client sends data: such handshakes are told apart where they
+//! can be, and make it possible only where they cannot.
+//!
 //! # What to do
 //!
 //! Make the program accept: see the finding about its accept queue. Connections in this state come
@@ -42,19 +49,20 @@
 //! net/ipv4/tcp_minisocks.c `tcp_check_req` (label `listen_overflow`), net/ipv4/tcp_ipv4.c
 //! `tcp_v4_syn_recv_sock`, net/ipv4/tcp_input.c `tcp_conn_request`; commit 5ea8ea2cb7f1 (4.10).
 
-use halfopen_evidence::Reading;
+use halfopen_evidence::{IgnoredEnd, Mark, Outcome, Reading, WatchedListener};
 use halfopen_model::{Counter, SynOnFullAcceptQueue};
 
 use crate::analysis::client_ends::{self, ClientEnds};
 use crate::analysis::rises::Rises;
 use crate::analysis::syn_queues::{self, SynQueueView};
+use crate::analysis::watched::{self, Share};
 use crate::{
-    Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity, Verdicts, words,
+    Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity, Subject, Verdicts, words,
 };
 
 const ID: FindingId = FindingId::ThirdAckDropped;
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for queue in syn_queues::all(context) {
         if queue.now() == 0 || !queue.accept_queue_is_full() {
             continue;
@@ -70,6 +78,58 @@ pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
             Verdict::Not => {}
         }
     }
+}
+
+pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
+    let is_ignored = |outcome| matches!(outcome, Outcome::ThirdAckIgnored { .. });
+    let Some(ignored) = Share::of(listener, is_ignored) else { return };
+    let unsure = listener.mark(Mark::MaybeDeferred).min(ignored.count);
+    let port = listener.server.port();
+    verdicts.find(Finding {
+        id: ID,
+        severity: ignored.severity(),
+        subject: Subject::server(listener.server, &listener.scope),
+        headline: format!(
+            "{} not taken by the server although the client's ACK is there",
+            ignored.words()
+        ),
+        cause: "the clients' last ACKs are dropped, as by a full accept queue: the clients believe that they are connected, the server does not, and what they send is ignored".to_owned(),
+        evidence: watched_facts(listener, ignored, unsure),
+        confidence: watched::confidence(listener, ignored.count - unsure),
+        refuted_by: "a capture on the server in which these ACKs do not arrive, or TCP_DEFER_ACCEPT set on the listener".to_owned(),
+        remedies: vec![
+            format!("on the server, while it lasts: halfopen check 'sport = :{port}' names the process and why it does not accept"),
+            "without it: ss -ltn shows an accept queue (Recv-Q) above its limit (Send-Q), and nstat -az TcpExtListenOverflows rises".to_owned(),
+        ],
+        useless: vec![
+            "a search for packet loss in front of the place of the capture: the ACKs passed it".to_owned(),
+            "SYN cookies: they do not help a full accept queue".to_owned(),
+        ],
+    });
+}
+
+fn watched_facts(listener: &WatchedListener, ignored: Share, unsure: u32) -> Vec<Fact> {
+    const ENDS: [(IgnoredEnd, &str, &str); 5] = [
+        (IgnoredEnd::Recovered, "ignored-recovered", "taken later"),
+        (IgnoredEnd::ResetByData, "ignored-reset-by-data", "reset when the client sent data"),
+        (IgnoredEnd::ResetByProbe, "ignored-reset-by-probe", "reset by a later probe"),
+        (IgnoredEnd::ClosedByClient, "ignored-closed", "given up by the client"),
+        (IgnoredEnd::Open, "ignored-open", "still so at the end"),
+    ];
+    let mut facts =
+        vec![ignored.fact("third-ack-ignored", "with a SYN-ACK sent again although acknowledged")];
+    for (ended, name, what) in ENDS {
+        let count = listener.count(|it| it == Outcome::ThirdAckIgnored { ended });
+        if count > 0 {
+            facts.push(Fact::number(name, count, format!("{count} {what}")));
+        }
+    }
+    if unsure > 0 {
+        let text = format!("{unsure} that may be TCP_DEFER_ACCEPT");
+        facts.push(Fact::number("maybe-deferred", unsure, text));
+    }
+    facts.extend(watched::facts(listener));
+    facts
 }
 
 enum Verdict {
@@ -175,11 +235,11 @@ fn finding(
 
 #[cfg(test)]
 mod tests {
-    use halfopen_evidence::{Endpoint, Missing, Want};
+    use halfopen_evidence::{Endpoint, Missing, Want, WatchedSide};
     use halfopen_model::TcpState;
 
     use super::*;
-    use crate::fixture::{NETNS, Scene, endpoint, key, listener, requests};
+    use crate::fixture::{NETNS, Scene, endpoint, key, listener, requests, watched_listener};
 
     fn stuck(by_retransmits: &[u32], client: &Reading<TcpState>) -> Endpoint {
         let mut endpoint = endpoint("0.0.0.0:80", [listener(1, 6, 5)]);
@@ -233,6 +293,22 @@ mod tests {
         assert!(diagnosis.undetermined.iter().any(|undetermined| undetermined.id == ID));
         let want = Want::ClientEnds { netns: NETNS, endpoint: key("0.0.0.0:80") };
         assert!(diagnosis.wants.contains(&want));
+    }
+
+    #[test]
+    fn in_a_capture_the_place_and_the_number_decide_how_sure() {
+        let open = Outcome::ThirdAckIgnored { ended: IgnoredEnd::Open };
+        let at = |side, count| {
+            let seen = watched_listener(&[(Outcome::Established, 10), (open, count)]).from(side);
+            seen.finding(ID).confidence
+        };
+        assert_eq!(at(WatchedSide::Server, 1), Confidence::Probable);
+        assert_eq!(at(WatchedSide::Clients, 1), Confidence::Possible);
+        assert_eq!(at(WatchedSide::Unknown, 3), Confidence::Probable);
+        let unsure = watched_listener(&[(open, 4)]).mark(Mark::MaybeDeferred, 4);
+        assert_eq!(unsure.finding(ID).confidence, Confidence::Possible);
+        let deferred = watched_listener(&[(Outcome::Deferred, 4)]);
+        assert!(deferred.is_silent_about(ID));
     }
 
     #[test]

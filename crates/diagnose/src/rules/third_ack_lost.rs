@@ -5,6 +5,8 @@
 //! ACK does not reach the server's TCP. In the second case the client believes that it is connected,
 //! sends, and gets no answer.
 //!
+//! In a capture: SYN-ACKs that no ACK answers.
+//!
 //! # Why it happens
 //!
 //! Something takes the packets: a firewall on this host, on the client or in between, that lets SYNs
@@ -22,6 +24,9 @@
 //! private addresses. Addresses of the internet must be ten and the half of all handshakes, and then it
 //! is possible only. A full or nearly full SYN queue is a finding of its own, and hides this one unless
 //! clients are known to be connected.
+//!
+//! From a capture, it takes three handshakes and a tenth of the listener's, and no SYN flood. It is
+//! possible only: clients that never meant to answer look the same.
 //!
 //! TCP_DEFER_ACCEPT looks similar (client established, server in SYN_RECV) and is normal: there the
 //! SYN-ACK is not sent again and TCPDeferAcceptDrop rises.
@@ -47,13 +52,14 @@
 
 use std::net::IpAddr;
 
-use halfopen_evidence::{Reading, RequestSample};
+use halfopen_evidence::{BurstKind, Outcome, Reading, RequestSample, WatchedListener, WatchedSide};
 use halfopen_model::Counter;
 
 use crate::analysis::client_ends::{self, ClientEnds};
 use crate::analysis::rises::Rises;
 use crate::analysis::syn_queues::{self, SynQueueView};
-use crate::{Confidence, Context, Fact, Finding, FindingId, Severity, Verdicts, words};
+use crate::analysis::watched::{self, Share};
+use crate::{Confidence, Context, Fact, Finding, FindingId, Severity, Subject, Verdicts, words};
 
 const ID: FindingId = FindingId::ThirdAckLost;
 
@@ -66,7 +72,7 @@ const FEW_STRANGERS: u32 = 10;
 /// How long a request whose client is silent stays, in milliseconds (tcp_synack_retries = 5).
 const REQUEST_LIFE_MS: u64 = 63_000;
 
-pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
+pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for queue in syn_queues::all(context) {
         let repeated = queue.endpoint.syn_recv.retransmitted(1);
         if repeated == 0 || queue.accept_queue_was_full() {
@@ -84,6 +90,43 @@ pub(crate) fn rule(context: &Context<'_>, verdicts: &mut Verdicts) {
             Verdict::Not => {}
         }
     }
+}
+
+pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
+    const SELDOM: u32 = 3;
+    const TENTH: u64 = 10;
+    let flood = listener.burst.is_some_and(|burst| burst.kind == BurstKind::SynFlood);
+    let Some(missing) = Share::of(listener, |it| it == Outcome::ThirdAckMissing) else { return };
+    if flood || missing.count < SELDOM || !missing.is_at_least_one_in(TENTH) {
+        return;
+    }
+    let mut evidence = vec![missing.fact("third-ack-missing", "with a SYN-ACK and no ACK")];
+    evidence.extend(watched::facts(listener));
+    let cause = match listener.side {
+        WatchedSide::Clients => {
+            "the SYN-ACKs came to the clients' end and were not answered: a firewall there takes them, or the clients never meant to connect"
+        }
+        WatchedSide::Server | WatchedSide::Unknown => {
+            "SYN-ACKs or the ACKs that answer them are lost on the way, or the clients never meant to connect"
+        }
+    };
+    verdicts.find(Finding {
+        id: ID,
+        severity: missing.severity(),
+        subject: Subject::server(listener.server, &listener.scope),
+        headline: format!("{} with a SYN-ACK that no ACK answers", missing.words()),
+        cause: cause.to_owned(),
+        evidence,
+        confidence: Confidence::Possible,
+        refuted_by: "the ACKs in a capture at the other end".to_owned(),
+        remedies: vec![
+            "capture at the other end at the same time, to see which of the two packets is lost".to_owned(),
+            "check the route back (ip route get CLIENT, on the server) and firewalls that see only one direction".to_owned(),
+        ],
+        useless: vec![
+            "a larger backlog, net.core.somaxconn or net.ipv4.tcp_max_syn_backlog: the server answers".to_owned(),
+        ],
+    });
 }
 
 enum Verdict {
@@ -276,7 +319,7 @@ mod tests {
     use halfopen_model::TcpState;
 
     use super::*;
-    use crate::fixture::{Scene, endpoint, listener, requests};
+    use crate::fixture::{Scene, endpoint, listener, requests, watched_listener};
 
     fn half_open(by_retransmits: &[u32], client: &Reading<TcpState>) -> Endpoint {
         let mut endpoint = endpoint("0.0.0.0:80", [listener(1, 0, 128)]);
@@ -382,5 +425,19 @@ mod tests {
         let diagnosis = Scene::now().endpoint(half_open(&[0, 5], &remote())).diagnose();
         assert!(diagnosis.findings.is_empty());
         assert!(diagnosis.undetermined.iter().any(|undetermined| undetermined.id == ID));
+    }
+
+    #[test]
+    fn in_a_capture_it_takes_three_and_a_tenth() {
+        let seen = |missing, established| {
+            watched_listener(&[
+                (Outcome::ThirdAckMissing, missing),
+                (Outcome::Established, established),
+            ])
+        };
+        let finding = seen(3, 27).from(WatchedSide::Clients).finding(ID);
+        assert_eq!(finding.confidence, Confidence::Possible);
+        assert!(finding.cause.starts_with("the SYN-ACKs came to the clients' end"));
+        assert!(seen(2, 0).is_silent_about(ID) && seen(3, 28).is_silent_about(ID));
     }
 }

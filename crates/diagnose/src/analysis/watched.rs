@@ -1,0 +1,87 @@
+//! What the rules over watched handshakes share: counts with what they are counts of, and where they
+//! were seen.
+
+use halfopen_evidence::{Outcome, WatchedListener, WatchedSide};
+
+use crate::{Confidence, Fact, Severity, words};
+
+/// Of so many attempts one may fail before it is said that connections fail.
+const RARELY: u64 = 100;
+
+/// Some of the attempts at a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    /// How many.
+    pub(crate) count: u32,
+    /// Of how many whose beginning was seen.
+    pub(crate) of: u32,
+}
+
+impl Share {
+    /// The attempts that came out so; `None` if none did.
+    pub(crate) fn of(listener: &WatchedListener, is_one: impl Fn(Outcome) -> bool) -> Option<Self> {
+        let count = listener.count(is_one);
+        let of = listener.count(|outcome| outcome != Outcome::MidStream);
+        (count > 0).then_some(Self { count, of })
+    }
+
+    /// A failure from one in a hundred on.
+    pub(crate) fn severity(self) -> Severity {
+        if self.is_at_least_one_in(RARELY) { Severity::Failure } else { Severity::Warning }
+    }
+
+    /// Whether it is one in so many, or more.
+    pub(crate) fn is_at_least_one_in(self, whole: u64) -> bool {
+        u64::from(self.count) * whole >= u64::from(self.of)
+    }
+
+    /// Whether all attempts came out so.
+    pub(crate) const fn is_all(self) -> bool {
+        self.count >= self.of
+    }
+
+    /// `3 of 40 handshakes`.
+    pub(crate) fn words(self) -> String {
+        if self.is_all() {
+            return words::count(self.count, "handshake");
+        }
+        format!("{} of {}", self.count, words::count(self.of, "handshake"))
+    }
+
+    /// As a figure: `40 of 300 handshakes were refused`.
+    pub(crate) fn fact(self, name: &str, what: &str) -> Fact {
+        Fact::number(name, self.count, format!("{} {what}", self.words()))
+    }
+}
+
+/// From how many clients, over which time, and where it was watched.
+pub(crate) fn facts(listener: &WatchedListener) -> Vec<Fact> {
+    let ns = u64::try_from(listener.last_ns.saturating_sub(listener.first_ns)).unwrap_or(0);
+    let span = words::duration(ns / 1_000_000);
+    let side = match listener.side {
+        WatchedSide::Clients => "watched at the clients' end",
+        WatchedSide::Server => "watched at the server's end",
+        WatchedSide::Unknown => "watched at an end that the times do not tell",
+    };
+    vec![
+        Fact::number(
+            "clients",
+            listener.clients,
+            format!("from {}", words::count(listener.clients, "client")),
+        ),
+        Fact::number("span-ms", ns / 1_000_000, format!("begun within {span}")),
+        Fact::words("watched-at", side),
+    ]
+}
+
+/// What an answer that did not help proves: at the server's end what was seen had arrived; elsewhere it
+/// may have been lost behind the place, though seldom many times.
+pub(crate) fn confidence(listener: &WatchedListener, certain_of: u32) -> Confidence {
+    const SELDOM: u32 = 3;
+    match listener.side {
+        _ if certain_of == 0 => Confidence::Possible,
+        WatchedSide::Server => Confidence::Probable,
+        WatchedSide::Clients | WatchedSide::Unknown if certain_of >= SELDOM => Confidence::Probable,
+        WatchedSide::Clients | WatchedSide::Unknown => Confidence::Possible,
+    }
+}
