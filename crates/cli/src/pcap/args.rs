@@ -107,5 +107,5 @@ Examples:
 
 A handshake's number is that of the packet that begins it, as Wireshark counts.
 
-Exit status: 0 nothing wrong seen, 1 some connections late or few failed, 2 connections fail,
-3 no TCP handshake seen, 64 wrong usage or an unreadable file.";
+Exit status: 0 nothing wrong seen, 1 the worst finding is a warning, 2 it is a failure, 3 no TCP
+handshake seen, 64 wrong usage or an unreadable file.";

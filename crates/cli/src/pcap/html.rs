@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use halfopen_diagnose::Status;
+use halfopen_diagnose::report::FindingEntry;
+use halfopen_diagnose::{Severity, Status};
 
 use super::class::{CLASSES, Gravity};
 use super::flow::Followed;
@@ -12,6 +13,9 @@ use super::totals::{Listener, Totals};
 use super::words::{clock, counted, date_time, grouped, share, span};
 use super::{class, ladder, ladder_svg, verdict};
 use crate::markup::escaped;
+
+/// Findings on the page.
+const FINDINGS: usize = 50;
 
 /// Servers in the table.
 const LISTENERS: usize = 200;
@@ -29,7 +33,8 @@ vertical-align:top}th{color:var(--dim);font-weight:600}.n{text-align:right;\
 font-variant-numeric:tabular-nums;white-space:nowrap}code{font-family:ui-monospace,monospace}\
 .fine{color:var(--good)}.late{color:var(--late)}.failed{color:var(--bad)}.unsaid{color:var(--dim)}\
 svg{max-width:100%;height:auto}figure{margin:12px 0;overflow-x:auto}figcaption{color:var(--dim)}\
-.b0{fill:var(--good)}.b1{fill:var(--unsaid)}.b2{fill:var(--late)}.b3{fill:var(--bad)}\
+h3{font-size:15px;margin:16px 0 4px}dl{display:grid;grid-template-columns:96px 1fr;gap:2px 12px;\
+margin:0}dt{color:var(--dim)}dd{margin:0}.b0{fill:var(--good)}.b1{fill:var(--unsaid)}.b2{fill:var(--late)}.b3{fill:var(--bad)}\
 .axis{stroke:var(--line)}.t{fill:var(--dim);font-size:12px}";
 
 const WIDTH: f64 = 960.0;
@@ -50,9 +55,10 @@ pub(super) fn page(told: &Told<'_>, status: Status, examples: &[Followed]) -> St
     );
     head(&mut page, told, status);
     outcomes(&mut page, totals);
+    findings(&mut page, told.findings);
     over_time(&mut page, &totals.over_time);
     latency(&mut page, totals);
-    listeners(&mut page, &totals.listeners());
+    listeners(&mut page, &totals.listeners(), told.findings);
     ladders(&mut page, examples);
     warnings(&mut page, told);
     let _ = write!(
@@ -76,7 +82,7 @@ fn head(page: &mut String, told: &Told<'_>, status: Status) {
     facts.extend(vantage(totals));
     let (class, words) = match status {
         Status::Healthy => ("fine", "Nothing wrong seen."),
-        Status::Warning => ("late", "Some connections were late, or few failed."),
+        Status::Warning => ("late", "Connections were late, or some failed."),
         Status::Failure => ("failed", "Connections fail."),
         Status::Unknown => ("unsaid", "No TCP handshake seen: nothing can be said."),
     };
@@ -115,6 +121,45 @@ fn outcomes(page: &mut String, totals: &Totals) {
         );
     }
     page.push_str("</tbody>\n</table>\n");
+}
+
+fn findings(page: &mut String, findings: &[FindingEntry]) {
+    if findings.is_empty() {
+        return;
+    }
+    page.push_str("<h2>Findings</h2>\n");
+    for finding in findings.iter().take(FINDINGS) {
+        let class = match finding.severity {
+            Severity::Failure => "failed",
+            Severity::Warning => "late",
+        };
+        let server = finding.subject.local.as_deref().unwrap_or_default();
+        let _ = write!(
+            page,
+            "<h3><span class=\"{class}\">{}</span> <code>{}</code> {}</h3>\n<dl>\n",
+            if class == "failed" { "FAIL" } else { "WARN" },
+            escaped(server),
+            escaped(&finding.headline)
+        );
+        let evidence: Vec<&str> = finding.evidence.iter().map(|fact| fact.text.as_str()).collect();
+        for (label, text) in [
+            ("cause", finding.cause.clone()),
+            ("evidence", evidence.join(" · ")),
+            ("do", finding.remedies.join(" · ")),
+            ("not", finding.not_helpful.join(" · ")),
+            ("refuted by", finding.refuted_by.clone()),
+            ("id", format!("{} ({})", finding.id, finding.confidence.as_str())),
+        ] {
+            if !text.is_empty() {
+                let _ = writeln!(page, "<dt>{label}</dt><dd>{}</dd>", escaped(&text));
+            }
+        }
+        page.push_str("</dl>\n");
+    }
+    if findings.len() > FINDINGS {
+        let more = counted((findings.len() - FINDINGS) as u64, "more finding");
+        let _ = writeln!(page, "<p class=\"facts\">{more} not shown.</p>");
+    }
 }
 
 /// Stacked bars: attempts by the time at which they began.
@@ -257,7 +302,7 @@ fn close(page: &mut String, about: &str) {
     let _ = write!(page, "</svg>\n<figcaption>{}</figcaption>\n</figure>\n", escaped(about));
 }
 
-fn listeners(page: &mut String, listeners: &[Listener<'_>]) {
+fn listeners(page: &mut String, listeners: &[Listener<'_>], findings: &[FindingEntry]) {
     if listeners.is_empty() {
         return;
     }
@@ -269,7 +314,7 @@ fn listeners(page: &mut String, listeners: &[Listener<'_>]) {
          <tbody>\n",
     );
     for listener in listeners.iter().take(LISTENERS) {
-        let css = match verdict::of(listener) {
+        let css = match verdict::of(listener, findings) {
             Status::Failure => "failed",
             Status::Warning => "late",
             Status::Healthy | Status::Unknown => "fine",
@@ -362,8 +407,13 @@ mod tests {
         let account =
             Account { sources: vec!["<script>x</script>".to_owned()], ..Account::default() };
         let statistics = Statistics::default();
-        let told =
-            Told { account: &account, statistics: &statistics, totals: &totals, command: "" };
+        let told = Told {
+            account: &account,
+            statistics: &statistics,
+            totals: &totals,
+            findings: &verdict::findings(&totals),
+            command: "",
+        };
         let page = page(&told, Status::Failure, &[ignored()]);
         assert!(!page.contains("<script") && page.contains("&lt;script&gt;"));
         for loads in [" src=", " href=", "url(", "@import"] {

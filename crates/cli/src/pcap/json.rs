@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use halfopen_diagnose::Status;
-use halfopen_diagnose::report::json_text;
+use halfopen_diagnose::report::{FindingEntry, json_text};
 use halfopen_evidence::Sends;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -115,6 +115,8 @@ struct SummaryEntry<'a> {
     marks: BTreeMap<&'static str, u64>,
     /// How long connect() took.
     connect: LatencyEntry,
+    /// What the rules find, the worst first, as in docs/schema/check.json.
+    findings: &'a [FindingEntry],
     /// The listeners, those with the most trouble first.
     listeners: Vec<ListenerEntry<'a>>,
     /// By how much a listener's count may be too low, because there were too many to count each.
@@ -141,9 +143,9 @@ struct SummaryEntry<'a> {
 enum StatusName {
     /// 0: nothing wrong was seen.
     Healthy,
-    /// 1: some connections were late, or few failed.
+    /// 1: the worst finding is a warning, or connections were late or failed that no rule explains.
     Warning,
-    /// 2: connections fail.
+    /// 2: the worst finding is a failure.
     Failure,
     /// 3: no TCP handshake was seen.
     Unknown,
@@ -258,6 +260,7 @@ pub(super) fn summary(told: &Told<'_>, status: Status) -> serde_json::Result<Str
         outcomes: CLASSES.iter().map(|class| class.id).zip(totals.by_class).collect(),
         marks: totals.marks.iter().map(|(&mark, &count)| (mark_id(mark), count)).collect(),
         connect: latency(&totals.connect),
+        findings: told.findings,
         listeners: totals.listeners().iter().map(listener).collect(),
         listeners_undercount: totals.tallied.listeners_undercount,
         evicted: told.statistics.evicted,

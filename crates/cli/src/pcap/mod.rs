@@ -212,10 +212,16 @@ fn print(arguments: &PcapArgs, plan: &Plan, read: Read) -> anyhow::Result<Exit> 
     if let Some(choice) = choice {
         return sequence(arguments, plan, choice);
     }
-    let status = verdict::status(&totals);
+    let findings = verdict::findings(&totals);
+    let status = verdict::status(&totals, &findings);
     let command = command(&account.sources);
-    let told =
-        Told { account: &account, statistics: &statistics, totals: &totals, command: &command };
+    let told = Told {
+        account: &account,
+        statistics: &statistics,
+        totals: &totals,
+        findings: &findings,
+        command: &command,
+    };
     if let Some(path) = &arguments.html {
         let examples = match flow::follow(plan, examples(&totals)) {
             Ok(examples) => examples,

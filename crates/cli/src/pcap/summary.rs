@@ -3,8 +3,8 @@
 
 use halfopen_capture::Statistics;
 use halfopen_diagnose::Status;
-use halfopen_diagnose::report::TextOptions;
 use halfopen_diagnose::report::layout::{Ink, Page, Span, columns};
+use halfopen_diagnose::report::{FindingEntry, TextOptions, write_findings};
 use halfopen_diagnose::words::harmless;
 use halfopen_evidence::{BurstKind, Mark};
 
@@ -17,6 +17,9 @@ use super::{class, verdict};
 
 /// Listeners that are shown without being asked for all.
 const LISTENERS: usize = 6;
+
+/// Findings that are shown without being asked for all.
+const FINDINGS: usize = 3;
 
 /// Warnings that are shown without being asked for all.
 const WARNINGS: usize = 2;
@@ -36,6 +39,8 @@ pub(super) struct Told<'a> {
     pub(super) statistics: &'a Statistics,
     /// What the handshakes add up to.
     pub(super) totals: &'a Totals,
+    /// What the rules find.
+    pub(super) findings: &'a [FindingEntry],
     /// How to look at one handshake: the command but for its number.
     pub(super) command: &'a str,
 }
@@ -52,7 +57,8 @@ pub(super) fn text(told: &Told<'_>, options: &TextOptions) -> String {
         );
     } else {
         outcomes(&mut page, told.totals);
-        listeners(&mut page, told.totals, options.verbose);
+        listeners(&mut page, told, options.verbose);
+        findings(&mut page, told.findings, options.verbose);
         notes(&mut page, told, options.verbose);
     }
     limits(&mut page, told, options.verbose);
@@ -100,9 +106,9 @@ pub(super) fn vantage(totals: &Totals) -> Option<String> {
     let server_ns = totals.syn_ack.of_a_thousand(500)?;
     let client_ns = totals.ack.of_a_thousand(500)?;
     if client_ns / 4 > server_ns {
-        Some("taken near the servers".to_owned())
+        Some("near the servers".to_owned())
     } else if server_ns / 4 > client_ns {
-        Some("taken near the clients".to_owned())
+        Some("near the clients".to_owned())
     } else {
         None
     }
@@ -161,8 +167,8 @@ const fn ink(gravity: Gravity) -> Ink {
 }
 
 /// The servers, a line each.
-fn listeners(page: &mut Page, totals: &Totals, all: bool) {
-    let listeners = totals.listeners();
+fn listeners(page: &mut Page, told: &Told<'_>, all: bool) {
+    let listeners = told.totals.listeners();
     let shown = if all { listeners.len() } else { listeners.len().min(LISTENERS) };
     let shown = &listeners[..shown];
     let names: Vec<String> = shown.iter().map(name).collect();
@@ -173,7 +179,7 @@ fn listeners(page: &mut Page, totals: &Totals, all: bool) {
     page.put(Ink::Dim, &header);
     page.blank();
     for (listener, name) in shown.iter().zip(&names) {
-        row(page, listener, name, width);
+        row(page, (listener, name), width, told.findings);
     }
     if listeners.len() > shown.len() {
         let rest = &listeners[shown.len()..];
@@ -187,8 +193,13 @@ fn listeners(page: &mut Page, totals: &Totals, all: bool) {
     }
 }
 
-fn row(page: &mut Page, listener: &Listener<'_>, name: &str, width: usize) {
-    let (ink, label) = match verdict::of(listener) {
+fn row(
+    page: &mut Page,
+    (listener, name): (&Listener<'_>, &str),
+    width: usize,
+    findings: &[FindingEntry],
+) {
+    let (ink, label) = match verdict::of(listener, findings) {
         Status::Failure => (Ink::Failure, "FAIL"),
         Status::Warning => (Ink::Warning, "WARN"),
         Status::Healthy | Status::Unknown => (Ink::Good, "ok"),
@@ -209,6 +220,30 @@ fn row(page: &mut Page, listener: &Listener<'_>, name: &str, width: usize) {
         page.put(Ink::Plain, &format!("{indent}{line}"));
     }
     page.blank();
+}
+
+/// What the rules make of it, the worst first: all of it, or the first with its cause and what to do
+/// now, and the headlines of a few others.
+fn findings(page: &mut Page, findings: &[FindingEntry], all: bool) {
+    if all {
+        return write_findings(page, findings);
+    }
+    let shown = findings.len().min(FINDINGS);
+    let brief: Vec<FindingEntry> = findings.iter().take(shown).enumerate().map(brief).collect();
+    write_findings(page, &brief);
+}
+
+fn brief((place, finding): (usize, &FindingEntry)) -> FindingEntry {
+    let mut brief = finding.clone();
+    brief.evidence.clear();
+    brief.not_helpful.clear();
+    brief.refuted_by.clear();
+    brief.remedies.truncate(1);
+    if place > 0 {
+        brief.cause.clear();
+        brief.remedies.clear();
+    }
+    brief
 }
 
 /// A text in lines of so many columns.
@@ -257,8 +292,14 @@ fn notes(page: &mut Page, told: &Told<'_>, all: bool) {
     if !noticed.is_empty() {
         page.labelled("noticed", LABELLED, 0, Span::new(Ink::Plain, noticed.join(" · ")));
     }
-    let worst = worst(totals);
-    if let Some(found) = worst {
+    if !told.findings.is_empty() && !all {
+        let more = match told.findings.len().saturating_sub(FINDINGS) {
+            0 => "--verbose has the evidence and what would not help".to_owned(),
+            more => format!("{}; --verbose has all", counted(more as u64, "more finding")),
+        };
+        page.labelled("more", LABELLED, 0, Span::new(Ink::Plain, more));
+    }
+    if let Some(found) = worst(totals) {
         let command = format!("{} --sequence {}", told.command, found.number);
         page.labelled("look at", LABELLED, 0, Span::new(Ink::Plain, harmless(&command)));
     }
@@ -348,7 +389,14 @@ mod tests {
         let totals = counting.finish();
         let statistics = Statistics { evicted: 2, ..Statistics::default() };
         let command = "halfopen pcap a.pcap";
-        let told = Told { account, statistics: &statistics, totals: &totals, command };
+        let findings = verdict::findings(&totals);
+        let told = Told {
+            account,
+            statistics: &statistics,
+            totals: &totals,
+            findings: &findings,
+            command,
+        };
         text(&told, &TextOptions { width: 80, colour: false, verbose: false })
     }
 
