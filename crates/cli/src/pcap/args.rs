@@ -34,7 +34,7 @@ pub(crate) struct PcapArgs {
     /// With --sequence: write the drawing; `-` for standard output
     #[arg(long, value_name = "FILE", requires = "sequence")]
     pub(super) svg: Option<PathBuf>,
-    /// Show every server and every warning
+    /// Show everything: findings with their evidence, every server, every warning
     #[arg(short, long)]
     pub(super) verbose: bool,
     /// Go on as the file is written, until Ctrl-C

@@ -327,7 +327,10 @@ fn limits(page: &mut Page, told: &Told<'_>, all: bool) {
     }
     if statistics.evicted > 0 {
         let flows = counted(statistics.evicted, "flow");
-        note("evicted", format!("{flows} told early because the table was full (--max-flows)"));
+        note(
+            "evicted",
+            format!("{flows} forgotten early because the table was full (--max-flows)"),
+        );
     }
     if let Some(lost) = account.lost.filter(|&lost| lost > 0) {
         note(

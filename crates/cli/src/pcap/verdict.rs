@@ -25,8 +25,8 @@ pub(super) fn status(totals: &Totals, findings: &[FindingEntry]) -> Status {
     if let Some(worst) = worst(findings.iter()) {
         return worst;
     }
-    let states = totals.listeners().into_iter().map(|listener| of(&listener, findings));
-    states.filter(|&state| state == Status::Warning).last().unwrap_or(Status::Healthy)
+    let mut states = totals.listeners().into_iter().map(|listener| of(&listener, findings));
+    states.find(|&state| state == Status::Warning).unwrap_or(Status::Healthy)
 }
 
 /// The state of a listener.
