@@ -232,6 +232,9 @@ assert outcomes.count('reset-after-ack') == 52, outcomes
 assert str(table.schema.field('began').type) == 'timestamp[ns, tz=UTC]', table.schema
 print(table.num_rows, table.num_columns)
 ";
+    if !cfg!(feature = "parquet") {
+        return skipped("the Parquet file", "built without the feature");
+    }
     let capture = Capture::of("abort-on-overflow");
     let file = capture.file("a.parquet");
     let ran = capture.run(&["--parquet", &file]);

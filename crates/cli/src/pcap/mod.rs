@@ -21,6 +21,7 @@ mod ladder_text;
 mod lines;
 mod outputs;
 mod over_time;
+#[cfg_attr(not(feature = "parquet"), path = "parquet_absent.rs")]
 mod parquet_file;
 mod progress;
 mod read;
