@@ -462,6 +462,7 @@ const SIM_EXAMPLES: &str = "\
 Exit status:
   0   simulated; the findings are those that the scenario expects, if it is unchanged
   1   they are not, or a state that the scenario waits for did not come
+  3   a file could not be written
   64  the scenario file or the command line makes no sense
 
 Examples:

@@ -162,6 +162,12 @@ impl Counter {
                  established connection. So it rises at clients of a server whose accept queue is \
                  full, with nothing damaged.",
             )
+            .differs(|s| match s.client.challenge_limit {
+                ChallengeLimit::NoChallenge => {
+                    "not by a SYN-ACK that comes again (derived, UNCONFIRMED)".to_owned()
+                }
+                _ => "by a SYN-ACK that comes again too".to_owned(),
+            })
             .rules(&["challenge-ack"]),
             _ => page(
                 Unit::SegmentOut,
@@ -413,6 +419,10 @@ impl Counter {
                 "Moved by a SYN that tcp_tw_recycle refused: clients behind one NAT whose clocks \
                  differ. The setting is gone from 4.12.",
             )
+            .differs(|s| match s.counting.recycling_refuses_syns {
+                true => "counted while tcp_tw_recycle is 1".to_owned(),
+                false => "nothing moves it".to_owned(),
+            })
             .rules(&["time-wait-reuse"])
             .findings(&["listen-drops-other"]),
             Self::PawsActive => {

@@ -102,6 +102,7 @@ impl DropReason {
         let counting = semantics.counting;
         let challenges = semantics.client.challenge_limit != ChallengeLimit::NoChallenge;
         let skips = semantics.client.challenge_limit_per_socket;
+        let limits_syns = semantics.timers.repeated_syn_limit_ms > 0;
         let checks_echo = semantics.queues.checks_echoed_timestamp;
         self.moves().iter().copied().filter(move |&counter| match counter {
             Counter::ListenOverflows | Counter::ListenDrops if self.is_syn() => {
@@ -112,7 +113,8 @@ impl DropReason {
             }
             Counter::TcpDeferAcceptDrop => counting.defer_accept_drops_are_counted,
             Counter::TcpSynChallenge | Counter::TcpChallengeAck => challenges,
-            Counter::TcpAckSkippedSynRecv | Counter::TcpAckSkippedChallenge => skips,
+            Counter::TcpAckSkippedSynRecv => limits_syns,
+            Counter::TcpAckSkippedChallenge => skips,
             Counter::TsEcrRejected => checks_echo,
             _ => true,
         })
@@ -280,6 +282,15 @@ mod tests {
         assert_eq!(moved("3.6.0", DropReason::SynAcceptQueueFull), []);
         assert_eq!(moved("3.10.4", DropReason::SynAcceptQueueFull), both);
         assert_eq!(moved("2.6.32", DropReason::ThirdAckQueueFull), both);
+    }
+
+    #[test]
+    fn the_limit_of_repeated_syns_is_counted_where_it_exists() {
+        let moved = |kernel| moved(kernel, DropReason::RepeatedSynLimited);
+        assert_eq!(moved("3.16.0"), []);
+        for kernel in ["3.10.0-1160.el7", "4.0.5", "6.18.0"] {
+            assert_eq!(moved(kernel), [Counter::TcpAckSkippedSynRecv], "{kernel}");
+        }
     }
 
     #[test]

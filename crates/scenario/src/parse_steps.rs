@@ -107,7 +107,7 @@ fn server(fields: &Fields<'_>) -> Result<Server, Problem> {
     let listen: Vec<Listen> =
         fields.tables("listen")?.into_iter().map(listen).collect::<Result<_, _>>()?;
     if listen.is_empty() {
-        return Err(Problem::new(fields.at(), "`listen` is missing"));
+        return Err(Problem::new(fields.at(), "`listen` is missing, or empty"));
     }
     let mut threads = Vec::new();
     for thread_fields in fields.tables("threads")? {
@@ -128,7 +128,7 @@ fn server(fields: &Fields<'_>) -> Result<Server, Problem> {
         threads.push(thread);
     }
     if threads.is_empty() {
-        return Err(Problem::new(fields.at(), "`threads` is missing"));
+        return Err(Problem::new(fields.at(), "`threads` is missing, or empty"));
     }
     let copies = fields.number("copies", 1..=64)?.unwrap_or(1);
     if copies > 1 && listen.iter().any(|listen| !listen.reuseport) {

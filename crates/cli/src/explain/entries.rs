@@ -117,10 +117,14 @@ pub(crate) struct LimitsEntry {
     pub(crate) reserve_from_requests: u32,
     /// Whether that rule is on: tcp_syncookies is 0.
     pub(crate) reserve_is_on: bool,
+    /// Whether ListenDrops counts what that rule drops.
+    pub(crate) reserve_is_counted: bool,
     /// What happens to a SYN when the SYN queue is full.
     pub(crate) syn_queue_full_then: String,
     /// What happens to a SYN when the accept queue is full.
     pub(crate) accept_queue_full_then: String,
+    /// What is commonly said of it and not so.
+    pub(crate) lore: Vec<LoreEntry>,
     /// The rules behind it.
     pub(crate) rules: Vec<SourceEntry>,
     /// The same numbers on every kernel generation.
@@ -180,6 +184,12 @@ pub(crate) struct RetriesEntry {
     pub(crate) defer_accept: Option<DeferEntry>,
     /// How late timers can be.
     pub(crate) slack: String,
+    /// What is commonly said of it and not so.
+    pub(crate) lore: Vec<LoreEntry>,
+    /// The counters that the client's time-outs move, in words.
+    pub(crate) client_counters: String,
+    /// The same for the server.
+    pub(crate) server_counters: String,
     /// The rules behind it.
     pub(crate) rules: Vec<SourceEntry>,
     /// The client's timetable on every kernel generation, with the settings that were given and its own
@@ -286,6 +296,8 @@ pub(crate) struct CounterEntry {
     pub(crate) moved_by: Vec<MovedEntry>,
     /// What is commonly said of it and not so.
     pub(crate) lore: Vec<LoreEntry>,
+    /// Where the kernel moves it, as far as the rules behind it tell.
+    pub(crate) source: Vec<String>,
     /// Rules that say more.
     pub(crate) rules: Vec<String>,
     /// Findings that use it.

@@ -1,8 +1,8 @@
 //! `halfopen explain limits`: what a backlog becomes, on one kernel and on all.
 
 use halfopen_model::{
-    BacklogCut, Semantics, SynOnFullAcceptQueue, SynQueue, Sysctls, by_generation,
-    effective_backlog, last_quarter_threshold, rules,
+    BacklogCut, Counter, DropReason, Semantics, SynOnFullAcceptQueue, SynQueue, Sysctls,
+    by_generation, counters_of_cookie, effective_backlog, last_quarter_threshold, rules,
 };
 
 use super::entries::{Cut, KernelsLimits, LimitsEntry, QueuesEntry, SettingEntry};
@@ -40,9 +40,11 @@ pub(super) fn limits(arguments: &LimitsArgs, mut host: Host<'_>) -> Result<Limit
         listeners,
         reserve_from_requests: last_quarter_threshold(sysctls.max_syn_backlog),
         reserve_is_on: sysctls.syncookies == 0,
-        syn_queue_full_then: syn_queue_full_then(&sysctls).to_owned(),
+        reserve_is_counted: semantics.counting.syn_drops_are_counted,
+        syn_queue_full_then: syn_queue_full_then(&sysctls, &semantics),
         syn_queue_rule: of_rule("syn-queue-full", &semantics),
         accept_queue_full_then: accept_queue_full_then(&semantics),
+        lore: pages::lore_of(RULES),
         rules: RULES.iter().filter_map(|id| rules::find(id)).map(pages::source).collect(),
         kernels: kernels(arguments.backlog, &settings),
         kernel,
@@ -73,14 +75,21 @@ fn queues(backlog: Option<i32>, sysctls: &Sysctls, semantics: &Semantics) -> Que
     }
 }
 
-const fn syn_queue_full_then(sysctls: &Sysctls) -> &'static str {
-    match sysctls.syncookies {
-        0 => "a SYN is dropped (TCPReqQFullDrop, ListenDrops)",
-        1 => "a SYN is answered by a cookie (TCPReqQFullDoCookies, SyncookiesSent)",
-        _ => {
-            "every SYN is answered by a cookie, full or not (TCPReqQFullDoCookies, SyncookiesSent)"
-        }
+fn syn_queue_full_then(sysctls: &Sysctls, semantics: &Semantics) -> String {
+    let counters: Vec<Counter> = match sysctls.syncookies {
+        0 => DropReason::SynQueueFull.counters(semantics).collect(),
+        _ => counters_of_cookie(semantics).collect(),
+    };
+    let what = match sysctls.syncookies {
+        0 => "a SYN is dropped",
+        1 => "a SYN is answered by a cookie",
+        _ => "every SYN is answered by a cookie, full or not",
+    };
+    if counters.is_empty() {
+        return format!("{what}; counted nowhere");
     }
+    let names: Vec<&str> = counters.into_iter().map(Counter::name).collect();
+    format!("{what} ({})", names.join(", "))
 }
 
 fn accept_queue_full_then(semantics: &Semantics) -> String {

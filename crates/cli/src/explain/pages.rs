@@ -117,6 +117,7 @@ pub(super) fn counter_page(counter: Counter) -> CounterEntry {
         kernels: answers(by_generation(page.differs)),
         moved_by: counter.drop_reasons().map(|reason| moved(counter, reason)).collect(),
         lore: counter.lore().map(lore).collect(),
+        source: first_places(page.rules),
         rules: strings(page.rules),
         findings: strings(page.findings),
     }
@@ -232,6 +233,22 @@ fn reason_lines() -> Vec<NameEntry> {
 
 fn line(name: &str, of: &str, meaning: &str) -> NameEntry {
     NameEntry { name: name.to_owned(), of: of.to_owned(), meaning: meaning.to_owned() }
+}
+
+/// The first place of each of these rules in the kernel, each once.
+fn first_places(ids: &[&str]) -> Vec<String> {
+    let mut places: Vec<String> = Vec::new();
+    for place in ids.iter().filter_map(|id| rules::find(id)?.code.first()) {
+        if !places.iter().any(|known| known == place) {
+            places.push((*place).to_owned());
+        }
+    }
+    places
+}
+
+/// What is commonly said against these rules.
+pub(super) fn lore_of(ids: &[&str]) -> Vec<LoreEntry> {
+    ids.iter().filter_map(|id| rules::find(id)).flat_map(Rule::lore).map(lore).collect()
 }
 
 fn lore(lore: &Lore) -> LoreEntry {

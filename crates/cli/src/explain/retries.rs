@@ -35,6 +35,9 @@ pub(super) fn retries(arguments: &RetriesArgs, mut host: Host<'_>) -> Result<Ret
         server: server(&sysctls, &semantics),
         defer_accept: defer.map(|seconds| deferred(seconds, &sysctls, &semantics)),
         slack: slack(&semantics),
+        lore: pages::lore_of(RULES),
+        client_counters: client_counters(&semantics),
+        server_counters: server_counters(&semantics),
         rules: RULES
             .iter()
             .filter(|&&id| id != "defer-accept" || defer.is_some())
@@ -57,6 +60,34 @@ fn slack(semantics: &Semantics) -> String {
         "timers fire up to 2.5 % late, the long ones most: on 6.18, 131 s were measured as 134.2 \
          and 63 as 64.6{polled}"
     )
+}
+
+fn client_counters(semantics: &Semantics) -> String {
+    let again = sent_again(semantics);
+    format!(
+        "TCPTimeouts per time-out, {again} per SYN sent again; at the end AttemptFails and \
+         TCPAbortOnTimeout"
+    )
+}
+
+fn server_counters(semantics: &Semantics) -> String {
+    let again = sent_again(semantics);
+    if semantics.counting.syn_ack_timeouts_are_counted {
+        format!(
+            "TCPTimeouts per time-out, {again} per SYN-ACK sent again; the end moves no other, and \
+             sends no RST"
+        )
+    } else {
+        format!("{again} per SYN-ACK sent again; the end moves none, and sends no RST")
+    }
+}
+
+/// The counters of a SYN or SYN-ACK that is sent again.
+const fn sent_again(semantics: &Semantics) -> &'static str {
+    match semantics.counting.syn_retransmissions_are_counted {
+        true => "TCPSynRetrans and RetransSegs",
+        false => "RetransSegs",
+    }
 }
 
 fn client(sysctls: &Sysctls, semantics: &Semantics) -> ClientEntry {

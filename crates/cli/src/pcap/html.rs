@@ -2,20 +2,20 @@
 
 use std::fmt::Write as _;
 
-use halfopen_diagnose::report::FindingEntry;
+use halfopen_diagnose::report::{FindingEntry, evidence};
 use halfopen_diagnose::{Severity, Status};
 
 use super::class::{CLASSES, Gravity};
 use super::flow::Followed;
 use super::over_time::OverTime;
 use super::summary::{Told, vantage, wrong};
-use super::totals::{Listener, Totals};
+use super::totals::Totals;
 use super::words::{clock, counted, date_time, grouped, share, span};
-use super::{class, ladder, ladder_svg, verdict};
+use super::{class, ladder, ladder_svg};
 use crate::markup::escaped;
 
 /// Findings on the page.
-const FINDINGS: usize = 50;
+const FINDINGS: usize = 20;
 
 /// Servers in the table.
 const LISTENERS: usize = 200;
@@ -33,8 +33,7 @@ vertical-align:top}th{color:var(--dim);font-weight:600}.n{text-align:right;\
 font-variant-numeric:tabular-nums;white-space:nowrap}code{font-family:ui-monospace,monospace}\
 .fine{color:var(--good)}.late{color:var(--late)}.failed{color:var(--bad)}.unsaid{color:var(--dim)}\
 svg{max-width:100%;height:auto}figure{margin:12px 0;overflow-x:auto}figcaption{color:var(--dim)}\
-h3{font-size:15px;margin:16px 0 4px}dl{display:grid;grid-template-columns:96px 1fr;gap:2px 12px;\
-margin:0}dt{color:var(--dim)}dd{margin:0}.b0{fill:var(--good)}.b1{fill:var(--unsaid)}.b2{fill:var(--late)}.b3{fill:var(--bad)}\
+.b0{fill:var(--good)}.b1{fill:var(--unsaid)}.b2{fill:var(--late)}.b3{fill:var(--bad)}\
 .axis{stroke:var(--line)}.t{fill:var(--dim);font-size:12px}";
 
 const WIDTH: f64 = 960.0;
@@ -44,7 +43,7 @@ const FLOOR: f64 = 150.0;
 const TOP: f64 = 12.0;
 
 /// The page.
-pub(super) fn page(told: &Told<'_>, status: Status, examples: &[Followed]) -> String {
+pub(super) fn page(told: &Told<'_>, examples: &[Followed]) -> String {
     let (account, totals) = (told.account, told.totals);
     let title = escaped(&account.sources.join(", "));
     let mut page = format!(
@@ -53,12 +52,12 @@ pub(super) fn page(told: &Told<'_>, status: Status, examples: &[Followed]) -> St
          <style>{STYLE}{}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n",
         ladder_svg::style()
     );
-    head(&mut page, told, status);
+    head(&mut page, told);
+    findings(&mut page, &told.verdict.findings);
     outcomes(&mut page, totals);
-    findings(&mut page, told.findings);
     over_time(&mut page, &totals.over_time);
     latency(&mut page, totals);
-    listeners(&mut page, &totals.listeners(), told.findings);
+    listeners(&mut page, told);
     ladders(&mut page, examples);
     warnings(&mut page, told);
     let _ = write!(
@@ -69,7 +68,7 @@ pub(super) fn page(told: &Told<'_>, status: Status, examples: &[Followed]) -> St
     page
 }
 
-fn head(page: &mut String, told: &Told<'_>, status: Status) {
+fn head(page: &mut String, told: &Told<'_>) {
     let (account, totals) = (told.account, told.totals);
     let mut facts = vec![
         counted(account.packets, "packet"),
@@ -80,9 +79,9 @@ fn head(page: &mut String, told: &Told<'_>, status: Status) {
         facts.push(format!("{} from {} UTC", span(length), date_time(first)));
     }
     facts.extend(vantage(totals));
-    let (class, words) = match status {
+    let (class, words) = match told.verdict.status {
         Status::Healthy => ("fine", "Nothing wrong seen."),
-        Status::Warning => ("late", "Connections were late, or some failed."),
+        Status::Warning => ("late", "Some connections were late, or few failed."),
         Status::Failure => ("failed", "Connections fail."),
         Status::Unknown => ("unsaid", "No TCP handshake seen: nothing can be said."),
     };
@@ -91,6 +90,41 @@ fn head(page: &mut String, told: &Told<'_>, status: Status) {
         "<p class=\"facts\">{}</p>\n<p class=\"{class}\"><strong>{words}</strong></p>\n",
         escaped(&facts.join(" · "))
     );
+}
+
+/// What was found, each with what to do.
+fn findings(page: &mut String, findings: &[FindingEntry]) {
+    for finding in findings.iter().take(FINDINGS) {
+        let class = match finding.severity {
+            Severity::Failure => "failed",
+            Severity::Warning => "late",
+        };
+        let _ = write!(
+            page,
+            "<section>\n<h2><code class=\"{class}\">{}</code> {}</h2>\n<p>{}</p>\n\
+             <p class=\"facts\">{}</p>\n<ul>\n",
+            escaped(&finding.subject.label),
+            escaped(&finding.headline),
+            escaped(&finding.cause),
+            escaped(&evidence(finding)),
+        );
+        for remedy in &finding.remedies {
+            let _ = writeln!(page, "<li>{}</li>", escaped(remedy));
+        }
+        for useless in &finding.not_helpful {
+            let _ = writeln!(page, "<li>not: {}</li>", escaped(useless));
+        }
+        let _ = write!(
+            page,
+            "</ul>\n<p class=\"facts\">{} ({})</p>\n</section>\n",
+            escaped(&finding.id),
+            finding.confidence.as_str()
+        );
+    }
+    if findings.len() > FINDINGS {
+        let more = counted((findings.len() - FINDINGS) as u64, "more finding");
+        let _ = writeln!(page, "<p class=\"facts\">{more} not shown.</p>");
+    }
 }
 
 const fn css(gravity: Gravity) -> &'static str {
@@ -121,45 +155,6 @@ fn outcomes(page: &mut String, totals: &Totals) {
         );
     }
     page.push_str("</tbody>\n</table>\n");
-}
-
-fn findings(page: &mut String, findings: &[FindingEntry]) {
-    if findings.is_empty() {
-        return;
-    }
-    page.push_str("<h2>Findings</h2>\n");
-    for finding in findings.iter().take(FINDINGS) {
-        let class = match finding.severity {
-            Severity::Failure => "failed",
-            Severity::Warning => "late",
-        };
-        let server = finding.subject.local.as_deref().unwrap_or_default();
-        let _ = write!(
-            page,
-            "<h3><span class=\"{class}\">{}</span> <code>{}</code> {}</h3>\n<dl>\n",
-            if class == "failed" { "FAIL" } else { "WARN" },
-            escaped(server),
-            escaped(&finding.headline)
-        );
-        let evidence: Vec<&str> = finding.evidence.iter().map(|fact| fact.text.as_str()).collect();
-        for (label, text) in [
-            ("cause", finding.cause.clone()),
-            ("evidence", evidence.join(" · ")),
-            ("do", finding.remedies.join(" · ")),
-            ("not", finding.not_helpful.join(" · ")),
-            ("refuted by", finding.refuted_by.clone()),
-            ("id", format!("{} ({})", finding.id, finding.confidence.as_str())),
-        ] {
-            if !text.is_empty() {
-                let _ = writeln!(page, "<dt>{label}</dt><dd>{}</dd>", escaped(&text));
-            }
-        }
-        page.push_str("</dl>\n");
-    }
-    if findings.len() > FINDINGS {
-        let more = counted((findings.len() - FINDINGS) as u64, "more finding");
-        let _ = writeln!(page, "<p class=\"facts\">{more} not shown.</p>");
-    }
 }
 
 /// Stacked bars: attempts by the time at which they began.
@@ -302,7 +297,8 @@ fn close(page: &mut String, about: &str) {
     let _ = write!(page, "</svg>\n<figcaption>{}</figcaption>\n</figure>\n", escaped(about));
 }
 
-fn listeners(page: &mut String, listeners: &[Listener<'_>], findings: &[FindingEntry]) {
+fn listeners(page: &mut String, told: &Told<'_>) {
+    let listeners = told.totals.listeners();
     if listeners.is_empty() {
         return;
     }
@@ -314,7 +310,7 @@ fn listeners(page: &mut String, listeners: &[Listener<'_>], findings: &[FindingE
          <tbody>\n",
     );
     for listener in listeners.iter().take(LISTENERS) {
-        let css = match verdict::of(listener, findings) {
+        let css = match told.verdict.listener(listener) {
             Status::Failure => "failed",
             Status::Warning => "late",
             Status::Healthy | Status::Unknown => "fine",
@@ -397,6 +393,7 @@ mod tests {
     use super::super::ladder::tests::ignored;
     use super::super::read::Account;
     use super::super::totals::Counting;
+    use super::super::verdict::Verdict;
     use super::*;
 
     #[test]
@@ -407,14 +404,15 @@ mod tests {
         let account =
             Account { sources: vec!["<script>x</script>".to_owned()], ..Account::default() };
         let statistics = Statistics::default();
+        let verdict = Verdict::of(&totals);
         let told = Told {
             account: &account,
             statistics: &statistics,
             totals: &totals,
-            findings: &verdict::findings(&totals),
+            verdict: &verdict,
             command: "",
         };
-        let page = page(&told, Status::Failure, &[ignored()]);
+        let page = page(&told, &[ignored()]);
         assert!(!page.contains("<script") && page.contains("&lt;script&gt;"));
         for loads in [" src=", " href=", "url(", "@import"] {
             assert!(!page.contains(loads), "{loads}");

@@ -239,12 +239,12 @@ pub(super) fn handshake(found: &Found) -> serde_json::Result<String> {
 }
 
 /// The last line.
-pub(super) fn summary(told: &Told<'_>, status: Status) -> serde_json::Result<String> {
+pub(super) fn summary(told: &Told<'_>) -> serde_json::Result<String> {
     let (account, totals) = (told.account, told.totals);
     line(&Line::Summary(Box::new(SummaryEntry {
         schema: PCAP,
         tool_version: env!("CARGO_PKG_VERSION"),
-        status: match status {
+        status: match told.verdict.status {
             Status::Healthy => StatusName::Healthy,
             Status::Warning => StatusName::Warning,
             Status::Failure => StatusName::Failure,
@@ -260,9 +260,9 @@ pub(super) fn summary(told: &Told<'_>, status: Status) -> serde_json::Result<Str
         outcomes: CLASSES.iter().map(|class| class.id).zip(totals.by_class).collect(),
         marks: totals.marks.iter().map(|(&mark, &count)| (mark_id(mark), count)).collect(),
         connect: latency(&totals.connect),
-        findings: told.findings,
         listeners: totals.listeners().iter().map(listener).collect(),
         listeners_undercount: totals.tallied.listeners_undercount,
+        findings: &told.verdict.findings,
         evicted: told.statistics.evicted,
         duplicates: told.statistics.duplicates,
         lost_packets: account.lost,

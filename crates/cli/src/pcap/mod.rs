@@ -56,6 +56,7 @@ use outputs::Outputs;
 use read::{Account, Event, Plan};
 use summary::Told;
 use totals::{Counting, Totals};
+use verdict::Verdict;
 
 /// Packets that the tracker takes at a time, whose memory it then fetches together.
 const BATCH: usize = 256;
@@ -213,14 +214,13 @@ fn print(arguments: &PcapArgs, plan: &Plan, read: Read) -> anyhow::Result<Exit> 
     if let Some(choice) = choice {
         return sequence(arguments, plan, choice);
     }
-    let findings = verdict::findings(&totals);
-    let status = verdict::status(&totals, &findings);
+    let verdict = Verdict::of(&totals);
     let command = command(&account.sources);
     let told = Told {
         account: &account,
         statistics: &statistics,
         totals: &totals,
-        findings: &findings,
+        verdict: &verdict,
         command: &command,
     };
     if let Some(path) = &arguments.html {
@@ -228,7 +228,7 @@ fn print(arguments: &PcapArgs, plan: &Plan, read: Read) -> anyhow::Result<Exit> 
             Ok(examples) => examples,
             Err(complaint) => return refuse(&complaint),
         };
-        write_text(path, &html::page(&told, status, &examples))?;
+        write_text(path, &html::page(&told, &examples))?;
     }
     let is_taken =
         [&arguments.csv, &arguments.html].into_iter().flatten().any(|path| is_stdout(path));
@@ -238,7 +238,7 @@ fn print(arguments: &PcapArgs, plan: &Plan, read: Read) -> anyhow::Result<Exit> 
         verbose: arguments.verbose,
     };
     let written = if arguments.json {
-        output::write(&json::summary(&told, status)?)
+        output::write(&json::summary(&told)?)
     } else if !is_taken && !arguments.handshakes {
         output::write(&summary::text(&told, &options))
     } else {
@@ -247,7 +247,7 @@ fn print(arguments: &PcapArgs, plan: &Plan, read: Read) -> anyhow::Result<Exit> 
     match written {
         // Who stopped reading has read enough; the verdict stands.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(status.into()),
+        _ => Ok(verdict.status.into()),
     }
 }
 

@@ -8,12 +8,13 @@ use halfopen_diagnose::report::{FindingEntry, TextOptions, write_findings};
 use halfopen_diagnose::words::harmless;
 use halfopen_evidence::{BurstKind, Mark};
 
+use super::class;
 use super::class::{CLASSES, Class, ENDS, Gravity};
 use super::found::Found;
 use super::read::Account;
 use super::totals::{Listener, Totals};
+use super::verdict::Verdict;
 use super::words::{clock, counted, date_time, grouped, is_trouble, mark, share, span};
-use super::{class, verdict};
 
 /// Listeners that are shown without being asked for all.
 const LISTENERS: usize = 6;
@@ -39,8 +40,8 @@ pub(super) struct Told<'a> {
     pub(super) statistics: &'a Statistics,
     /// What the handshakes add up to.
     pub(super) totals: &'a Totals,
-    /// What the rules find.
-    pub(super) findings: &'a [FindingEntry],
+    /// What was found.
+    pub(super) verdict: &'a Verdict,
     /// How to look at one handshake: the command but for its number.
     pub(super) command: &'a str,
 }
@@ -58,7 +59,7 @@ pub(super) fn text(told: &Told<'_>, options: &TextOptions) -> String {
     } else {
         outcomes(&mut page, told.totals);
         listeners(&mut page, told, options.verbose);
-        findings(&mut page, told.findings, options.verbose);
+        findings(&mut page, &told.verdict.findings, options.verbose);
         notes(&mut page, told, options.verbose);
     }
     limits(&mut page, told, options.verbose);
@@ -179,7 +180,7 @@ fn listeners(page: &mut Page, told: &Told<'_>, all: bool) {
     page.put(Ink::Dim, &header);
     page.blank();
     for (listener, name) in shown.iter().zip(&names) {
-        row(page, (listener, name), width, told.findings);
+        row(page, listener, name, width, told.verdict.listener(listener));
     }
     if listeners.len() > shown.len() {
         let rest = &listeners[shown.len()..];
@@ -193,13 +194,8 @@ fn listeners(page: &mut Page, told: &Told<'_>, all: bool) {
     }
 }
 
-fn row(
-    page: &mut Page,
-    (listener, name): (&Listener<'_>, &str),
-    width: usize,
-    findings: &[FindingEntry],
-) {
-    let (ink, label) = match verdict::of(listener, findings) {
+fn row(page: &mut Page, listener: &Listener<'_>, name: &str, width: usize, status: Status) {
+    let (ink, label) = match status {
         Status::Failure => (Ink::Failure, "FAIL"),
         Status::Warning => (Ink::Warning, "WARN"),
         Status::Healthy | Status::Unknown => (Ink::Good, "ok"),
@@ -292,8 +288,8 @@ fn notes(page: &mut Page, told: &Told<'_>, all: bool) {
     if !noticed.is_empty() {
         page.labelled("noticed", LABELLED, 0, Span::new(Ink::Plain, noticed.join(" · ")));
     }
-    if !told.findings.is_empty() && !all {
-        let more = match told.findings.len().saturating_sub(FINDINGS) {
+    if !told.verdict.findings.is_empty() && !all {
+        let more = match told.verdict.findings.len().saturating_sub(FINDINGS) {
             0 => "--verbose has the evidence and what would not help".to_owned(),
             more => format!("{}; --verbose has all", counted(more as u64, "more finding")),
         };
@@ -392,14 +388,9 @@ mod tests {
         let totals = counting.finish();
         let statistics = Statistics { evicted: 2, ..Statistics::default() };
         let command = "halfopen pcap a.pcap";
-        let findings = verdict::findings(&totals);
-        let told = Told {
-            account,
-            statistics: &statistics,
-            totals: &totals,
-            findings: &findings,
-            command,
-        };
+        let verdict = Verdict::of(&totals);
+        let told =
+            Told { account, statistics: &statistics, totals: &totals, verdict: &verdict, command };
         text(&told, &TextOptions { width: 80, colour: false, verbose: false })
     }
 

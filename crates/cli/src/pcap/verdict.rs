@@ -1,57 +1,69 @@
-//! What a capture says of the servers in it: the findings of the rules, and the exit status.
+//! What a capture says of the servers in it: the findings of `diagnose`, and an exit status.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use halfopen_diagnose::report::FindingEntry;
-use halfopen_diagnose::{Severity, Status, diagnose_watched};
+use halfopen_diagnose::{Severity, Status, SubjectKind, diagnose_watched};
 use halfopen_evidence::Outcome;
 
 use super::class;
 use super::totals::{Listener, Totals};
 
-/// Trouble that no rule names is a warning if it is one attempt in so many or more.
-const RARELY: u64 = 100;
-
-/// What the rules find, the worst first.
-pub(super) fn findings(totals: &Totals) -> Vec<FindingEntry> {
-    let diagnosis = diagnose_watched(&totals.tallied.watched());
-    diagnosis.findings.iter().map(FindingEntry::from).collect()
+/// What was found.
+#[derive(Clone, Debug)]
+pub(super) struct Verdict {
+    /// The findings, the worst first.
+    pub(super) findings: Vec<FindingEntry>,
+    /// The worst of the listeners' states.
+    pub(super) status: Status,
+    /// The worst finding about each listener in each scope.
+    worst: BTreeMap<(SocketAddr, String), Severity>,
 }
 
-/// The worst of the listeners' states.
-pub(super) fn status(totals: &Totals, findings: &[FindingEntry]) -> Status {
-    let undecided = totals.by_class[class::index(Outcome::Undecided)];
-    if totals.attempts() == undecided {
-        return Status::Unknown;
+impl Verdict {
+    /// Judges what the handshakes add up to.
+    pub(super) fn of(totals: &Totals) -> Self {
+        let findings = diagnose_watched(&totals.tallied.watched()).findings;
+        let mut worst = BTreeMap::new();
+        for finding in &findings {
+            if let SubjectKind::Server(server) = finding.subject.kind {
+                let key = (server, finding.subject.netns_label.clone());
+                let worst = worst.entry(key).or_insert(finding.severity);
+                *worst = finding.severity.max(*worst);
+            }
+        }
+        let findings = findings.iter().map(FindingEntry::from).collect();
+        let mut verdict = Self { findings, status: Status::Unknown, worst };
+        verdict.status = verdict.overall(totals);
+        verdict
     }
-    if let Some(worst) = worst(findings.iter()) {
-        return worst;
-    }
-    let mut states = totals.listeners().into_iter().map(|listener| of(&listener, findings));
-    states.find(|&state| state == Status::Warning).unwrap_or(Status::Healthy)
-}
 
-/// The state of a listener.
-pub(super) fn of(listener: &Listener<'_>, findings: &[FindingEntry]) -> Status {
-    let server = listener.server.to_string();
-    let about_it = findings.iter().filter(|finding| {
-        let subject = &finding.subject;
-        subject.local.as_deref() == Some(&server) && subject.netns.label == listener.scope
-    });
-    if let Some(worst) = worst(about_it) {
-        return worst;
+    /// The state of a listener. What no rule judges, such as clients that give up, is worth knowing.
+    pub(super) fn listener(&self, listener: &Listener<'_>) -> Status {
+        match self.worst.get(&(listener.server, listener.scope.to_owned())) {
+            Some(Severity::Failure) => Status::Failure,
+            Some(Severity::Warning) => Status::Warning,
+            None if listener.failed + listener.late > 0 => Status::Warning,
+            None => Status::Healthy,
+        }
     }
-    let trouble = listener.failed + listener.late;
-    if trouble > 0 && trouble * RARELY >= listener.attempts {
-        Status::Warning
-    } else {
-        Status::Healthy
-    }
-}
 
-fn worst<'a>(findings: impl Iterator<Item = &'a FindingEntry>) -> Option<Status> {
-    findings.map(|finding| finding.severity).max().map(|severity| match severity {
-        Severity::Failure => Status::Failure,
-        Severity::Warning => Status::Warning,
-    })
+    fn overall(&self, totals: &Totals) -> Status {
+        let undecided = totals.by_class[class::index(Outcome::Undecided)];
+        if totals.attempts() == undecided {
+            return Status::Unknown;
+        }
+        let listeners = totals.listeners();
+        let mut states = listeners.iter().map(|listener| self.listener(listener));
+        states
+            .try_fold(Status::Healthy, |worst, state| match state {
+                Status::Failure => Err(Status::Failure),
+                Status::Warning => Ok(Status::Warning),
+                Status::Healthy | Status::Unknown => Ok(worst),
+            })
+            .unwrap_or_else(|failure| failure)
+    }
 }
 
 #[cfg(test)]
@@ -61,7 +73,7 @@ mod tests {
     use super::super::totals::Counting;
     use super::*;
 
-    fn check(outcomes: &[(Outcome, u64)], expected: Status) {
+    fn check(outcomes: &[(Outcome, u64)], expected: Status, ids: &[&str]) {
         let mut counting = Counting::default();
         let mut record = 0;
         for &(outcome, count) in outcomes {
@@ -72,21 +84,37 @@ mod tests {
             }
         }
         let totals = counting.finish();
-        assert_eq!(status(&totals, &findings(&totals)), expected, "{outcomes:?}");
+        let verdict = Verdict::of(&totals);
+        assert_eq!(verdict.status, expected, "{outcomes:?}");
+        let found: Vec<&str> = verdict.findings.iter().map(|it| it.id.as_str()).collect();
+        assert_eq!(found, ids, "{outcomes:?}");
+        assert!(totals.listeners().iter().all(|it| verdict.listener(it) == expected));
     }
 
     #[test]
-    fn trouble_that_no_rule_names_is_a_warning_unless_it_is_rare() {
-        let aborted = Outcome::AbortedByClient;
-        check(&[], Status::Unknown);
-        check(&[(Outcome::MidStream, 5), (Outcome::Undecided, 1)], Status::Unknown);
-        check(&[(Outcome::Established, 99), (Outcome::Deferred, 1)], Status::Healthy);
-        check(&[(Outcome::Established, 99), (aborted, 1)], Status::Warning);
-        check(&[(Outcome::Established, 999), (aborted, 1)], Status::Healthy);
+    fn a_failure_in_a_hundred_is_one_and_a_rarer_one_is_a_warning() {
+        let late = Outcome::EstablishedLate { answered_syn: 2 };
+        let unanswered: &[&str] = &["connect-unanswered"];
+        check(&[], Status::Unknown, &[]);
+        check(&[(Outcome::Established, 99), (Outcome::Deferred, 1)], Status::Healthy, &[]);
+        check(&[(Outcome::Established, 199), (late, 1)], Status::Warning, unanswered);
+        let lost = Outcome::SynUnanswered;
+        check(&[(Outcome::Established, 99), (lost, 1)], Status::Failure, unanswered);
+        check(&[(Outcome::Established, 100), (lost, 1)], Status::Warning, unanswered);
     }
 
     #[test]
-    fn a_finding_decides() {
-        check(&[(Outcome::Established, 50), (Outcome::ResetAfterAck, 50)], Status::Failure);
+    fn without_a_beginning_nothing_can_be_said() {
+        let mut counting = Counting::default();
+        for (record, outcome) in (1..).zip([Outcome::MidStream, Outcome::Undecided]) {
+            let handshake = fixture::handshake(outcome);
+            counting.add(&Found { number: Number::new(0, record), handshake });
+        }
+        assert_eq!(Verdict::of(&counting.finish()).status, Status::Unknown);
+    }
+
+    #[test]
+    fn what_no_rule_judges_is_a_warning() {
+        check(&[(Outcome::AbortedByClient, 5)], Status::Warning, &[]);
     }
 }

@@ -153,6 +153,8 @@ struct HostEntry<'a> {
     name: &'a str,
     /// Its kernel.
     kernel: String,
+    /// What is not certain of that kernel's rules.
+    doubts: Vec<String>,
     /// Its counters that are not 0, as `TABLE.NAME`.
     counters: BTreeMap<String, u64>,
     /// Segments that came to nothing.
@@ -339,6 +341,7 @@ fn host(host: &halfopen_sim::HostSummary) -> HostEntry<'_> {
     HostEntry {
         name: &host.name,
         kernel: host.kernel.to_string(),
+        doubts: host.kernel.doubts().iter().map(|doubt| doubt.text.to_owned()).collect(),
         counters: counters
             .map(|(counter, value)| (format!("{}.{counter}", counter.table().name()), value))
             .collect(),

@@ -58,7 +58,7 @@ fn range_of(key: &Key, from: &str, rest: &str) -> Result<Vec<String>, String> {
         true => parse_time(text).and_then(|time| u64::try_from(time.as_micros()).ok()),
         false => text.parse::<u32>().ok().map(u64::from),
     };
-    let unit = if is_time { "times such as 5ms" } else { "whole numbers" };
+    let unit = if is_time { "times such as 5ms" } else { "whole numbers from 0 to 4294967295" };
     let (Some(from), Some(to)) = (read(from), read(to)) else {
         return Err(format!("FROM and TO must be {unit}"));
     };
@@ -170,7 +170,10 @@ mod tests {
             "backlog",
             "\"backlog\" is not of the form KEY=FROM..TO[:STEPS] or KEY=VALUE,VALUE…",
         );
-        check_refused("backlog=1..x", "backlog=1..x: FROM and TO must be whole numbers");
+        check_refused(
+            "backlog=1..x",
+            "backlog=1..x: FROM and TO must be whole numbers from 0 to 4294967295",
+        );
         check_refused("pause=1..5", "pause=1..5: FROM and TO must be times such as 5ms");
         check_refused("backlog=1..5:1", "backlog=1..5:1: steps must be 2 to 100");
         check_refused(

@@ -2,9 +2,10 @@
 //!
 //! `ListenOverflows` says so for a whole namespace, the listener's own drop counter (`sk_drops`,
 //! which `tcp_listendrop` in include/net/tcp.h moves) says that something was dropped there, for
-//! whatever reason. Both together are needed; kernels before 4.7 have only the first.
+//! whatever reason. Both together are needed; kernels before 4.7 have only the first, which is a listener's own
+//! where no other listens in the namespace, or where its queue was the only full one.
 
-use halfopen_evidence::Reading;
+use halfopen_evidence::{NetnsId, Reading};
 use halfopen_model::Counter;
 
 use crate::{Context, ListenerView};
@@ -32,7 +33,7 @@ impl Overflow {
                 if is_its { overflows.min(u64::from(drops)) } else { 0 }
             }
             Reading::Missing(_) => {
-                let is_its = view.was_full() && census.full == 1;
+                let is_its = view.is_alone() || (view.was_full() && census.full == 1);
                 if is_its { overflows } else { 0 }
             }
         };
@@ -52,6 +53,15 @@ pub(crate) fn is_untold(context: &Context<'_>, view: &ListenerView<'_>) -> bool 
     let counted =
         context.semantics().as_ref().map(|semantics| semantics.counting.syn_drops_are_counted);
     counted.known() == Some(false) && view.was_full()
+}
+
+/// Whether an accept queue of this namespace overflowed that none of its listeners can be told to be.
+pub(crate) fn is_nobodys(context: &Context<'_>, netns: NetnsId) -> bool {
+    let rose = context.rise(netns, Counter::ListenOverflows).known().is_some_and(|n| n > 0);
+    let mut views = context.listeners().iter().filter(|view| view.netns.id == netns).peekable();
+    rose && views.peek().is_some()
+        && views
+            .all(|view| view.drops(context).get().is_none() && !view.is_alone() && !view.was_full())
 }
 
 #[cfg(test)]
@@ -97,15 +107,18 @@ mod tests {
     }
 
     #[test]
-    fn old_kernels_tell_it_by_the_only_full_queue() {
+    fn old_kernels_tell_it_by_the_only_listener_or_the_only_full_queue() {
         let old = |depth| {
             let queue = endpoint("0.0.0.0:80", [listener(1, depth, 5)]);
             let queue = dropping(queue, Missing::NotOnThisKernel);
             Scene::window().endpoint(queue).rise(Counter::ListenOverflows, 4)
         };
+        let and_another = |depth| endpoint("0.0.0.0:81", [listener(2, depth, 5)]);
         check(old(6), Some(4));
-        check(old(3), None);
-        check(old(6).endpoint(endpoint("0.0.0.0:81", [listener(2, 6, 5)])), None);
+        check(old(3), Some(4));
+        check(old(6).endpoint(and_another(0)), Some(4));
+        check(old(3).endpoint(and_another(0)), None);
+        check(old(6).endpoint(and_another(6)), None);
     }
 
     #[test]

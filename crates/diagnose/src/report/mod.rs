@@ -28,7 +28,7 @@ pub use entries::{
     UndeterminedEntry, Verdict,
 };
 pub use json::{json_schema, json_text};
-pub use text::{TextOptions, write_findings};
+pub use text::{TextOptions, evidence, write_findings};
 
 /// Name and version of the JSON form. The number changes when a field changes its meaning or goes.
 pub const SCHEMA: &str = "halfopen.check/1";

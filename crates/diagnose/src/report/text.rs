@@ -132,7 +132,8 @@ fn write_finding(page: &mut Page, printed: &Printed<'_>) {
 }
 
 /// The figures of a finding in a line.
-pub(super) fn evidence(finding: &FindingEntry) -> String {
+#[must_use]
+pub fn evidence(finding: &FindingEntry) -> String {
     let texts: Vec<&str> = finding.evidence.iter().map(|fact| fact.text.as_str()).collect();
     texts.join(" · ")
 }

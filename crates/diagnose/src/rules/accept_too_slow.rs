@@ -39,7 +39,9 @@ use crate::analysis::accepting::Accepting;
 use crate::analysis::overflow::{self, Overflow};
 use crate::analysis::stall_report;
 use crate::words::{bounds, count, duration, rate};
-use crate::{Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity, Verdicts};
+use crate::{
+    Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity, Subject, Verdicts,
+};
 
 pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     let Some(interval) = context.interval() else { return };
@@ -69,6 +71,13 @@ pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
             },
         };
         verdicts.find(finding(context, view, interval, overflow, accepted, confidence));
+    }
+    for netns in &context.latest().netns {
+        if overflow::is_nobodys(context, netns.id) {
+            let why = "ListenOverflows rose, no accept queue was seen full, and this kernel does \
+                       not count drops per listener";
+            verdicts.undetermined(FindingId::AcceptTooSlow, Subject::netns(netns), why);
+        }
     }
 }
 
@@ -239,6 +248,26 @@ mod tests {
         assert!(of("3.2.0", true));
         assert!(!of("3.2.0", false));
         assert!(!of("3.16.0", true));
+    }
+
+    #[test]
+    fn before_linux_4_7_an_overflow_that_is_nobodys_is_not_passed_over() {
+        let uncounted = |at: &str, cookie| {
+            let mut queue = endpoint(at, [listener(cookie, 2, 5)]);
+            queue.listeners[0].drops = Missing::NotOnThisKernel.into();
+            queue
+        };
+        let of = |overflows| {
+            let scene = Scene::window()
+                .endpoint(uncounted("0.0.0.0:8080", 1))
+                .endpoint(uncounted("0.0.0.0:9090", 2))
+                .rise(Counter::ListenOverflows, overflows)
+                .rise(Counter::PassiveOpens, 40);
+            let undetermined = scene.diagnose().undetermined;
+            undetermined.iter().any(|entry| entry.id == FindingId::AcceptTooSlow)
+        };
+        assert!(of(3));
+        assert!(!of(0));
     }
 
     #[test]

@@ -25,8 +25,8 @@
 //! is possible only. A full or nearly full SYN queue is a finding of its own, and hides this one unless
 //! clients are known to be connected.
 //!
-//! From a capture, it takes three handshakes and a tenth of the listener's, and no SYN flood. It is
-//! possible only: clients that never meant to answer look the same.
+//! From a capture it is possible only, since clients that never meant to answer look the same, and it
+//! takes three handshakes and a tenth of the listener's to make it a failure. A SYN flood explains it.
 //!
 //! TCP_DEFER_ACCEPT looks similar (client established, server in SYN_RECV) and is normal: there the
 //! SYN-ACK is not sent again and TCPDeferAcceptDrop rises.
@@ -97,9 +97,10 @@ pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
     const TENTH: u64 = 10;
     let flood = listener.burst.is_some_and(|burst| burst.kind == BurstKind::SynFlood);
     let Some(missing) = Share::of(listener, |it| it == Outcome::ThirdAckMissing) else { return };
-    if flood || missing.count < SELDOM || !missing.is_at_least_one_in(TENTH) {
+    if flood {
         return;
     }
+    let is_often = missing.count >= SELDOM && missing.is_at_least_one_in(TENTH);
     let mut evidence = vec![missing.fact("third-ack-missing", "with a SYN-ACK and no ACK")];
     evidence.extend(watched::facts(listener));
     let cause = match listener.side {
@@ -112,7 +113,7 @@ pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
     };
     verdicts.find(Finding {
         id: ID,
-        severity: missing.severity(),
+        severity: if is_often { Severity::Failure } else { Severity::Warning },
         subject: Subject::server(listener.server, &listener.scope),
         headline: format!("{} with a SYN-ACK that no ACK answers", missing.words()),
         cause: cause.to_owned(),
@@ -428,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn in_a_capture_it_takes_three_and_a_tenth() {
+    fn in_a_capture_three_and_a_tenth_make_it_a_failure() {
         let seen = |missing, established| {
             watched_listener(&[
                 (Outcome::ThirdAckMissing, missing),
@@ -436,8 +437,12 @@ mod tests {
             ])
         };
         let finding = seen(3, 27).from(WatchedSide::Clients).finding(ID);
-        assert_eq!(finding.confidence, Confidence::Possible);
+        assert_eq!(
+            (finding.severity, finding.confidence),
+            (Severity::Failure, Confidence::Possible)
+        );
         assert!(finding.cause.starts_with("the SYN-ACKs came to the clients' end"));
-        assert!(seen(2, 0).is_silent_about(ID) && seen(3, 28).is_silent_about(ID));
+        assert_eq!(seen(2, 0).finding(ID).severity, Severity::Warning);
+        assert_eq!(seen(3, 28).finding(ID).severity, Severity::Warning);
     }
 }

@@ -1,5 +1,6 @@
 //! Room of the two queues.
 
+use super::pages;
 use super::sheet::{Sheet, setting};
 use crate::explain::entries::{Cut, KernelsLimits, LimitsEntry, QueuesEntry};
 
@@ -40,6 +41,8 @@ pub(super) fn write(sheet: &mut Sheet, limits: &LimitsEntry) {
     sheet.heading("ALL KERNELS", &numbers);
     let header = ["", "accept", "SYN", "a full accept queue drops a SYN"];
     sheet.table(&header, &limits.kernels.iter().map(row_of).collect::<Vec<_>>());
+    sheet.blank();
+    pages::lore(sheet, &limits.lore);
     sheet.more(&limits.rules, "");
 }
 
@@ -95,7 +98,10 @@ fn reserve_in_words(limits: &LimitsEntry, capacity: Option<u64>) -> String {
     let reached = capacity.is_none_or(|capacity| u64::from(from) < capacity);
     let rule = format!("from {from} requests on, SYNs of unknown peers are dropped");
     match (limits.reserve_is_on, reached) {
-        (true, true) => format!("{rule} (ListenDrops alone counts them)"),
+        (true, true) if limits.reserve_is_counted => {
+            format!("{rule} (ListenDrops alone counts them)")
+        }
+        (true, true) => format!("{rule}; counted nowhere"),
         (true, false) => format!("{rule}; this queue is full before"),
         (false, true) => format!("off, for tcp_syncookies is on; with 0, {rule}"),
         (false, false) => {

@@ -27,6 +27,7 @@ pub(super) fn counter(sheet: &mut Sheet, counter: &CounterEntry) {
         ],
     );
     sheet.field("rules", &counter.rules.join(", "));
+    sheet.field("source", &counter.source.join(" · "));
     sheet.field("findings", &counter.findings.join(", "));
     name_kernels(sheet, &counter.kernels);
 }
@@ -80,7 +81,8 @@ fn name_kernels(sheet: &mut Sheet, kernels: &[KernelsAnswer]) {
     }
 }
 
-fn lore(sheet: &mut Sheet, lore: &[LoreEntry]) {
+/// What is commonly said and not so.
+pub(super) fn lore(sheet: &mut Sheet, lore: &[LoreEntry]) {
     sheet.list("not so", lore.iter().map(|lore| format!("\"{}\" {}", lore.said, lore.fact)));
 }
 

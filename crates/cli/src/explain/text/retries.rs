@@ -2,6 +2,7 @@
 
 use halfopen_model::words::{moments, span};
 
+use super::pages;
 use super::sheet::{Sheet, setting};
 use crate::explain::entries::{DeferEntry, KernelsServer, Origin, RetriesEntry, SourceEntry};
 
@@ -16,6 +17,7 @@ pub(super) fn write(sheet: &mut Sheet, retries: &RetriesEntry) {
     }
     sheet.blank();
     sheet.field("slack", &retries.slack);
+    pages::lore(sheet, &retries.lore);
     let given = retries.settings.iter().any(|setting| setting.from == Origin::Given);
     let numbers =
         if given { ", with the given numbers or their defaults" } else { ", with their defaults" };
@@ -35,11 +37,7 @@ fn client(sheet: &mut Sheet, retries: &RetriesEntry) {
             "by the program's own time-out; TCP_USER_TIMEOUT does not count before 4.15"
         },
     );
-    sheet.field(
-        "counters",
-        "TCPTimeouts per time-out, TCPSynRetrans and RetransSegs per SYN sent again; at the end \
-         AttemptFails and TCPAbortOnTimeout",
-    );
+    sheet.field("counters", &retries.client_counters);
     sheet.source(&retries.rules, &["syn-retries"]);
     let rows = retries.client_kernels.iter().map(|row| {
         let sent = moments(&row.syn_sent_ms);
@@ -56,11 +54,7 @@ fn server(sheet: &mut Sheet, retries: &RetriesEntry) {
     sheet.heading("SERVER", &end);
     sheet.field("SYN-ACK at", &format!("{} s", moments(&server.syn_ack_sent_ms)));
     sheet.field("sooner", "in a SYN queue that is more than half full (rule syn-ack-pruning)");
-    sheet.field(
-        "counters",
-        "TCPTimeouts per time-out, TCPSynRetrans and RetransSegs per SYN-ACK sent again; the end \
-         moves no other, and sends no RST",
-    );
+    sheet.field("counters", &retries.server_counters);
     sheet.source(&retries.rules, &["syn-ack-timer"]);
     sheet.list("kernels", retries.server_kernels.iter().map(server_row));
 }
