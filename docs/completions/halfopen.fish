@@ -71,7 +71,7 @@ gtp\t'Mobile networks'
 teredo\t'Teredo'"
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l handshakes -d 'A line per handshake, in the order in which they end, instead of the summary'
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -s j -l json -d 'A line of JSON per handshake and one for the summary; the schema is docs/schema/pcap.json'
-complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -s v -l verbose -d 'Show every server and every warning'
+complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -s v -l verbose -d 'Show everything: findings with their evidence, every server, every warning'
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -s f -l follow -d 'Go on as the file is written, until Ctrl-C'
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l no-tunnels -d 'Look into no tunnel: take the outer packets as they are'
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -89,8 +89,8 @@ teredo\:"Teredo"))' \
 '(-j --json --sequence)--handshakes[A line per handshake, in the order in which they end, instead of the summary]' \
 '(--sequence)-j[A line of JSON per handshake and one for the summary; the schema is docs/schema/pcap.json]' \
 '(--sequence)--json[A line of JSON per handshake and one for the summary; the schema is docs/schema/pcap.json]' \
-'-v[Show every server and every warning]' \
-'--verbose[Show every server and every warning]' \
+'-v[Show everything\: findings with their evidence, every server, every warning]' \
+'--verbose[Show everything\: findings with their evidence, every server, every warning]' \
 '(--sequence --html)-f[Go on as the file is written, until Ctrl-C]' \
 '(--sequence --html)--follow[Go on as the file is written, until Ctrl-C]' \
 '(--tunnel)--no-tunnels[Look into no tunnel\: take the outer packets as they are]' \

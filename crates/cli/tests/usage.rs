@@ -38,6 +38,7 @@ fn help_has_examples_and_exit_statuses() {
 fn help_reads_like_this() {
     insta::assert_snapshot!("help", run(&["--help"]).stdout);
     insta::assert_snapshot!("help-check", run(&["check", "--help"]).stdout);
+    insta::assert_snapshot!("help-pcap", run(&["pcap", "--help"]).stdout);
     insta::assert_snapshot!("help-lab-run", run(&["lab", "run", "--help"]).stdout);
 }
 

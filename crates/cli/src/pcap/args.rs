@@ -34,7 +34,7 @@ pub(crate) struct PcapArgs {
     /// With --sequence: write the drawing; `-` for standard output
     #[arg(long, value_name = "FILE", requires = "sequence")]
     pub(super) svg: Option<PathBuf>,
-    /// Show every server and every warning
+    /// Show everything: findings with their evidence, every server, every warning
     #[arg(short, long)]
     pub(super) verbose: bool,
     /// Go on as the file is written, until Ctrl-C
@@ -107,5 +107,5 @@ Examples:
 
 A handshake's number is that of the packet that begins it, as Wireshark counts.
 
-Exit status: 0 nothing wrong seen, 1 some connections late or few failed, 2 connections fail,
-3 no TCP handshake seen, 64 wrong usage or an unreadable file.";
+Exit status: 0 nothing wrong seen, 1 the worst finding is a warning, 2 it is a failure, 3 no TCP
+handshake seen, 64 wrong usage or an unreadable file.";

@@ -362,7 +362,7 @@ fn warnings(page: &mut String, told: &Told<'_>) {
     let mut items: Vec<String> = account.failures.clone();
     if told.statistics.evicted > 0 {
         let flows = counted(told.statistics.evicted, "flow");
-        items.push(format!("{flows} told early because the table was full"));
+        items.push(format!("{flows} forgotten early because the table was full"));
     }
     if let Some(lost) = account.lost.filter(|&lost| lost > 0) {
         items.push(format!("{} never captured", counted(lost, "packet")));

@@ -19,6 +19,9 @@ pub(super) const PAUSE: Duration = Duration::from_millis(200);
 /// The same for pipes: Ctrl-C is noticed after it at the latest.
 const PIPE_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
+/// What standard input is called.
+pub(super) const STDIN: &str = "standard input";
+
 /// Something to read.
 #[derive(Clone, Debug)]
 pub(super) struct Input {
@@ -57,7 +60,7 @@ impl Input {
 
     /// What it is called.
     pub(super) fn name(&self) -> String {
-        if self.is_stdin() { "standard input".to_owned() } else { self.path.display().to_string() }
+        if self.is_stdin() { STDIN.to_owned() } else { self.path.display().to_string() }
     }
 
     /// Whether a path leads to it.

@@ -115,10 +115,10 @@ struct SummaryEntry<'a> {
     marks: BTreeMap<&'static str, u64>,
     /// How long connect() took.
     connect: LatencyEntry,
+    /// What the rules find, the worst first, as in docs/schema/check.json.
+    findings: &'a [FindingEntry],
     /// The listeners, those with the most trouble first.
     listeners: Vec<ListenerEntry<'a>>,
-    /// What was found of the listeners, the worst first.
-    findings: &'a [FindingEntry],
     /// By how much a listener's count may be too low, because there were too many to count each.
     listeners_undercount: u32,
     /// Handshakes told early because the table was full.
@@ -143,9 +143,9 @@ struct SummaryEntry<'a> {
 enum StatusName {
     /// 0: nothing wrong was seen.
     Healthy,
-    /// 1: some connections were late, or few failed.
+    /// 1: the worst finding is a warning, or connections were late or failed that no rule explains.
     Warning,
-    /// 2: connections fail.
+    /// 2: the worst finding is a failure.
     Failure,
     /// 3: no TCP handshake was seen.
     Unknown,

@@ -21,6 +21,7 @@ mod ladder_text;
 mod lines;
 mod outputs;
 mod over_time;
+#[cfg_attr(not(feature = "parquet"), path = "parquet_absent.rs")]
 mod parquet_file;
 mod progress;
 mod read;
@@ -302,6 +303,8 @@ fn command(sources: &[String]) -> String {
     };
     let names: Vec<String> = sources.iter().map(quoted).collect();
     match names.as_slice() {
+        // What came through a pipe has no name to give again.
+        [_] if sources.iter().any(|name| name == input::STDIN) => "halfopen pcap FILE".to_owned(),
         [one] => format!("halfopen pcap {one}"),
         _ => "halfopen pcap …".to_owned(),
     }

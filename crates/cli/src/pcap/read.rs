@@ -209,22 +209,23 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reading<'_, F> {
 
     /// Reads a lane on until this time; its head is `None` if it ended.
     fn run(&mut self, lane: &mut Lane, until_ns: i64) -> ControlFlow<()> {
-        while let Some((_, observed)) = lane.head.take() {
+        if let Some((_, observed)) = lane.head.take() {
             self.tell(observed)?;
-            loop {
-                lane.head = self.next(lane);
-                match lane.head {
-                    Some((time_ns, _)) if time_ns > until_ns => return self.pause(),
-                    Some((_, observed)) => self.tell(observed)?,
-                    None if self.waits() => (self.visit)(Event::Idle(self.decoder.scopes()))?,
-                    None => break,
+        }
+        loop {
+            match self.next(lane) {
+                Some((time_ns, observed)) if time_ns > until_ns => {
+                    lane.head = Some((time_ns, observed));
+                    return self.pause();
                 }
-                if self.account.packets.is_multiple_of(STRIDE) {
-                    self.pause()?;
-                }
+                Some((_, observed)) => self.tell(observed)?,
+                None if self.waits() => (self.visit)(Event::Idle(self.decoder.scopes()))?,
+                None => return ControlFlow::Continue(()),
+            }
+            if self.account.packets.is_multiple_of(STRIDE) {
+                self.pause()?;
             }
         }
-        ControlFlow::Continue(())
     }
 
     fn pause(&mut self) -> ControlFlow<()> {

@@ -20,7 +20,7 @@ use super::words::{clock, counted, date_time, grouped, is_trouble, mark, share, 
 const LISTENERS: usize = 6;
 
 /// Findings that are shown without being asked for all.
-const FINDINGS: usize = 2;
+const FINDINGS: usize = 3;
 
 /// Warnings that are shown without being asked for all.
 const WARNINGS: usize = 2;
@@ -107,9 +107,9 @@ pub(super) fn vantage(totals: &Totals) -> Option<String> {
     let server_ns = totals.syn_ack.of_a_thousand(500)?;
     let client_ns = totals.ack.of_a_thousand(500)?;
     if client_ns / 4 > server_ns {
-        Some("taken near the servers".to_owned())
+        Some("near the servers".to_owned())
     } else if server_ns / 4 > client_ns {
-        Some("taken near the clients".to_owned())
+        Some("near the clients".to_owned())
     } else {
         None
     }
@@ -218,6 +218,30 @@ fn row(page: &mut Page, listener: &Listener<'_>, name: &str, width: usize, statu
     page.blank();
 }
 
+/// What the rules make of it, the worst first: all of it, or the first with its cause and what to do
+/// now, and the headlines of a few others.
+fn findings(page: &mut Page, findings: &[FindingEntry], all: bool) {
+    if all {
+        return write_findings(page, findings);
+    }
+    let shown = findings.len().min(FINDINGS);
+    let brief: Vec<FindingEntry> = findings.iter().take(shown).enumerate().map(brief).collect();
+    write_findings(page, &brief);
+}
+
+fn brief((place, finding): (usize, &FindingEntry)) -> FindingEntry {
+    let mut brief = finding.clone();
+    brief.evidence.clear();
+    brief.not_helpful.clear();
+    brief.refuted_by.clear();
+    brief.remedies.truncate(1);
+    if place > 0 {
+        brief.cause.clear();
+        brief.remedies.clear();
+    }
+    brief
+}
+
 /// A text in lines of so many columns.
 fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut page = Page::new(width, false);
@@ -251,23 +275,6 @@ pub(super) fn wrong(listener: &Listener<'_>) -> String {
     items.join(" · ")
 }
 
-/// What was found, the first with what to do.
-fn findings(page: &mut Page, findings: &[FindingEntry], all: bool) {
-    let (shown, rest) =
-        findings.split_at(if all { findings.len() } else { findings.len().min(FINDINGS) });
-    write_findings(page, shown);
-    if let Some(next) = rest.first() {
-        let more = counted(rest.len() as u64, "more finding");
-        let note = format!(
-            "{more}, the next {} of {}; --verbose has all",
-            next.id,
-            harmless(&next.subject.label)
-        );
-        page.blank();
-        page.indented(2, Span::new(Ink::Dim, note));
-    }
-}
-
 /// What else was noticed, and how to look closer.
 fn notes(page: &mut Page, told: &Told<'_>, all: bool) {
     let totals = told.totals;
@@ -281,8 +288,14 @@ fn notes(page: &mut Page, told: &Told<'_>, all: bool) {
     if !noticed.is_empty() {
         page.labelled("noticed", LABELLED, 0, Span::new(Ink::Plain, noticed.join(" · ")));
     }
-    let worst = worst(totals);
-    if let Some(found) = worst {
+    if !told.verdict.findings.is_empty() && !all {
+        let more = match told.verdict.findings.len().saturating_sub(FINDINGS) {
+            0 => "--verbose has the evidence and what would not help".to_owned(),
+            more => format!("{}; --verbose has all", counted(more as u64, "more finding")),
+        };
+        page.labelled("more", LABELLED, 0, Span::new(Ink::Plain, more));
+    }
+    if let Some(found) = worst(totals) {
         let command = format!("{} --sequence {}", told.command, found.number);
         page.labelled("look at", LABELLED, 0, Span::new(Ink::Plain, harmless(&command)));
     }
@@ -310,7 +323,10 @@ fn limits(page: &mut Page, told: &Told<'_>, all: bool) {
     }
     if statistics.evicted > 0 {
         let flows = counted(statistics.evicted, "flow");
-        note("evicted", format!("{flows} told early because the table was full (--max-flows)"));
+        note(
+            "evicted",
+            format!("{flows} forgotten early because the table was full (--max-flows)"),
+        );
     }
     if let Some(lost) = account.lost.filter(|&lost| lost > 0) {
         note(

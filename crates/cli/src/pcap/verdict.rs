@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 
 use halfopen_diagnose::report::FindingEntry;
 use halfopen_diagnose::{Severity, Status, SubjectKind, diagnose_watched};
+use halfopen_evidence::Outcome;
 
+use super::class;
 use super::totals::{Listener, Totals};
 
 /// What was found.
@@ -48,7 +50,8 @@ impl Verdict {
     }
 
     fn overall(&self, totals: &Totals) -> Status {
-        if totals.handshakes() == 0 {
+        let undecided = totals.by_class[class::index(Outcome::Undecided)];
+        if totals.attempts() == undecided {
             return Status::Unknown;
         }
         let listeners = totals.listeners();
@@ -65,8 +68,6 @@ impl Verdict {
 
 #[cfg(test)]
 mod tests {
-    use halfopen_evidence::Outcome;
-
     use super::super::fixture;
     use super::super::found::{Found, Number};
     use super::super::totals::Counting;
@@ -100,7 +101,16 @@ mod tests {
         let lost = Outcome::SynUnanswered;
         check(&[(Outcome::Established, 99), (lost, 1)], Status::Failure, unanswered);
         check(&[(Outcome::Established, 100), (lost, 1)], Status::Warning, unanswered);
-        check(&[(Outcome::MidStream, 5)], Status::Healthy, &[]);
+    }
+
+    #[test]
+    fn without_a_beginning_nothing_can_be_said() {
+        let mut counting = Counting::default();
+        for (record, outcome) in (1..).zip([Outcome::MidStream, Outcome::Undecided]) {
+            let handshake = fixture::handshake(outcome);
+            counting.add(&Found { number: Number::new(0, record), handshake });
+        }
+        assert_eq!(Verdict::of(&counting.finish()).status, Status::Unknown);
     }
 
     #[test]
