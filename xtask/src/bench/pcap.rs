@@ -5,6 +5,7 @@
 //! outcome exactly.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -100,19 +101,22 @@ fn figures(truth: &Truth, ours: &Contender, others: &[Contender]) -> Vec<Figure>
 
 /// Each outcome must be counted as often as it was made.
 fn counts_are_exact(halfopen: &Path, capture: &Path, truth: &Truth) -> Result<()> {
-    let output = Command::new(halfopen)
+    let mut child = Command::new(halfopen)
         .args(["pcap", "--json"])
         .arg(capture)
         .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()?;
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let lines = child.stdout.take().context("no output")?;
     let mut counted: BTreeMap<String, u64> = BTreeMap::new();
-    for line in output.stdout.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
-        let value: serde_json::Value = serde_json::from_slice(line).context("a line of JSON")?;
+    // Line by line: what is held here would count as the peak of those that are measured.
+    for line in BufReader::new(lines).lines() {
+        let value: serde_json::Value = serde_json::from_str(&line?).context("a line of JSON")?;
         if let Some(outcome) = outcome_of(&value) {
             *counted.entry(outcome).or_default() += 1;
         }
     }
+    child.wait()?;
     if counted != truth.outcomes {
         bail!("outcomes are not exact:\n  made    {:?}\n  counted {counted:?}", truth.outcomes);
     }
