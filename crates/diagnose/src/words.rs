@@ -13,6 +13,32 @@ pub fn duration(ms: u64) -> String {
     }
 }
 
+/// How long an answer took, in microseconds: `40 µs`, `1.2 ms`, `1.03 s`.
+#[must_use]
+pub fn latency(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} µs"),
+        1_000..1_000_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
+        _ => format!("{}.{:02} s", us / 1_000_000, us % 1_000_000 / 10_000),
+    }
+}
+
+/// `2026-11-21` of a day, counted from 1970-01-01; days that are more than 10^17 away are taken for
+/// that one. The Gregorian calendar repeats every 400 years, and a year that begins in March has its
+/// leap day last (Hinnant, `civil_from_days`).
+#[must_use]
+pub fn date(day: i64) -> String {
+    const FAR: i64 = 100_000_000_000_000_000;
+    let since_march_of_0 = day.clamp(-FAR, FAR) + 719_468;
+    let (era, day) = (since_march_of_0.div_euclid(146_097), since_march_of_0.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    format!("{:04}-{month:02}-{day:02}", era * 400 + year + next)
+}
+
 /// A number with its noun: `1 connection`, `2 connections`.
 #[must_use]
 pub fn count(n: impl Into<u64>, noun: &str) -> String {

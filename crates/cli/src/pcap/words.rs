@@ -1,5 +1,6 @@
 //! Times, spans and numbers of a capture in words.
 
+use halfopen_diagnose::words;
 use halfopen_evidence::{Mark, Sends};
 
 const DAY_S: i64 = 86_400;
@@ -22,17 +23,9 @@ pub(super) fn clock(ns: i64) -> String {
     format!("{:02}:{:02}:{:02}.{millis:03}", second / 3600, second % 3600 / 60, second % 60)
 }
 
-/// `2026-11-21`. The Gregorian calendar repeats every 400 years, and a year that begins in March has
-/// its leap day last (Hinnant, `civil_from_days`).
+/// `2026-11-21`.
 pub(super) fn date(ns: i64) -> String {
-    let since_march_of_0 = ns.div_euclid(1_000_000_000 * DAY_S) + 719_468;
-    let (era, day) = (since_march_of_0.div_euclid(146_097), since_march_of_0.rem_euclid(146_097));
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    format!("{:04}-{month:02}-{day:02}", era * 400 + year + next)
+    words::date(ns.div_euclid(1_000_000_000 * DAY_S))
 }
 
 /// A span: `40 µs`, `1.2 ms`, `1.03 s`, `6m12s`.
@@ -40,10 +33,8 @@ pub(super) fn span(ns: u64) -> String {
     let us = ns / 1_000;
     match us {
         0 if ns > 0 => format!("{ns} ns"),
-        0..1_000 => format!("{us} µs"),
-        1_000..1_000_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
-        1_000_000..60_000_000 => format!("{}.{:02} s", us / 1_000_000, us % 1_000_000 / 10_000),
-        _ => halfopen_diagnose::words::duration(us / 1_000),
+        0..60_000_000 => words::latency(us),
+        _ => words::duration(us / 1_000),
     }
 }
 

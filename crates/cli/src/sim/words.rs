@@ -1,19 +1,11 @@
 //! Figures of a simulation in words.
 
+pub(super) use halfopen_diagnose::words::latency;
 use halfopen_sim::ClientsSummary;
 
 /// A point of simulated time: `1.034 s`.
 pub(super) fn seconds(us: u64) -> String {
     format!("{}.{:03} s", us / 1_000_000, us % 1_000_000 / 1000)
-}
-
-/// A connect latency with its unit: `40 µs`, `1.2 ms`, `1.03 s`.
-pub(super) fn latency(us: u64) -> String {
-    match us {
-        0..1_000 => format!("{us} µs"),
-        1_000..1_000_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
-        _ => format!("{}.{:02} s", us / 1_000_000, us % 1_000_000 / 10_000),
-    }
 }
 
 /// A latency, or a dash where nobody connected.

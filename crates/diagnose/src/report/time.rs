@@ -1,26 +1,15 @@
 //! Times as text.
 
+use crate::words::date;
+
 const DAY_S: u64 = 86_400;
 
 /// `2026-11-21T10:29:28Z` of milliseconds since 1970, UTC.
 pub(super) fn iso_8601(unix_ms: u64) -> String {
     let seconds = unix_ms / 1000;
-    let (year, month, day) = date(seconds / DAY_S);
+    let date = date(i64::try_from(seconds / DAY_S).unwrap_or(i64::MAX));
     let (hour, minute, second) = (seconds % DAY_S / 3600, seconds % 3600 / 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-/// Year, month and day of a day since 1970: the Gregorian calendar repeats every 400 years, and a
-/// year that begins in March has its leap day last (Hinnant, `civil_from_days`).
-const fn date(days: u64) -> (u64, u64, u64) {
-    let since_march_of_0 = days + 719_468;
-    let (era, day) = (since_march_of_0 / 146_097, since_march_of_0 % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (era * 400 + year + next, month, day)
+    format!("{date}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 #[cfg(test)]
