@@ -9,6 +9,7 @@
 //! journal), and the formats of other programs.
 
 mod buffer;
+mod damage;
 mod pcap;
 mod pcapng;
 mod resolution;
@@ -248,7 +249,7 @@ impl<R: Read> Reader<R> {
             Format::Pcap(parser) => parser.damage(),
             Format::Pcapng(parser) => parser.damage(),
         };
-        if let Some(from) = damage {
+        if let Some(from) = damage.since() {
             let bytes = offset + bytes - from;
             self.warnings.push(self.records, from, Problem::PassedOver { bytes });
         } else if bytes > 0 {

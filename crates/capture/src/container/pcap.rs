@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use super::damage::{Damage, SEARCH};
 use super::{ByteOrder, Context, Found, LinkType, MAX_RECORD, Step};
 use crate::warning::Problem;
 
@@ -16,9 +17,6 @@ const NO_LIMIT: u32 = 262_144;
 
 /// How far the clock may jump between the records at both ends of damage: 30 days.
 const NEAR_S: u32 = 30 * 86_400;
-
-/// Window in which the end of damage is looked for.
-const SEARCH: usize = 1 << 16;
 
 /// Reads the classic format.
 #[derive(Debug)]
@@ -32,8 +30,7 @@ pub(super) struct Parser {
     file: Option<File>,
     /// The latest second seen, to tell records from noise.
     last_s: Option<u32>,
-    /// Where damage began whose end is being looked for.
-    damage: Option<u64>,
+    damage: Damage,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -77,18 +74,18 @@ impl Parser {
             .into_iter()
             .find_map(|(number, record_header, unit)| {
                 let order = order_of(number)?;
-                let (file, last_s, damage) = (None, None, None);
+                let (file, last_s, damage) = (None, None, Damage::default());
                 Some(Self { order, record_header, unit, file, last_s, damage })
             })
     }
 
-    pub(super) const fn damage(&self) -> Option<u64> {
+    pub(super) const fn damage(&self) -> Damage {
         self.damage
     }
 
     #[inline]
     pub(super) fn step(&mut self, window: &[u8], mut context: Context<'_>) -> Step {
-        let (Some(file), None) = (self.file, self.damage) else {
+        let (Some(file), None) = (self.file, self.damage.since()) else {
             return self.rare(window, &mut context);
         };
         let Some(header) = self.header(window) else {
@@ -108,11 +105,8 @@ impl Parser {
     /// wrong.
     #[cold]
     fn incomplete(&mut self, whole: usize, window: &[u8], context: &Context<'_>) -> Step {
-        if context.ended && self.find(1..window.len(), window).is_some() {
-            self.damage = Some(context.offset);
-            return Step::Pass(1);
-        }
-        Step::Need(whole)
+        let is_damage = context.ended && self.find(1..window.len(), window).is_some();
+        if is_damage { self.damage.begin(context) } else { Step::Need(whole) }
     }
 
     #[inline]
@@ -190,8 +184,7 @@ impl Parser {
             None => rest.is_empty(),
         });
         if !believable || !ends_well {
-            self.damage = Some(context.offset);
-            return Step::Pass(1);
+            return self.damage.begin(context);
         }
         context.warnings.push(context.record + 1, context.offset, self.oddity(header, file));
         self.packet(header, file)
@@ -229,20 +222,7 @@ impl Parser {
         let last =
             if context.ended { window.len() } else { window.len() - enough.min(window.len()) + 1 };
         let found = self.find(0..last, window);
-        match found {
-            Some(at) => {
-                let from = self.damage.take().unwrap_or(context.offset);
-                let bytes = context.offset + at as u64 - from;
-                context.warnings.push(context.record, from, Problem::PassedOver { bytes });
-                // Nothing to pass over would be no progress, but then the record can be read.
-                Step::Pass(at)
-            }
-            // A header may have begun at the end of what is there.
-            None => match last.min((window.len() + 1).saturating_sub(self.record_header)) {
-                0 => Step::Need(window.len() + 1),
-                bytes => Step::Pass(bytes),
-            },
-        }
+        self.damage.searched(found, last, window.len(), self.record_header, context)
     }
 
     /// The first place at which a record begins, as far as can be told.

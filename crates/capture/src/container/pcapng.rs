@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use super::damage::{Damage, SEARCH};
 use super::resolution::Resolution;
 use super::{ByteOrder, Context, Found, LinkType, MAX_RECORD, Step};
 use crate::warning::Problem;
@@ -31,9 +32,6 @@ const MAX_INTERFACES: usize = 4096;
 /// Characters of an interface's name that are kept.
 const NAME_LEN: usize = 64;
 
-/// Window in which the end of damage is looked for.
-const SEARCH: usize = 1 << 16;
-
 /// Reads the newer format.
 #[derive(Debug, Default)]
 pub(super) struct Parser {
@@ -44,7 +42,7 @@ pub(super) struct Parser {
     first: usize,
     /// That of the latest packet, for those without.
     time_ns: i64,
-    damage: Option<u64>,
+    damage: Damage,
     said_no_time: bool,
     said_too_many: bool,
 }
@@ -60,7 +58,7 @@ struct Interface {
 }
 
 impl Parser {
-    pub(super) const fn damage(&self) -> Option<u64> {
+    pub(super) const fn damage(&self) -> Damage {
         self.damage
     }
 
@@ -74,7 +72,7 @@ impl Parser {
 
     #[inline]
     pub(super) fn step(&mut self, window: &[u8], mut context: Context<'_>) -> Step {
-        if self.damage.is_some() {
+        if self.damage.since().is_some() {
             return self.search(window, &mut context);
         }
         if window.len() < AROUND {
@@ -87,8 +85,7 @@ impl Parser {
         let first = self.order.u32(window, 4);
         let whole = first as usize;
         if !(AROUND..=MAX_RECORD).contains(&whole) {
-            self.damage = Some(context.offset);
-            return Step::Pass(1);
+            return self.damage.begin(&context);
         }
         let Some(block) = window.get(..whole) else {
             return self.incomplete(whole, window, &context);
@@ -110,11 +107,8 @@ impl Parser {
     /// wrong.
     #[cold]
     fn incomplete(&mut self, whole: usize, window: &[u8], context: &Context<'_>) -> Step {
-        if context.ended && self.find(1..window.len(), window).is_some() {
-            self.damage = Some(context.offset);
-            return Step::Pass(1);
-        }
-        Step::Need(whole)
+        let is_damage = context.ended && self.find(1..window.len(), window).is_some();
+        if is_damage { self.damage.begin(context) } else { Step::Need(whole) }
     }
 
     /// Something to do instead of reading the block; nothing if its first length seems to be right.
@@ -136,8 +130,7 @@ impl Parser {
             context.warnings.push(context.record, context.offset, what);
             return None;
         }
-        self.damage = Some(context.offset);
-        Some(Step::Pass(1))
+        Some(self.damage.begin(context))
     }
 
     #[inline]
@@ -324,19 +317,8 @@ impl Parser {
         // A block that may end beyond the window is left for the next one.
         let last = if context.ended { window.len() } else { window.len() - SEARCH / 2 };
         let found = self.find(0..last, window);
-        match found {
-            Some(at) => {
-                let from = self.damage.take().unwrap_or(context.offset);
-                let bytes = context.offset + at as u64 - from;
-                context.warnings.push(context.record, from, Problem::PassedOver { bytes });
-                Step::Pass(at)
-            }
-            // A block longer than half the window is not found: the price of a simple search.
-            None => match last.min((window.len() + 1).saturating_sub(AROUND)) {
-                0 => Step::Need(window.len() + 1),
-                bytes => Step::Pass(bytes),
-            },
-        }
+        // A block longer than half the window is not found: the price of a simple search.
+        self.damage.searched(found, last, window.len(), AROUND, context)
     }
 
     /// The first place at which a block begins, as far as can be told.
