@@ -19,6 +19,7 @@ fuzz_target!(|text: &[u8]| {
     }
     for line in text.split(|&byte| byte == b'\n') {
         let _ = parse::epoll_entry(line);
+        let _ = parse::mapping(line);
         let _ = parse::uring_poll_opcode(line);
         let _ = parse::socket_link(line);
         let _ = parse::number(line);

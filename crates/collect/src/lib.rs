@@ -19,6 +19,7 @@ mod fetch;
 mod files;
 mod gaps;
 mod host;
+mod in_time;
 mod look;
 mod namespaces;
 pub mod netlink;
@@ -31,4 +32,5 @@ mod watch;
 
 pub use collector::Collector;
 pub use error::CollectError;
+pub use in_time::in_time;
 pub use scope::{NetnsScope, Scope};

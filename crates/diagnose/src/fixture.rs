@@ -417,6 +417,7 @@ pub(crate) fn thread(tid: u32, name: &str, activity: Activity) -> Thread {
         activity: Reading::Known(activity),
         waits: Reading::Known(Vec::new()),
         sched: Reading::Known(SchedStat { cpu_ns: 5_000_000, wait_ns: 0, slices: 40 }),
+        stack: Reading::not_collected(),
     }
 }
 

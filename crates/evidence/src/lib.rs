@@ -29,6 +29,7 @@ mod process;
 mod reading;
 mod recording;
 mod snapshot;
+mod stack;
 mod want;
 mod watched;
 
@@ -53,5 +54,6 @@ pub use process::{
 pub use reading::{Missing, Reading};
 pub use recording::{RECORDING_VERSION, Recording, RecordingError, RecordingHeader};
 pub use snapshot::{Gap, Host, Snapshot, Taken};
+pub use stack::{Frame, SourceLine, Stack, StackEnd};
 pub use want::Want;
 pub use watched::{Burst, BurstKind, ConnectTimes, Watched, WatchedListener, WatchedSide};

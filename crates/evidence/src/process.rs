@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Inode, Pid, Reading, Tid};
+use crate::{Inode, Pid, Reading, Stack, Tid};
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +96,9 @@ pub struct Thread {
     pub waits: Reading<Vec<WaitedSocket>>,
     /// CPU time and time slices so far. Two equal values prove that it did not run in between.
     pub sched: Reading<SchedStat>,
+    /// Its user stack, taken while it sat in the call that `activity` names.
+    #[serde(default, skip_serializing_if = "Reading::is_not_collected")]
+    pub stack: Reading<Stack>,
 }
 
 /// What a thread does at the moment of the look.

@@ -46,6 +46,12 @@ impl<T> Reading<T> {
         Self::Missing(Missing::NotCollected)
     }
 
+    /// Whether nobody asked for the value.
+    #[must_use]
+    pub const fn is_not_collected(&self) -> bool {
+        matches!(self, Self::Missing(Missing::NotCollected))
+    }
+
     /// The value, if there is one.
     pub fn known(self) -> Option<T> {
         match self {

@@ -109,6 +109,7 @@ impl World {
                 wait_ns: 0,
                 slices: thread.slices,
             }),
+            stack: Missing::NotOnThisKernel.into(),
         }
     }
 

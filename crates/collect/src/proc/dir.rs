@@ -48,6 +48,10 @@ impl Dir {
         Ok(Self { fd, path })
     }
 
+    pub(super) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.path.join(name)
+    }
+
     pub(super) fn file(&self, name: &str) -> Result<File, Missing> {
         open(&self.fd, Path::new(name), OFlags::empty())
             .map(File::from)

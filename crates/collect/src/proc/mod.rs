@@ -12,6 +12,8 @@
 //! parser in [`parse`] takes any bytes. Not seen: descriptors of threads that unshared their
 //! descriptor table, and io_uring requests on sockets that are in no descriptor table at all.
 //!
+//! A [`ProcessImage`] gives registers, memory and mapped files to who unwinds stacks.
+//!
 //! Reading a process's memory (`/proc/PID/mem`) takes its `mmap_lock`; a process that is stuck
 //! inside the kernel while it holds that lock blocks the reader with it. Callers that must answer
 //! in time run [`read_process`] and [`ThreadSampler::sample`] on a thread of their own.
@@ -23,6 +25,7 @@ mod dir;
 mod epoll;
 mod futex;
 mod holders;
+mod image;
 mod memory;
 pub mod parse;
 mod process;
@@ -32,6 +35,7 @@ mod threads;
 mod waits;
 
 pub use holders::{Extent, HolderFindings, find_holders};
+pub use image::ProcessImage;
 pub use process::read_process;
 pub use root::ProcRoot;
 pub use threads::{ThreadSample, ThreadSampler};

@@ -6,11 +6,13 @@
 //! costs nothing. None of these functions panics on any input.
 
 mod cgroup;
+mod mapping;
 mod mountinfo;
 
 use halfopen_evidence::{SchedStat, Throttling};
 
 pub use cgroup::{Membership, Mount, Tree, memberships, mount};
+pub use mapping::{Mapping, mapping};
 pub(crate) use mountinfo::MountLine;
 
 /// What is used of `/proc/PID/stat` and `/proc/PID/task/TID/stat` (fs/proc/array.c, do_task_stat).
@@ -47,7 +49,12 @@ pub enum SyscallLine {
     /// On a CPU, or waiting for one.
     Running,
     /// Off the CPU outside a system call: a page fault, a signal stop, a tracer.
-    Outside,
+    Outside {
+        /// Stack pointer.
+        sp: u64,
+        /// Program counter.
+        pc: u64,
+    },
     /// In a system call.
     In(Registers),
 }
@@ -165,10 +172,13 @@ pub fn syscall(text: &[u8]) -> Option<SyscallLine> {
     let mut fields = std::str::from_utf8(text).ok()?.split_ascii_whitespace();
     let number = match fields.next()? {
         "running" => return Some(SyscallLine::Running),
-        "-1" => return Some(SyscallLine::Outside),
-        number => number.parse().ok()?,
+        number => number,
     };
     let mut next = || u64::from_str_radix(fields.next()?.strip_prefix("0x")?, 16).ok();
+    if number == "-1" {
+        return Some(SyscallLine::Outside { sp: next()?, pc: next()? });
+    }
+    let number = number.parse().ok()?;
     let args = [next()?, next()?, next()?, next()?, next()?, next()?];
     Some(SyscallLine::In(Registers { number, args, sp: next()?, pc: next()? }))
 }
@@ -302,7 +312,7 @@ mod tests {
         };
         for (text, expected) in [
             ("running\n", Some(SyscallLine::Running)),
-            ("-1 0x7f 0x40\n", Some(SyscallLine::Outside)),
+            ("-1 0x7f 0x40\n", Some(SyscallLine::Outside { sp: 0x7f, pc: 0x40 })),
             (&*format!("43 {args} 0x7f 0x40\n"), Some(SyscallLine::In(registers))),
             (&*format!("43 {args}\n"), None),
             ("-2 0x7f 0x40", None),

@@ -52,11 +52,7 @@ impl Subject {
     ) -> Result<Self, Missing> {
         let process = root.process(pid)?;
         let stat = process.parse("stat", parse::stat)?;
-        let task = if stat.has_exited() && stat.threads > 1 {
-            live_thread(&process)?
-        } else {
-            process.dir(".")?
-        };
+        let task = living(&process, &stat)?;
         Ok(Self {
             tasks: process.dir("task")?,
             descriptors: Descriptors::read(&task, listeners),
@@ -91,6 +87,12 @@ impl Tids {
         let own = self.own.get_or_insert_with(|| own_numbers(&self.live, process, tasks));
         own.get(&own_tid).copied().map(Tid)
     }
+}
+
+/// Where the descriptors and the memory of a process are: in its own directory, or in a thread's
+/// once the first thread has exited.
+pub(super) fn living(process: &Dir, stat: &Stat) -> Result<Dir, Missing> {
+    if stat.has_exited() && stat.threads > 1 { live_thread(process) } else { process.dir(".") }
 }
 
 /// The directory of a thread that lives, of a process whose first thread has exited.

@@ -77,7 +77,7 @@ impl Subject {
         let nothing = || Reading::Known(Vec::new());
         let (activity, waits, ring) = match line {
             SyscallLine::Running => (Activity::Running, nothing(), None),
-            SyscallLine::Outside => (outside_a_call(), nothing(), None),
+            SyscallLine::Outside { .. } => (outside_a_call(), nothing(), None),
             SyscallLine::In(registers) => {
                 let InCall { call, waits, ring } = self.in_call(tid, &registers);
                 (Activity::Blocked(call), waits, ring)
@@ -145,7 +145,8 @@ impl Subject {
             Ok(sched) => Reading::Known(sched),
             Err(why) => why.into(),
         };
-        Some(Thread { tid, name: stat.comm, state: stat.state, wchan, activity, waits, sched })
+        let stack = Reading::not_collected();
+        Some(Thread { tid, name: stat.comm, state: stat.state, wchan, activity, waits, sched, stack })
     }
 }
 

@@ -177,6 +177,7 @@ fn a_process_is_read_whole() {
             activity: Reading::Known(Activity::Blocked(call)),
             waits: Reading::Known(waits),
             sched: Reading::Known(SchedStat { cpu_ns: 10, wait_ns: 20, slices: 30 }),
+            stack: Reading::not_collected(),
         }]),
         threads_omitted: 0,
     };

@@ -1,0 +1,137 @@
+//! Adds stacks to a process that was read before.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use halfopen_collect::in_time;
+use halfopen_collect::proc::parse::Mapping;
+use halfopen_collect::proc::{ProcRoot, ProcessImage};
+use halfopen_evidence::{Activity, Missing, Process, Reading, SchedStat, Stack, Thread, Tid};
+
+use crate::copy::{self, ThreadCopy};
+use crate::module::Module;
+use crate::naming::Naming;
+use crate::walk::{Walk, Walker};
+
+/// Stacks copied at a time. More than there are processors, since some may be stuck.
+const WORKERS: usize = 8;
+
+/// Files opened at most: a process that maps more of them loses the names of the rest.
+const MODULES_MAX: usize = 4096;
+
+/// What is wanted of stacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Whether lines of source are looked up, which reads debugging information.
+    pub lines: bool,
+    /// How long the reading of the process may take.
+    pub patience: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { lines: false, patience: Duration::from_secs(3) }
+    }
+}
+
+/// Adds [`Thread::stack`] to each thread of a process, of the call that [`Thread::activity`] names. A
+/// thread that has left that call has none, and the reading says so.
+pub fn complete(root: &ProcRoot, process: &mut Process, options: Options) {
+    let deadline = Instant::now() + options.patience;
+    let Some(threads) = process.threads.get_mut() else { return };
+    let stacks = match ProcessImage::open(root, process.pid) {
+        Reading::Known(image) => read(Arc::new(image), threads, options, deadline),
+        Reading::Missing(why) => Err(why),
+    };
+    for thread in threads {
+        thread.stack = match &stacks {
+            Ok(_) if thread.activity.get() == Some(&Activity::Running) => copy::moved().into(),
+            Ok(stacks) => stacks.get(&thread.tid).cloned().unwrap_or_else(out_of_time),
+            Err(why) => why.clone().into(),
+        };
+    }
+}
+
+type Stacks = BTreeMap<Tid, Reading<Stack>>;
+
+fn read(
+    image: Arc<ProcessImage>,
+    threads: &[Thread],
+    options: Options,
+    deadline: Instant,
+) -> Result<Stacks, Missing> {
+    if cfg!(not(target_arch = "x86_64")) {
+        return Err(Missing::unreadable("stacks are unwound on x86_64 only"));
+    }
+    let copies = copies(&image, threads, deadline);
+    let mappings = image.mappings()?;
+    let mut modules = modules(&image, &mappings, deadline);
+    let mut walker = Walker::new(&modules, &generated(&mappings, &modules));
+    let walks: BTreeMap<Tid, Reading<Walk>> = copies
+        .iter()
+        .map(|(&tid, copy)| (tid, copy.as_ref().map(|copy| walker.walk(copy))))
+        .collect();
+    let names = Naming::of(
+        walks.values().filter_map(Reading::get),
+        &mut modules,
+        &image,
+        options.lines,
+    );
+    Ok(walks.into_iter().map(|(tid, walk)| (tid, walk.map(|walk| names.stack(&walk)))).collect())
+}
+
+/// A copy of every thread that has not moved since it was read.
+fn copies(
+    image: &Arc<ProcessImage>,
+    threads: &[Thread],
+    deadline: Instant,
+) -> BTreeMap<Tid, Reading<ThreadCopy>> {
+    let since: BTreeMap<Tid, Reading<SchedStat>> = threads
+        .iter()
+        .filter(|thread| thread.activity.get() != Some(&Activity::Running))
+        .map(|thread| (thread.tid, thread.sched.clone()))
+        .collect();
+    let tids: BTreeSet<Tid> = since.keys().copied().collect();
+    let image = Arc::clone(image);
+    in_time(left(deadline), WORKERS, &tids, move |tid| match &since[&tid] {
+        Reading::Known(since) => {
+            ThreadCopy::take(&image, tid, since).map_or_else(Reading::from, Reading::Known)
+        }
+        Reading::Missing(why) => why.clone().into(),
+    })
+}
+
+/// Every file that the process runs code of, in the order of addresses.
+fn modules(image: &Arc<ProcessImage>, mappings: &[Mapping], deadline: Instant) -> Vec<Module> {
+    let code: Vec<Mapping> = mappings
+        .iter()
+        .filter(|mapping| mapping.executable)
+        .take(MODULES_MAX)
+        .cloned()
+        .collect();
+    let numbers: BTreeSet<usize> = (0..code.len()).collect();
+    let image = Arc::clone(image);
+    let opened =
+        in_time(left(deadline), WORKERS, &numbers, move |at| Module::open(&image, &code[at]));
+    opened.into_values().flatten().collect()
+}
+
+/// Where code is that is in no file.
+fn generated(mappings: &[Mapping], modules: &[Module]) -> Vec<Range<u64>> {
+    let in_files: BTreeSet<u64> = modules.iter().map(|module| module.range.start).collect();
+    mappings
+        .iter()
+        .filter(|mapping| mapping.executable && !in_files.contains(&mapping.start))
+        .map(|mapping| mapping.start..mapping.end)
+        .collect()
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+fn out_of_time<T>() -> Reading<T> {
+    Missing::unreadable("the time for reading stacks was over").into()
+}

@@ -1,0 +1,95 @@
+//! Registers and stack of one thread, copied while it does not move.
+
+use halfopen_collect::proc::ProcessImage;
+use halfopen_collect::proc::parse::SyscallLine;
+use halfopen_evidence::{Missing, SchedStat, Tid};
+
+/// The most that is copied of one stack, in bytes. Some 500 ordinary frames.
+pub(crate) const STACK_MAX: usize = 64 << 10;
+
+/// A thread at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ThreadCopy {
+    pub(crate) pc: u64,
+    pub(crate) sp: u64,
+    /// Memory from the stack pointer on, as far as the stack's mapping or [`STACK_MAX`] goes.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl ThreadCopy {
+    /// Copies a thread that has not run since its time slices were `since`, so that the copy is of
+    /// the very call that it sat in then.
+    ///
+    /// # Errors
+    /// If it runs, has run, is gone, or may not be looked at.
+    pub(crate) fn take(
+        image: &ProcessImage,
+        tid: Tid,
+        since: &SchedStat,
+    ) -> Result<Self, Missing> {
+        let (sp, pc) = match image.registers(tid)? {
+            SyscallLine::In(registers) => (registers.sp, registers.pc),
+            SyscallLine::Outside { sp, pc } => (sp, pc),
+            SyscallLine::Running => return Err(moved()),
+        };
+        let mut bytes = vec![0; STACK_MAX];
+        let filled = image.memory(sp, &mut bytes);
+        bytes.truncate(filled);
+        bytes.shrink_to_fit();
+        if has_run(since, &image.sched(tid)?) {
+            return Err(moved());
+        }
+        Ok(Self { pc, sp, bytes })
+    }
+
+    /// The word of the stack at this address.
+    pub(crate) fn word(&self, address: u64) -> Option<u64> {
+        let at = usize::try_from(address.checked_sub(self.sp)?).ok()?;
+        Some(u64::from_ne_bytes(*self.bytes.get(at..)?.first_chunk()?))
+    }
+
+    /// The aligned words of the stack, with their addresses.
+    pub(crate) fn words(&self) -> impl Iterator<Item = (u64, u64)> {
+        let skew = usize::try_from(self.sp.wrapping_neg() % 8).unwrap_or(0);
+        let (words, _) = self.bytes.get(skew..).unwrap_or_default().as_chunks::<8>();
+        let first = self.sp.saturating_add(skew as u64);
+        (first..).step_by(8).zip(words.iter().map(|&word| u64::from_ne_bytes(word)))
+    }
+
+    /// Whether the copy ends at the bound, and the stack perhaps does not.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.bytes.len() == STACK_MAX
+    }
+}
+
+/// Time that a thread waits for a CPU without getting one is no sign that it ran.
+fn has_run(before: &SchedStat, after: &SchedStat) -> bool {
+    (before.cpu_ns, before.slices) != (after.cpu_ns, after.slices)
+}
+
+pub(crate) fn moved() -> Missing {
+    Missing::unreadable("the thread runs: it does not stand still long enough to be copied")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_read_by_address_and_never_beyond_the_copy() {
+        let bytes = (0..4_u64).flat_map(u64::to_ne_bytes).collect();
+        let copy = ThreadCopy { pc: 0, sp: 0x1000, bytes };
+        assert_eq!(copy.word(0x1008), Some(1));
+        assert_eq!(copy.word(0x1019), None);
+        assert_eq!(copy.word(0xfff), None);
+        assert_eq!(copy.words().last(), Some((0x1018, 3)));
+    }
+
+    #[test]
+    fn words_of_a_stack_pointer_that_is_not_aligned_begin_with_the_next_aligned_one() {
+        let copy = ThreadCopy { pc: 0, sp: 0x1004, bytes: vec![0; 20] };
+        assert_eq!(copy.words().map(|(at, _)| at).collect::<Vec<_>>(), [0x1008, 0x1010]);
+        let at_the_end = ThreadCopy { pc: 0, sp: u64::MAX - 3, bytes: vec![0; 20] };
+        assert!(at_the_end.words().count() <= 2);
+    }
+}

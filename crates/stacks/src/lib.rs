@@ -1,0 +1,27 @@
+//! What every thread of a process is in, told without stopping the process.
+//!
+//! A thread that sits in a system call shows its stack pointer and program counter in
+//! `/proc/PID/task/TID/syscall`. Its stack is copied as another process's memory and unwound here;
+//! the kernel's count of its time slices proves that it did not move meanwhile. ptrace is not used:
+//! it would make `epoll_wait` and other calls of the process fail with EINTR.
+//!
+//! [`complete`] is what callers want: it takes a [`halfopen_evidence::Process`] as the collector read
+//! it and adds stacks. Its stages:
+//!
+//! 1. `copy`: registers and stack bytes of each thread, with the proof that they belong together;
+//! 2. `module`: unwinding tables and symbols of the files that the process runs;
+//! 3. `walk`: from registers, bytes and tables to the calls that have not returned;
+//! 4. `symbols` and `naming`: from addresses to functions and lines.
+//!
+//! The last two are functions of what the first two have read.
+
+mod complete;
+mod copy;
+mod demangle;
+mod elf;
+mod module;
+mod naming;
+mod symbols;
+mod walk;
+
+pub use complete::{Options, complete};
