@@ -59,11 +59,15 @@ const ALLOWED: &[Allowed] = &[
         outside: Outside::Only(&["etherparse", "thiserror"]),
     },
     Allowed { name: "collect", ours: &["evidence", "model"], outside: Outside::Any },
+    Allowed { name: "stacks", ours: &["evidence", "collect"], outside: Outside::Any },
     Allowed { name: "lab", ours: &["scenario"], outside: Outside::Any },
     Allowed { name: "parity", ours: &["model", "scenario", "sim", "lab"], outside: Outside::Any },
     Allowed {
         name: "cli",
-        ours: &["model", "evidence", "diagnose", "scenario", "capture", "sim", "collect", "lab"],
+        ours: &[
+            "model", "evidence", "diagnose", "scenario", "capture", "sim", "collect", "stacks",
+            "lab",
+        ],
         outside: Outside::Any,
     },
     // Its load for `bench sim`.

@@ -15,10 +15,10 @@ use halfopen_evidence::{
     Activity, Between, Call, CallTarget, CgroupState, CloseWaitGroup, CloseWaitSide, Connecting,
     Cookie, Counters, DestinationPorts, Endpoint, EndpointKey, EpollRegistration, Evidence, FdUse,
     Holder, HolderSearch, Holders, Host, Inode, Interval, Listener, Mark, Netns, NetnsId,
-    NetnsLabel, NeverAccepted, Outcome, Pid, PortSpace, PortStates, Process, QueueTrack, Reading,
-    RequestSample, SchedStat, Sighting, Snapshot, SynRecv, Sysctls, Taken, TcpUse, Thread,
-    ThreadTrack, Throttling, Tid, Via, WaitedSocket, Waiting, Watched, WatchedListener,
-    WatchedSide,
+    NetnsLabel, NeverAccepted, Outcome, OwnerBasis, Pid, PortSpace, PortStates, Process,
+    QueueTrack, Reading, RequestSample, SchedStat, Sighting, Snapshot, SynRecv, SyncKind, Sysctls,
+    Taken, TcpUse, Thread, ThreadTrack, Throttling, Tid, Via, WaitedSocket, Waiting, Watched,
+    WatchedListener, WatchedSide,
 };
 use halfopen_model::{Counter, PortRange};
 
@@ -439,12 +439,13 @@ pub(crate) fn in_epoll() -> Activity {
 
 /// Waits on a lock that this thread owns.
 pub(crate) fn in_lock(owner: u32) -> Activity {
-    blocked("futex", CallTarget::Lock { address: 0x7f00_1000, owner: Tid(owner) })
+    let (kind, basis) = (SyncKind::Mutex, OwnerBasis::Lock);
+    blocked("futex", CallTarget::Lock { address: 0x7f00_1000, owner: Tid(owner), kind, basis })
 }
 
 /// Waits on a futex without an owner: an idle worker.
 pub(crate) fn in_futex() -> Activity {
-    blocked("futex", CallTarget::Futex { address: 0x7f00_2000 })
+    blocked("futex", CallTarget::Futex { address: 0x7f00_2000, kind: SyncKind::Unknown })
 }
 
 /// Reads from or writes to a descriptor.

@@ -30,6 +30,7 @@ mod reading;
 mod recording;
 mod snapshot;
 mod stack;
+mod sync;
 mod want;
 mod watched;
 
@@ -55,5 +56,6 @@ pub use reading::{Missing, Reading};
 pub use recording::{RECORDING_VERSION, Recording, RecordingError, RecordingHeader};
 pub use snapshot::{Gap, Host, Snapshot, Taken};
 pub use stack::{Frame, SourceLine, Stack, StackEnd};
+pub use sync::{OwnerBasis, SyncKind};
 pub use want::Want;
 pub use watched::{Burst, BurstKind, ConnectTimes, Watched, WatchedListener, WatchedSide};

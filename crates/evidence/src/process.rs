@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Inode, Pid, Reading, Stack, Tid};
+use crate::{Inode, OwnerBasis, Pid, Reading, Stack, SyncKind, Tid};
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,18 +126,26 @@ pub struct Call {
 pub enum CallTarget {
     /// Nothing that can be named.
     Unknown,
-    /// A lock that is held: a pthread mutex or rwlock whose owner is readable.
+    /// A lock that is held, and whose owner is known.
     Lock {
         /// Address of the futex word.
         address: u64,
         /// The thread that owns it.
         owner: Tid,
+        /// What kind of lock it is.
+        #[serde(default)]
+        kind: SyncKind,
+        /// How the owner is known.
+        #[serde(default)]
+        basis: OwnerBasis,
     },
-    /// A futex without an owner to be read: a condition variable, a semaphore, a Rust, Go or Java
-    /// lock.
+    /// A futex without a known owner: a condition variable, a semaphore, a Rust, Go or Java lock.
     Futex {
         /// Address of the futex word.
         address: u64,
+        /// What it is part of.
+        #[serde(default)]
+        kind: SyncKind,
     },
     /// The end of another thread of the process (pthread_join).
     ThreadExit {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use halfopen_evidence::{
-    Activity, Call, CallTarget, CgroupState, EpollRegistration, FdUse, Pid, Process, Reading,
-    SchedStat, Thread, Throttling, Tid, Via, WaitedSocket,
+    Activity, Call, CallTarget, CgroupState, EpollRegistration, FdUse, Missing, Pid, Process,
+    Reading, SchedStat, SyncKind, Thread, Throttling, Tid, Via, WaitedSocket,
 };
 use halfopen_model::Time;
 use halfopen_scenario::Waits;
@@ -147,7 +147,7 @@ impl World {
     fn lock_of(&self, thread: &programs::Thread) -> CallTarget {
         // The lab's lock is one of Rust's standard library, whose word does not name its owner.
         let _ = thread;
-        CallTarget::Futex { address: LOCK }
+        CallTarget::Futex { address: LOCK, kind: SyncKind::Unknown }
     }
 
     /// Listening sockets for which a thread waits now.

@@ -65,26 +65,23 @@ fn read(
     if cfg!(not(target_arch = "x86_64")) {
         return Err(Missing::unreadable("stacks are unwound on x86_64 only"));
     }
-    let copies = copies(&image, threads, deadline);
-    let mappings = image.mappings()?;
+    let mappings: Arc<[Mapping]> = image.mappings()?.into();
+    let copies = copies(&image, &mappings, threads, deadline);
     let mut modules = modules(&image, &mappings, deadline);
     let mut walker = Walker::new(&modules, &generated(&mappings, &modules));
     let walks: BTreeMap<Tid, Reading<Walk>> = copies
         .iter()
         .map(|(&tid, copy)| (tid, copy.as_ref().map(|copy| walker.walk(copy))))
         .collect();
-    let names = Naming::of(
-        walks.values().filter_map(Reading::get),
-        &mut modules,
-        &image,
-        options.lines,
-    );
+    let names =
+        Naming::of(walks.values().filter_map(Reading::get), &mut modules, &image, options.lines);
     Ok(walks.into_iter().map(|(tid, walk)| (tid, walk.map(|walk| names.stack(&walk)))).collect())
 }
 
 /// A copy of every thread that has not moved since it was read.
 fn copies(
     image: &Arc<ProcessImage>,
+    mappings: &Arc<[Mapping]>,
     threads: &[Thread],
     deadline: Instant,
 ) -> BTreeMap<Tid, Reading<ThreadCopy>> {
@@ -94,23 +91,18 @@ fn copies(
         .map(|thread| (thread.tid, thread.sched.clone()))
         .collect();
     let tids: BTreeSet<Tid> = since.keys().copied().collect();
-    let image = Arc::clone(image);
+    let (image, mappings) = (Arc::clone(image), Arc::clone(mappings));
     in_time(left(deadline), WORKERS, &tids, move |tid| match &since[&tid] {
-        Reading::Known(since) => {
-            ThreadCopy::take(&image, tid, since).map_or_else(Reading::from, Reading::Known)
-        }
+        Reading::Known(since) => ThreadCopy::take(&image, &mappings, tid, since)
+            .map_or_else(Reading::from, Reading::Known),
         Reading::Missing(why) => why.clone().into(),
     })
 }
 
 /// Every file that the process runs code of, in the order of addresses.
 fn modules(image: &Arc<ProcessImage>, mappings: &[Mapping], deadline: Instant) -> Vec<Module> {
-    let code: Vec<Mapping> = mappings
-        .iter()
-        .filter(|mapping| mapping.executable)
-        .take(MODULES_MAX)
-        .cloned()
-        .collect();
+    let code: Vec<Mapping> =
+        mappings.iter().filter(|mapping| mapping.executable).take(MODULES_MAX).cloned().collect();
     let numbers: BTreeSet<usize> = (0..code.len()).collect();
     let image = Arc::clone(image);
     let opened =

@@ -1,7 +1,7 @@
 //! Registers and stack of one thread, copied while it does not move.
 
 use halfopen_collect::proc::ProcessImage;
-use halfopen_collect::proc::parse::SyscallLine;
+use halfopen_collect::proc::parse::{Mapping, SyscallLine};
 use halfopen_evidence::{Missing, SchedStat, Tid};
 
 /// The most that is copied of one stack, in bytes. Some 500 ordinary frames.
@@ -24,6 +24,7 @@ impl ThreadCopy {
     /// If it runs, has run, is gone, or may not be looked at.
     pub(crate) fn take(
         image: &ProcessImage,
+        mappings: &[Mapping],
         tid: Tid,
         since: &SchedStat,
     ) -> Result<Self, Missing> {
@@ -32,10 +33,11 @@ impl ThreadCopy {
             SyscallLine::Outside { sp, pc } => (sp, pc),
             SyscallLine::Running => return Err(moved()),
         };
-        let mut bytes = vec![0; STACK_MAX];
-        let filled = image.memory(sp, &mut bytes);
-        bytes.truncate(filled);
-        bytes.shrink_to_fit();
+        // Not on the heap, where thousands of copies would have the kernel clear new pages each time.
+        let mut buffer = [0; STACK_MAX];
+        let room = room(mappings, sp).min(buffer.len());
+        let filled = image.memory(sp, &mut buffer[..room]);
+        let bytes = buffer[..filled].to_vec();
         if has_run(since, &image.sched(tid)?) {
             return Err(moved());
         }
@@ -60,6 +62,15 @@ impl ThreadCopy {
     pub(crate) fn is_cut(&self) -> bool {
         self.bytes.len() == STACK_MAX
     }
+}
+
+/// Bytes from a stack pointer to the end of its mapping. The guard page behind it could be read too,
+/// and the kernel would make pages of the next stack for it.
+fn room(mappings: &[Mapping], sp: u64) -> usize {
+    let after = mappings.partition_point(|mapping| mapping.start <= sp);
+    let stack = after.checked_sub(1).and_then(|at| mappings.get(at));
+    let bytes = stack.map_or(0, |stack| stack.end.saturating_sub(sp));
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// Time that a thread waits for a CPU without getting one is no sign that it ran.

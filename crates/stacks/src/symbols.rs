@@ -25,7 +25,8 @@ pub(crate) struct Named {
 /// What is at addresses of a file. Functions that were inlined into another come before it.
 pub(crate) type Names = BTreeMap<u64, Vec<Named>>;
 
-type Symbol<'b, 'e, 'f> = ElfSymbol<'b, 'e, object::elf::FileHeader64<object::LittleEndian>, &'b Bounded<'f>>;
+type Symbol<'b, 'e, 'f> =
+    ElfSymbol<'b, 'e, object::elf::FileHeader64<object::LittleEndian>, &'b Bounded<'f>>;
 
 /// Names these addresses, which are in ascending order, by what a file says of itself.
 pub(crate) fn name(input: &mut dyn Input, addresses: &[u64], lines: bool) -> Names {
@@ -46,9 +47,10 @@ fn by_symbols(elf: &Elf<'_, '_>, addresses: &[u64]) -> Names {
         let from = addresses.partition_point(|&address| address < symbol.address());
         // Code written in assembly can have symbols without a size.
         let reach = symbol.address().saturating_add(symbol.size().max(1));
-        let covered = addresses[from..].iter().enumerate().take_while(|&(n, &address)| {
-            address < reach || (symbol.size() == 0 && n == 0)
-        });
+        let covered = addresses[from..]
+            .iter()
+            .enumerate()
+            .take_while(|&(n, &address)| address < reach || (symbol.size() == 0 && n == 0));
         for (_, &address) in covered {
             best.entry(address)
                 .and_modify(|held| {
@@ -81,9 +83,8 @@ fn by_debugging_information(elf: &Elf<'_, '_>, addresses: &[u64]) -> Option<Name
         let section = elf.section_by_name(name);
         section.and_then(|section| section.uncompressed_data().ok()).unwrap_or_default()
     };
-    let load = |id: addr2line::gimli::SectionId| {
-        Ok::<_, addr2line::gimli::Error>(section(id.name()))
-    };
+    let load =
+        |id: addr2line::gimli::SectionId| Ok::<_, addr2line::gimli::Error>(section(id.name()));
     let sections = addr2line::gimli::DwarfSections::load(load).ok()?;
     let dwarf: Dwarf<EndianSlice<'_, LittleEndian>> =
         sections.borrow(|section| EndianSlice::new(section, LittleEndian));

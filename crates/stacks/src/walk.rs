@@ -8,8 +8,8 @@
 
 use std::cell::Cell;
 
-use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
 use framehop::Unwinder as _;
+use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
 use halfopen_evidence::StackEnd;
 
 use crate::copy::ThreadCopy;
@@ -80,8 +80,7 @@ impl Walker {
             copy.word(address).ok_or(())
         };
         let registers = UnwindRegsX86_64::new(copy.pc, copy.sp, frame_pointer);
-        let mut frames =
-            self.unwinder.iter_frames(copy.pc, registers, &mut self.cache, &mut read);
+        let mut frames = self.unwinder.iter_frames(copy.pc, registers, &mut self.cache, &mut read);
         let mut addresses = Vec::new();
         let end = loop {
             match frames.next() {

@@ -22,7 +22,8 @@ pub(super) fn fetch(collector: &mut Collector, snapshot: &mut Snapshot, pids: &B
         snapshot.listeners().map(|(.., listener)| listener.inode).collect();
     let mut processes: Vec<Process> = Vec::with_capacity(pids.len());
     let root = collector.root.clone();
-    let mut read = in_time(PATIENCE, READERS_MAX, pids, move |pid| read_process(&root, pid, &listeners));
+    let mut read =
+        in_time(PATIENCE, READERS_MAX, pids, move |pid| read_process(&root, pid, &listeners));
     for &pid in pids {
         let read = read.remove(&pid).unwrap_or_else(|| {
             let seconds = PATIENCE.as_secs();

@@ -8,7 +8,7 @@
 //! locks of Rust, Go and Java have none to be read. Layouts: glibc 2.25 to 2.42, nptl,
 //! sysdeps/nptl/bits/struct_mutex.h and struct_rwlock.h, 64-bit.
 
-use halfopen_evidence::{CallTarget, Tid};
+use halfopen_evidence::{CallTarget, OwnerBasis, SyncKind, Tid};
 
 /// The arguments that matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,21 +49,26 @@ const MUSL_NORMAL: u32 = 0x10;
 /// Lock, thread or plain futex: what the call waits for.
 pub(super) fn target(call: FutexCall, around: &mut impl Surroundings) -> CallTarget {
     let FutexCall { address, .. } = call;
+    const NONE: (SyncKind, Option<u32>) = (SyncKind::Unknown, None);
     // More than one shape can fit the words; only one of them names a live thread.
     let owners = match call.op & !(PRIVATE | CLOCK_REALTIME) {
-        LOCK_PI | LOCK_PI2 => [word(around, address).map(|word| word & TID_MASK), None, None],
-        WAIT | WAIT_BITSET => {
-            [mutex_owner(call, around), robust_owner(call, around), rwlock_writer(call, around)]
+        LOCK_PI | LOCK_PI2 => {
+            [(SyncKind::PiMutex, word(around, address).map(|word| word & TID_MASK)), NONE, NONE]
         }
-        _ => [None; 3],
+        WAIT | WAIT_BITSET => [
+            (SyncKind::Mutex, mutex_owner(call, around)),
+            (SyncKind::RobustMutex, robust_owner(call, around)),
+            (SyncKind::RwLock, rwlock_writer(call, around)),
+        ],
+        _ => [NONE; 3],
     };
-    let live = |owner| around.live_thread(owner);
-    if let Some(owner) = owners.into_iter().flatten().find_map(live) {
-        return CallTarget::Lock { address, owner };
+    let live = |(kind, owner): (SyncKind, Option<u32>)| Some((kind, around.live_thread(owner?)?));
+    if let Some((kind, owner)) = owners.into_iter().find_map(live) {
+        return CallTarget::Lock { address, owner, kind, basis: OwnerBasis::Lock };
     }
     match joined_thread(call, around) {
         Some(tid) => CallTarget::ThreadExit { tid },
-        None => CallTarget::Futex { address },
+        None => CallTarget::Futex { address, kind: SyncKind::Unknown },
     }
 }
 
@@ -161,23 +166,25 @@ mod tests {
         }
     }
 
-    fn check(op: u32, value: u32, offset: u64, memory: &[u32], expected: Option<u32>) {
+    fn check(op: u32, value: u32, offset: u64, memory: &[u32], expected: Option<SyncKind>) {
         let call = FutexCall { address: BASE + offset, op, value };
         let address = call.address;
-        let expected = expected.map_or(CallTarget::Futex { address }, |owner| CallTarget::Lock {
-            address,
-            owner: Tid(owner),
-        });
+        let expected = match expected {
+            Some(kind) => {
+                CallTarget::Lock { address, owner: Tid(OWNER), kind, basis: OwnerBasis::Lock }
+            }
+            None => CallTarget::Futex { address, kind: SyncKind::Unknown },
+        };
         assert_eq!(target(call, &mut Words(memory)), expected, "{call:x?} {memory:x?}");
     }
 
     #[test]
     fn a_held_pthread_mutex_names_its_owner() {
         for kind in [0, 1, 2, 3, 0x103] {
-            check(0x80, 2, 0, &[2, 0, OWNER, 1, kind], Some(OWNER));
+            check(0x80, 2, 0, &[2, 0, OWNER, 1, kind], Some(SyncKind::Mutex));
         }
-        check(0x00, 2, 0, &[2, 0, OWNER, 1, 0x80], Some(OWNER));
-        check(0x189, 2, 0, &[2, 0, OWNER, 1, 0], Some(OWNER));
+        check(0x00, 2, 0, &[2, 0, OWNER, 1, 0x80], Some(SyncKind::Mutex));
+        check(0x189, 2, 0, &[2, 0, OWNER, 1, 0], Some(SyncKind::Mutex));
     }
 
     #[test]
@@ -196,10 +203,10 @@ mod tests {
     #[test]
     fn robust_and_pi_mutexes_hold_the_owner_in_their_word() {
         let word = WAITERS | OWNER;
-        check(0x80, word, 0, &[word, 0, OWNER, 1, KIND_ROBUST], Some(OWNER));
-        check(0x80, word, 0, &[word], Some(OWNER));
-        check(0x86, 0, 0, &[word], Some(OWNER));
-        check(0x8d, 0, 0, &[OWNER], Some(OWNER));
+        check(0x80, word, 0, &[word, 0, OWNER, 1, KIND_ROBUST], Some(SyncKind::RobustMutex));
+        check(0x80, word, 0, &[word], Some(SyncKind::RobustMutex));
+        check(0x86, 0, 0, &[word], Some(SyncKind::PiMutex));
+        check(0x8d, 0, 0, &[OWNER], Some(SyncKind::PiMutex));
         check(0x80, u32::MAX, 0, &[u32::MAX], None);
         check(0x80, WAITERS | MUSL_NORMAL, 0, &[WAITERS | MUSL_NORMAL, 1, 0, 0, 0], None);
     }
@@ -207,8 +214,8 @@ mod tests {
     #[test]
     fn a_rwlock_held_for_writing_names_its_writer() {
         let mut lock = [2 | 1, 0, 3, 2, 0, 0, OWNER, 0, 0, 0, 0, 0, 0];
-        check(0x189, 3, 8, &lock, Some(OWNER));
-        check(0x189, 2, 12, &lock, Some(OWNER));
+        check(0x189, 3, 8, &lock, Some(SyncKind::RwLock));
+        check(0x189, 2, 12, &lock, Some(SyncKind::RwLock));
         check(0x109, 2, 12, &lock, None);
         lock[0] = 8;
         check(0x189, 2, 12, &lock, None);
@@ -241,7 +248,8 @@ mod tests {
         for address in [0, 1, u64::MAX - 1, u64::MAX] {
             for (op, value) in [(0x189, 3), (0x80, 2), (0x86, 0), (0x109, OWNER)] {
                 let call = FutexCall { address, op, value };
-                assert_eq!(target(call, &mut Words(&[])), CallTarget::Futex { address });
+                let plain = CallTarget::Futex { address, kind: SyncKind::Unknown };
+                assert_eq!(target(call, &mut Words(&[])), plain);
             }
         }
     }

@@ -40,12 +40,7 @@ impl ProcessImage {
         let process = root.process(pid)?;
         let stat = process.parse("stat", parse::stat)?;
         let task = living(&process, &stat)?;
-        Ok(Self {
-            tasks: process.dir("task")?,
-            memory: Memory::open(&task),
-            process,
-            task,
-        })
+        Ok(Self { tasks: process.dir("task")?, memory: Memory::open(&task), process, task })
     }
 
     /// The registers of a thread that sits in a system call.

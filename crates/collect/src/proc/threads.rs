@@ -146,7 +146,16 @@ impl Subject {
             Err(why) => why.into(),
         };
         let stack = Reading::not_collected();
-        Some(Thread { tid, name: stat.comm, state: stat.state, wchan, activity, waits, sched, stack })
+        Some(Thread {
+            tid,
+            name: stat.comm,
+            state: stat.state,
+            wchan,
+            activity,
+            waits,
+            sched,
+            stack,
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 //! The system call that a thread sits in: what it waits for, and whether a connection would wake it.
 
-use halfopen_evidence::{Call, CallTarget, Inode, Missing, Reading, Tid, Via, WaitedSocket};
+use halfopen_evidence::{
+    Call, CallTarget, Inode, Missing, Reading, SyncKind, Tid, Via, WaitedSocket,
+};
 
 use super::calls::{self, Known, Shape};
 use super::descriptors::describe;
@@ -62,7 +64,7 @@ impl Subject {
             Shape::Plain | Shape::Restart => plain(name, CallTarget::Unknown),
             Shape::Time => plain(name, CallTarget::Time),
             Shape::Child => plain(name, CallTarget::Child),
-            Shape::FutexWait => plain(name, CallTarget::Futex { address: first }),
+            Shape::FutexWait => plain(name, unnamed_futex(first)),
             Shape::Futex => plain(name, self.futex(first, low_half(second), low_half(third))),
             Shape::Descriptor => plain(name, self.descriptor(low_half(first)).0),
             Shape::Accept => self.accept(name, low_half(first)),
@@ -222,6 +224,10 @@ impl Subject {
         waits.dedup();
         Reading::Known(waits)
     }
+}
+
+fn unnamed_futex(address: u64) -> CallTarget {
+    CallTarget::Futex { address, kind: SyncKind::Unknown }
 }
 
 fn plain(name: String, target: CallTarget) -> InCall {

@@ -7,8 +7,8 @@
 use std::fmt;
 
 use halfopen_evidence::{
-    Activity, Call, CallTarget, Inode, Missing, Pid, Process, Reading, Thread, ThreadTrack, Tid,
-    Via,
+    Activity, Call, CallTarget, Inode, Missing, OwnerBasis, Pid, Process, Reading, SyncKind,
+    Thread, ThreadTrack, Tid, Via,
 };
 
 use super::event_loops;
@@ -374,13 +374,19 @@ impl fmt::Display for Doing {
         let Call { name, target } = call;
         match target {
             CallTarget::Unknown => write!(f, "sits in {}", harmless(name)),
-            CallTarget::Lock { owner, .. } => {
-                write!(f, "waits in {name} for a lock held by tid {owner}")
+            CallTarget::Lock { owner, kind, basis, .. } => {
+                let likely = if *basis == OwnerBasis::Stack { "most likely " } else { "" };
+                let lock = kind.words();
+                write!(f, "waits in {name} for {lock} {likely}held by tid {owner}")
             }
-            CallTarget::Futex { address } => write!(
+            CallTarget::Futex { address, kind: SyncKind::Unknown } => write!(
                 f,
                 "waits in {name} at {address:#x}, a lock or a condition whose owner cannot be read"
             ),
+            CallTarget::Futex { kind, .. } if kind.is_lock() => {
+                write!(f, "waits in {name} for {} whose owner cannot be read", kind.words())
+            }
+            CallTarget::Futex { kind, .. } => write!(f, "waits in {name} for {}", kind.words()),
             CallTarget::ThreadExit { tid } => write!(f, "waits for tid {tid} to end"),
             CallTarget::Descriptor { fd, what } => {
                 write!(f, "sits in {name} on descriptor {fd} ({})", harmless(what))

@@ -67,13 +67,20 @@ mod tests {
         assert_eq!(file, Some(expected));
         let vdso = mapping(b"7ffd5e5f6000-7ffd5e5f8000 r-xp 00000000 00:00 0          [vdso]");
         assert_eq!(vdso.map(|vdso| vdso.path), Some(PathBuf::from("[vdso]")));
-        let memory = mapping(b"7f31c0000000-7f31c0028000 rw-p 00000000 00:00 0 ").expect("a mapping");
+        let memory =
+            mapping(b"7f31c0000000-7f31c0028000 rw-p 00000000 00:00 0 ").expect("a mapping");
         assert_eq!((memory.executable, memory.path), (false, PathBuf::new()));
     }
 
     #[test]
     fn what_is_no_mapping_is_none() {
-        for line in ["", "7f32-7f31 r-xp 0 fe:01 1", "7f31-zz r-xp 0 0:0 1 /x", "7f31-7f32", "7f31-7f32 r-xp 0 fe:01 x"] {
+        for line in [
+            "",
+            "7f32-7f31 r-xp 0 fe:01 1",
+            "7f31-zz r-xp 0 0:0 1 /x",
+            "7f31-7f32",
+            "7f31-7f32 r-xp 0 fe:01 x",
+        ] {
             assert_eq!(mapping(line.as_bytes()), None, "{line}");
         }
     }
