@@ -8,6 +8,7 @@ use halfopen_diagnose::{Filter, FindingId};
 use halfopen_model::{Counter, KernelVersion};
 
 pub(crate) use crate::pcap::PcapArgs;
+pub(crate) use crate::stacks::StacksArgs;
 
 use crate::explain::{Reasons, Topic, parse_counter, parse_reason, parse_rule};
 
@@ -34,6 +35,9 @@ pub(crate) enum Command {
     /// What became of each TCP handshake in a capture?
     #[command(long_about = PCAP_ABOUT)]
     Pcap(PcapArgs),
+    /// What is every thread of a process doing, and who holds the lock that it waits for?
+    #[command(long_about = crate::stacks::ABOUT)]
+    Stacks(StacksArgs),
     /// What would a kernel do? Simulate a scenario on any kernel, with any settings
     #[command(long_about = SIM_ABOUT)]
     Sim(SimArgs),

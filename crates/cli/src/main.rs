@@ -20,6 +20,7 @@ mod pcap;
 mod probe;
 mod record;
 mod sim;
+mod stacks;
 
 use std::process::ExitCode;
 
@@ -54,6 +55,7 @@ fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Record(arguments) => record::record(&arguments),
         Command::Replay(arguments) => record::replay(&arguments),
         Command::Pcap(arguments) => pcap::pcap(&arguments),
+        Command::Stacks(arguments) => stacks::stacks(&arguments),
         Command::Sim(arguments) => sim::sim(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments.command),
         Command::Lab(arguments) => lab::lab(&arguments),

@@ -26,6 +26,8 @@ mod rules;
 mod subject;
 pub mod words;
 
+pub use analysis::lock_chain::{ChainEnd, LockChain};
+pub use analysis::serving::{Doing, ThreadName};
 pub use context::{Context, ListenerView};
 pub use diagnosis::{Diagnosis, Undetermined, Verdicts, diagnose, diagnose_watched};
 pub use filter::{Filter, FilterError};

@@ -50,10 +50,86 @@ pub struct SourceLine {
     pub line: u32,
 }
 
+/// Libraries in which programs wait; what is of interest is who called them.
+const PLUMBING: [&str; 10] = [
+    "[vdso]",
+    "ld-linux",
+    "ld-musl",
+    "libc++",
+    "libc.",
+    "libc-",
+    "libgcc_s",
+    "libpthread",
+    "libstdc++",
+    "libuv",
+];
+
+/// Name spaces of languages' own libraries, which are linked into programs or inlined.
+const LIBRARIES: [&str; 9] = [
+    "__gnu_cxx::",
+    "__gthread_",
+    "__pthread_",
+    "alloc::",
+    "core::",
+    "lock_api::",
+    "parking_lot",
+    "std::",
+    "syscall",
+];
+
+impl Stack {
+    /// The innermost function of the program itself: neither the C library's nor the language's.
+    #[must_use]
+    pub fn site(&self) -> Option<&Frame> {
+        self.frames.iter().find(|frame| frame.is_own())
+    }
+}
+
+impl Frame {
+    /// Whether it is a named function of the program itself.
+    fn is_own(&self) -> bool {
+        let Some(function) = &self.function else { return false };
+        let library = function.trim_start_matches(['<', '&']);
+        !PLUMBING.iter().any(|name| self.module.starts_with(name))
+            && !LIBRARIES.iter().any(|name| library.starts_with(name))
+    }
+}
+
 impl SourceLine {
     /// The file's name without its directories.
     #[must_use]
     pub fn file_name(&self) -> &str {
         self.file.rsplit('/').next().unwrap_or(&self.file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(function: &str, module: &str) -> Frame {
+        Frame {
+            function: Some(function.to_owned()),
+            module: module.to_owned(),
+            address: 0,
+            line: None,
+        }
+    }
+
+    #[test]
+    fn the_site_is_the_innermost_function_of_the_program_itself() {
+        let frames = vec![
+            frame("__lll_lock_wait", "libc.so.6"),
+            frame("std::lock_guard<std::mutex>::lock_guard(std::mutex&)", "app"),
+            frame("<std::sync::Mutex<T>>::lock", "app"),
+            frame("register_session(int)", "app"),
+            frame("accept_loop()", "app"),
+            frame("start_thread", "libc.so.6"),
+        ];
+        let stack = Stack { frames, end: StackEnd::Root };
+        let site = stack.site().and_then(|frame| frame.function.as_deref());
+        assert_eq!(site, Some("register_session(int)"));
+        let plumbing = Stack { frames: stack.frames[..2].to_vec(), end: StackEnd::Lost };
+        assert_eq!(plumbing.site(), None);
     }
 }

@@ -8,8 +8,10 @@ use cpp_demangle::{DemangleOptions, Symbol};
 /// can be made that stands for gigabytes.
 const NAME_MAX: usize = 512;
 
-/// What a symbol stands for: a Rust path, a C++ declaration, or the symbol itself.
+/// What a symbol stands for: a Rust path, a C++ declaration, or the symbol itself, without the
+/// version that symbols of shared libraries can have.
 pub(crate) fn demangle(symbol: &str) -> String {
+    let symbol = symbol.split('@').next().unwrap_or(symbol);
     rust(symbol).or_else(|| cpp(symbol)).unwrap_or_else(|| {
         let mut name = Short::default();
         // It ends where there is no more room.
@@ -73,6 +75,7 @@ mod tests {
             ("_RNvC6_123foo3bar", "123foo::bar"),
             ("_Z15registerSessioni", "registerSession(int)"),
             ("pthread_mutex_lock", "pthread_mutex_lock"),
+            ("pthread_cond_wait@@GLIBC_2.3.2", "pthread_cond_wait"),
             ("_Z", "_Z"),
             ("", ""),
         ] {

@@ -40,6 +40,14 @@ impl ProcRoot {
         }
     }
 
+    /// The name of a process (`comm` of its first thread). Untrusted.
+    pub fn name(&self, pid: Pid) -> Reading<String> {
+        match self.process(pid).and_then(|process| process.parse("stat", parse::stat)) {
+            Ok(stat) => Reading::Known(stat.comm),
+            Err(why) => why.into(),
+        }
+    }
+
     /// Path of the control group that names a process's service, container or pod, for
     /// [`halfopen_evidence::label_of_cgroup`].
     pub fn cgroup_path(&self, pid: Pid) -> Reading<String> {

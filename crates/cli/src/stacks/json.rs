@@ -1,0 +1,234 @@
+//! Threads as JSON, and its schema.
+
+use halfopen_diagnose::report::json_text;
+use halfopen_evidence::{Activity, CallTarget, Frame, OwnerBasis, StackEnd, SyncKind, Thread};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::report::{Group, Report};
+
+const STACKS: &str = "halfopen.stacks/1";
+
+/// What `halfopen stacks --json` prints.
+#[derive(Serialize, JsonSchema)]
+struct Document<'a> {
+    /// `halfopen.stacks/1`. The number goes up when a field changes its meaning or goes away.
+    format: &'static str,
+    processes: Vec<ProcessEntry<'a>>,
+}
+
+/// A process.
+#[derive(Serialize, JsonSchema)]
+struct ProcessEntry<'a> {
+    pid: u32,
+    /// The process's name.
+    name: &'a str,
+    /// State letter of its first thread: R, S, D, T stopped, t traced, Z exited.
+    state: char,
+    /// Why its threads could not be read.
+    threads_missing: Option<String>,
+    /// Threads beyond the bound that were not read.
+    threads_omitted: u32,
+    /// Tids of threads that wait for each other in a circle, each for a lock that the next holds.
+    deadlocks: Vec<DeadlockEntry>,
+    /// Threads that others wait for, and which wait for no lock themselves.
+    hold_ups: Vec<HoldUpEntry>,
+    /// Threads that do the same.
+    groups: Vec<GroupEntry<'a>>,
+}
+
+/// Threads that wait for each other in a circle.
+#[derive(Serialize, JsonSchema)]
+struct DeadlockEntry {
+    tids: Vec<u32>,
+    /// Threads besides that wait for one of them in the end.
+    victims: usize,
+}
+
+/// A thread that others wait for.
+#[derive(Serialize, JsonSchema)]
+struct HoldUpEntry {
+    /// The owner of the last lock.
+    tid: u32,
+    /// Whether it is a thread of this process that lives.
+    is_here: bool,
+    /// Threads that wait for it in the end.
+    waiters: usize,
+}
+
+/// Threads that do the same, with the same stack.
+#[derive(Serialize, JsonSchema)]
+struct GroupEntry<'a> {
+    threads: Vec<ThreadEntry<'a>>,
+    /// The system call that they sit in; `running`, or null where it could not be read.
+    call: Option<&'a str>,
+    /// Why it could not be read.
+    call_missing: Option<String>,
+    waits_for: Option<WaitEntry<'a>>,
+    /// How many have not run at all between the two looks.
+    motionless: usize,
+    /// Innermost first.
+    frames: Option<Vec<FrameEntry<'a>>>,
+    /// Where the walk over the stack ended: root (it is whole), lost (the caller is not known), cut.
+    end: Option<&'static str>,
+    /// Why there is no stack.
+    stack_missing: Option<String>,
+}
+
+/// A thread.
+#[derive(Serialize, JsonSchema)]
+struct ThreadEntry<'a> {
+    tid: u32,
+    name: &'a str,
+    state: char,
+}
+
+/// What a call waits for.
+#[derive(Serialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+enum WaitEntry<'a> {
+    /// A lock that is held.
+    Lock {
+        /// Of the futex word, in hexadecimal.
+        address: String,
+        /// mutex, robust-mutex, pi-mutex, rw-lock, stdio, rust-mutex, rust-rw-lock, parking-lot,
+        /// java-monitor, java-lock.
+        #[schemars(with = "String")]
+        kind: SyncKind,
+        /// The thread that holds it.
+        owner: u32,
+        /// How that is known: lock (it names its owner), runtime, stack (probable).
+        #[schemars(with = "String")]
+        known_by: OwnerBasis,
+    },
+    /// A futex whose owner is not known, or which has none.
+    Futex {
+        /// Of the futex word, in hexadecimal.
+        address: String,
+        /// What it is part of: a lock as above, condition, semaphore, rust-park, unknown.
+        #[schemars(with = "String")]
+        kind: SyncKind,
+    },
+    /// Another thread's end.
+    ThreadExit { tid: u32 },
+    /// One descriptor.
+    Descriptor { fd: u32, what: &'a str },
+    /// Some of several descriptors; 0 if their number could not be read.
+    Descriptors { count: u32 },
+    /// A child process.
+    Child,
+    /// The clock.
+    Time,
+}
+
+/// A function on a stack.
+#[derive(Serialize, JsonSchema)]
+struct FrameEntry<'a> {
+    function: Option<&'a str>,
+    /// File name of the program or library; empty for code that is in no file.
+    module: &'a str,
+    /// In the file, in hexadecimal.
+    address: String,
+    file: Option<&'a str>,
+    line: Option<u32>,
+}
+
+/// Processes as one document.
+///
+/// # Errors
+/// None that is known: everything in it has a JSON form.
+pub(crate) fn document(reports: &[Report<'_>]) -> serde_json::Result<String> {
+    let processes = reports.iter().map(process).collect();
+    json_text(&Document { format: STACKS, processes })
+}
+
+/// The schema of [`document`].
+pub(crate) fn schema() -> String {
+    format!("{:#}\n", schemars::schema_for!(Document<'_>).as_value())
+}
+
+fn process<'a>(report: &'a Report<'a>) -> ProcessEntry<'a> {
+    let process = report.process;
+    let deadlocks = report.deadlocks.iter().map(|found| DeadlockEntry {
+        tids: found.members.iter().map(|thread| thread.tid.0).collect(),
+        victims: found.victims,
+    });
+    let hold_ups = report.hold_ups.iter().map(|found| HoldUpEntry {
+        tid: found.owner.0,
+        is_here: found.thread.is_some(),
+        waiters: found.waiters,
+    });
+    ProcessEntry {
+        pid: process.pid.0,
+        name: &process.comm,
+        state: process.state,
+        threads_missing: process.threads.missing().map(ToString::to_string),
+        threads_omitted: process.threads_omitted,
+        deadlocks: deadlocks.collect(),
+        hold_ups: hold_ups.collect(),
+        groups: report.groups.iter().map(group).collect(),
+    }
+}
+
+fn group<'a>(group: &Group<'a>) -> GroupEntry<'a> {
+    let thread = |thread: &&'a Thread| ThreadEntry {
+        tid: thread.tid.0,
+        name: &thread.name,
+        state: thread.state,
+    };
+    let stack = group.stack.get();
+    GroupEntry {
+        threads: group.threads.iter().map(thread).collect(),
+        call: group.activity.get().map(call),
+        call_missing: group.activity.missing().map(ToString::to_string),
+        waits_for: group.activity.get().and_then(wait),
+        motionless: group.motionless,
+        frames: stack.map(|stack| stack.frames.iter().map(frame).collect()),
+        end: stack.map(|stack| end(stack.end)),
+        stack_missing: group.stack.missing().map(ToString::to_string),
+    }
+}
+
+fn call(activity: &Activity) -> &str {
+    match activity {
+        Activity::Running => "running",
+        Activity::Blocked(call) => &call.name,
+    }
+}
+
+fn wait(activity: &Activity) -> Option<WaitEntry<'_>> {
+    let Activity::Blocked(call) = activity else { return None };
+    Some(match &call.target {
+        CallTarget::Unknown => return None,
+        &CallTarget::Lock { address, owner, kind, basis } => {
+            let address = format!("{address:#x}");
+            WaitEntry::Lock { address, kind, owner: owner.0, known_by: basis }
+        }
+        &CallTarget::Futex { address, kind } => {
+            WaitEntry::Futex { address: format!("{address:#x}"), kind }
+        }
+        CallTarget::ThreadExit { tid } => WaitEntry::ThreadExit { tid: tid.0 },
+        CallTarget::Descriptor { fd, what } => WaitEntry::Descriptor { fd: *fd, what },
+        CallTarget::Descriptors { count } => WaitEntry::Descriptors { count: *count },
+        CallTarget::Child => WaitEntry::Child,
+        CallTarget::Time => WaitEntry::Time,
+    })
+}
+
+fn frame(frame: &Frame) -> FrameEntry<'_> {
+    FrameEntry {
+        function: frame.function.as_deref(),
+        module: &frame.module,
+        address: format!("{:#x}", frame.address),
+        file: frame.line.as_ref().map(|line| line.file.as_str()),
+        line: frame.line.as_ref().map(|line| line.line),
+    }
+}
+
+const fn end(end: StackEnd) -> &'static str {
+    match end {
+        StackEnd::Root => "root",
+        StackEnd::Lost => "lost",
+        StackEnd::Cut => "cut",
+    }
+}

@@ -1,0 +1,82 @@
+//! `halfopen stacks`: what every thread of a process does, and who holds the lock that it waits for.
+//!
+//! `target` finds the processes and `look` looks at them; `report` sorts their threads, and `text`,
+//! `json` and `folded` are pure functions of it.
+
+mod args;
+mod folded;
+mod json;
+mod look;
+mod report;
+mod target;
+mod text;
+
+use halfopen_diagnose::report::TextOptions;
+use halfopen_diagnose::words::count;
+use halfopen_evidence::{Interval, Pid};
+use halfopen_stacks::Options;
+
+use crate::exit::Exit;
+use crate::output;
+
+pub(crate) use args::{ABOUT, StacksArgs};
+pub(crate) use json::schema as json_schema;
+
+use report::Report;
+use target::Target;
+
+/// Looks at the processes and prints their threads.
+///
+/// # Errors
+/// If there is no such process, or the text could not be written.
+pub(crate) fn stacks(arguments: &StacksArgs) -> anyhow::Result<Exit> {
+    let (pids, left_out) = Target::parse(&arguments.target)?.processes()?;
+    if left_out > 0 {
+        let more = count(left_out as u64, "process").replace("processs", "processes");
+        eprintln!("halfopen: {more} more; name them by pid");
+    }
+    let options = Options { lines: arguments.lines, ..Options::default() };
+    let looks = looks(&pids, options)?;
+    let reports: Vec<Report<'_>> = looks
+        .iter()
+        .flat_map(|look| look.second.processes.values().map(|process| Report::new(look, process)))
+        .collect();
+    output::write(&printed(&reports, arguments)?)?;
+    Ok(exit(&reports))
+}
+
+/// A worker that ends meanwhile is left out, unless it was the only one.
+fn looks(pids: &[Pid], options: Options) -> anyhow::Result<Vec<Interval>> {
+    let (looks, errors): (Vec<_>, Vec<_>) =
+        pids.iter().map(|&pid| look::look(pid, options)).partition(Result::is_ok);
+    match errors.into_iter().find_map(Result::err) {
+        Some(error) if looks.is_empty() => Err(error),
+        _ => Ok(looks.into_iter().flatten().collect()),
+    }
+}
+
+fn printed(reports: &[Report<'_>], arguments: &StacksArgs) -> serde_json::Result<String> {
+    if arguments.json {
+        return json::document(reports);
+    }
+    let options = TextOptions {
+        width: output::width(),
+        colour: output::colour(),
+        verbose: arguments.verbose,
+    };
+    let texts = reports.iter().map(|report| match arguments.folded {
+        true => folded::folded(report),
+        false => text::text(report, &options),
+    });
+    Ok(texts.collect::<Vec<_>>().join(if arguments.folded { "" } else { "\n" }))
+}
+
+fn exit(reports: &[Report<'_>]) -> Exit {
+    if reports.iter().any(Report::is_deadlocked) {
+        Exit::Failure
+    } else if reports.iter().all(Report::is_blind) {
+        Exit::CannotTell
+    } else {
+        Exit::Healthy
+    }
+}

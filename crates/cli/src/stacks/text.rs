@@ -1,0 +1,214 @@
+//! Threads for people at a terminal.
+
+use halfopen_diagnose::Doing;
+use halfopen_diagnose::report::TextOptions;
+use halfopen_diagnose::report::layout::{Ink, Page, Span, columns, shortened};
+use halfopen_diagnose::words::{count, harmless};
+use halfopen_evidence::{Activity, Frame, Missing, Reading, Stack, StackEnd, Thread};
+
+use super::report::{Deadlock, Group, HoldUp, Report};
+
+/// The column in which the text behind a label begins.
+const TEXT_COLUMN: usize = 12;
+
+/// Frames shown of each stack, unless all are asked for.
+const FRAMES: usize = 12;
+
+/// Columns between a function and where it is.
+const GAP: usize = 2;
+
+/// Threads named one by one, unless all are asked for.
+const NAMED: usize = 4;
+
+/// What is known of a process's threads.
+pub(crate) fn text(report: &Report<'_>, options: &TextOptions) -> String {
+    let mut page = Page::new(options.width, options.colour);
+    head(&mut page, report);
+    for deadlock in &report.deadlocks {
+        page.blank();
+        write_deadlock(&mut page, report, deadlock);
+    }
+    for hold_up in &report.hold_ups {
+        page.blank();
+        write_hold_up(&mut page, report, hold_up);
+    }
+    for group in &report.groups {
+        page.blank();
+        write_group(&mut page, report, group, options.verbose);
+    }
+    if let Reading::Missing(why) = &report.process.threads {
+        page.blank();
+        page.labelled("threads", TEXT_COLUMN, 0, Span::new(Ink::Unknown, why.to_string()));
+    }
+    page.finish()
+}
+
+fn head(page: &mut Page, report: &Report<'_>) {
+    let process = report.process;
+    let name = format!("{}[{}]", harmless(&process.comm), process.pid);
+    let mut facts = Vec::new();
+    if let Reading::Known(threads) = &process.threads {
+        let all = threads.len() as u64 + u64::from(process.threads_omitted);
+        facts.push(count(all, "thread"));
+        if process.threads_omitted > 0 {
+            facts.push(format!("the first {} shown", threads.len()));
+        }
+    }
+    if process.is_stopped() {
+        facts.push("stopped by a signal".to_owned());
+    }
+    if let Some(Some(tracer)) = process.tracer.value() {
+        facts.push(format!("traced by pid {tracer}"));
+    }
+    if let Some(group) = process.cgroup.get()
+        && group.frozen.value() == Some(true)
+    {
+        facts.push(format!("frozen with its control group {}", harmless(&group.path)));
+    }
+    facts.push("two looks, nothing stopped".to_owned());
+    let facts = Span::new(Ink::Dim, facts.join(" · "));
+    page.paragraph(2, &[Span::new(Ink::Subject, name), facts]);
+}
+
+fn write_deadlock(page: &mut Page, report: &Report<'_>, deadlock: &Deadlock<'_>) {
+    let mut parts: Vec<String> = deadlock
+        .members
+        .iter()
+        .map(|thread| format!("{} {}", named(thread), Doing::of(report.process, thread)))
+        .collect();
+    if let [only] = parts.as_mut_slice() {
+        only.push_str(", which is itself");
+    }
+    let label = Span::new(Ink::Failure, "DEADLOCK");
+    page.beside(&label, TEXT_COLUMN, 0, Span::new(Ink::Plain, parts.join(", and ")));
+    for thread in &deadlock.members {
+        write_site(page, thread);
+    }
+    if deadlock.victims > 0 {
+        let victims = deadlock.victims as u64;
+        let text = format!("{} wait for one of these in the end", count(victims, "other thread"));
+        page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Plain, text));
+    }
+}
+
+fn write_hold_up(page: &mut Page, report: &Report<'_>, hold_up: &HoldUp<'_>) {
+    let waiters = match hold_up.waiters {
+        1 => "1 thread waits".to_owned(),
+        n => format!("{n} threads wait"),
+    };
+    let owner = match hold_up.thread {
+        Some(thread) => format!("{}, which {}", named(thread), Doing::of(report.process, thread)),
+        None => format!(
+            "tid {}, which is no thread of this process: it ended with the lock, or is another's",
+            hold_up.owner
+        ),
+    };
+    let text = Span::new(Ink::Plain, format!("{waiters} in the end for {owner}"));
+    page.beside(&Span::new(Ink::Warning, "HOLDS UP"), TEXT_COLUMN, 0, text);
+    if let Some(thread) = hold_up.thread {
+        write_site(page, thread);
+    }
+}
+
+/// Where in the program a thread is.
+fn write_site(page: &mut Page, thread: &Thread) {
+    if let Some(frame) = thread.stack.get().and_then(Stack::site) {
+        let (function, place) = row(frame);
+        let text = format!("{} is in {function}, {place}", thread.tid);
+        page.labelled("", TEXT_COLUMN, 2, Span::new(Ink::Plain, text));
+    }
+}
+
+fn write_group(page: &mut Page, report: &Report<'_>, group: &Group<'_>, verbose: bool) {
+    let Some(first) = group.threads.first() else { return };
+    let (label, who) = match group.threads.as_slice() {
+        [only] => (only.tid.to_string(), harmless(&only.name)),
+        several => {
+            let shown = if verbose { several.len() } else { NAMED };
+            (count(several.len() as u64, "thread"), names(several, shown))
+        }
+    };
+    page.beside(&Span::new(Ink::Subject, label), TEXT_COLUMN, 0, Span::new(Ink::Subject, who));
+    let still = match (group.motionless, group.threads.len()) {
+        (0, _) => "",
+        (still, all) if still == all => "; has not run between the looks",
+        _ => "; some have not run between the looks",
+    };
+    let does = format!("{}{still}", Doing::of(report.process, first));
+    page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Plain, does));
+    match group.stack {
+        Reading::Known(stack) => write_stack(page, stack, verbose),
+        Reading::Missing(Missing::NotCollected) => {}
+        Reading::Missing(why) => {
+            let why = harmless(&format!("stack: {why}"));
+            page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Unknown, why));
+        }
+    }
+}
+
+fn write_stack(page: &mut Page, stack: &Stack, verbose: bool) {
+    let shown = if verbose { stack.frames.len() } else { FRAMES };
+    let rows: Vec<(String, String)> = stack.frames.iter().take(shown).map(row).collect();
+    let room = page.width().saturating_sub(TEXT_COLUMN + GAP);
+    let widest = |cells: &mut dyn Iterator<Item = &String>| {
+        cells.map(|cell| columns(cell)).max().unwrap_or(0)
+    };
+    let places = widest(&mut rows.iter().map(|(_, place)| place)).min(room / 2);
+    let functions = widest(&mut rows.iter().map(|(function, _)| function)).min(room - places);
+    for (function, place) in rows {
+        let function = shortened(&function, functions);
+        let gap = " ".repeat(functions.saturating_sub(columns(&function)) + GAP);
+        page.put(Ink::Plain, &" ".repeat(TEXT_COLUMN));
+        page.put(Ink::Plain, &function);
+        page.put(Ink::Dim, &format!("{gap}{}", shortened(&place, places)));
+        page.blank();
+    }
+    let left_out = stack.frames.len().saturating_sub(shown);
+    let note = match stack.end {
+        _ if left_out > 0 => format!("… {} more (--verbose)", count(left_out as u64, "frame")),
+        StackEnd::Root => return,
+        StackEnd::Lost => "… the caller is not known: no unwinding information".to_owned(),
+        StackEnd::Cut => "… deeper than is read".to_owned(),
+    };
+    page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Dim, note));
+}
+
+/// A function, and where it is: `app`, or `app sessions.cc:88`.
+fn row(frame: &Frame) -> (String, String) {
+    let function = match &frame.function {
+        Some(function) => harmless(function),
+        None => format!("{:#x}", frame.address),
+    };
+    let module =
+        if frame.module.is_empty() { "no file".to_owned() } else { harmless(&frame.module) };
+    let place = match &frame.line {
+        Some(line) => format!("{module} {}:{}", harmless(line.file_name()), line.line),
+        None => module,
+    };
+    (function, place)
+}
+
+fn named(thread: &Thread) -> String {
+    format!("\"{}\" ({})", harmless(&thread.name), thread.tid)
+}
+
+fn names(threads: &[&Thread], shown: usize) -> String {
+    let mut names: Vec<String> = threads
+        .iter()
+        .take(shown)
+        .map(|thread| format!("{} {}", thread.tid, harmless(&thread.name)))
+        .collect();
+    if threads.len() > shown {
+        names.push(format!("{} more", threads.len() - shown));
+    }
+    names.join(", ")
+}
+
+/// What a thread does, in one word, for stacks that were not read.
+pub(super) fn call(activity: &Reading<Activity>) -> &str {
+    match activity {
+        Reading::Known(Activity::Blocked(call)) => &call.name,
+        Reading::Known(Activity::Running) => "running",
+        Reading::Missing(_) => "unknown",
+    }
+}
