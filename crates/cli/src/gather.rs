@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use halfopen_collect::proc::ProcRoot;
 use halfopen_collect::{Collector, NetnsScope, Scope};
 use halfopen_diagnose::{Filter, diagnose};
 use halfopen_evidence::{
@@ -17,8 +18,8 @@ use halfopen_evidence::{
 use crate::{interrupt, output};
 
 /// How often the rules may ask. Each answer can raise one more question: who holds the socket, what
-/// that process does, what the thing is that it waits for.
-const ROUNDS: usize = 5;
+/// that process does, where in its code it does that, what the thing is that it waits for.
+const ROUNDS: usize = 6;
 
 /// How long the threads of a process are watched that became a suspect only at the second look.
 const LATE_WATCH: Duration = Duration::from_millis(500);
@@ -90,6 +91,19 @@ fn answer(collector: &mut Collector, filter: &Filter, evidence: &mut Evidence) {
             return;
         }
         collector.fetch(evidence.latest_mut(), &wants);
+        unwind(evidence.latest_mut(), &wants);
+    }
+}
+
+/// Adds the stacks that are wanted.
+fn unwind(snapshot: &mut Snapshot, wants: &[Want]) {
+    let options = halfopen_stacks::Options { lines: true, ..Default::default() };
+    for want in wants {
+        if let Want::Stacks { pid } = want
+            && let Some(process) = snapshot.processes.get_mut(pid)
+        {
+            halfopen_stacks::complete(&ProcRoot::default(), process, options);
+        }
     }
 }
 
@@ -133,6 +147,7 @@ fn concerning(want: Want, filter: &Filter, snapshot: &Snapshot) -> Option<Want> 
         Want::Ages { .. }
         | Want::ClientEnds { .. }
         | Want::Process { .. }
+        | Want::Stacks { .. }
         | Want::CloseWaitIdle { .. } => Some(want),
     }
 }

@@ -91,7 +91,7 @@ impl Collector {
 
     /// Dear evidence, into the snapshot of the latest look. Of what was asked for nothing is left
     /// [`Missing::NotCollected`]: it is there, or says why it cannot be. A process that is gone
-    /// appears with state `X`.
+    /// appears with state `X`. [`Want::Stacks`] is not met here.
     pub fn fetch(&mut self, snapshot: &mut Snapshot, wants: &[Want]) {
         fetch::fetch(self, snapshot, wants);
     }

@@ -11,6 +11,7 @@ const OF_A_NAMESPACE: &[&str] = &[
     "accept-process-stopped",
     "accept-out-of-fds",
     "accept-blocked",
+    "accept-deadlock",
     "accept-stalled",
     "accept-too-slow",
     "backlog-clamped",
@@ -38,6 +39,7 @@ const OF_A_PROCESS: &[&str] = &[
     "accept-process-stopped",
     "accept-out-of-fds",
     "accept-blocked",
+    "accept-deadlock",
     "close-wait-leak",
 ];
 

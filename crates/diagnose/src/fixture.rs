@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use halfopen_evidence::{
     Activity, Between, Call, CallTarget, CgroupState, CloseWaitGroup, CloseWaitSide, Connecting,
     Cookie, Counters, DestinationPorts, Endpoint, EndpointKey, EpollRegistration, Evidence, FdUse,
-    Holder, HolderSearch, Holders, Host, Inode, Interval, Listener, Mark, Netns, NetnsId,
+    Holder, HolderSearch, Holders, Host, Inode, Interval, Listener, Mark, Missing, Netns, NetnsId,
     NetnsLabel, NeverAccepted, Outcome, OwnerBasis, Pid, PortSpace, PortStates, Process,
     QueueTrack, Reading, RequestSample, SchedStat, Sighting, Snapshot, SynRecv, SyncKind, Sysctls,
     Taken, TcpUse, Thread, ThreadTrack, Throttling, Tid, Via, WaitedSocket, Waiting, Watched,
@@ -417,7 +417,7 @@ pub(crate) fn thread(tid: u32, name: &str, activity: Activity) -> Thread {
         activity: Reading::Known(activity),
         waits: Reading::Known(Vec::new()),
         sched: Reading::Known(SchedStat { cpu_ns: 5_000_000, wait_ns: 0, slices: 40 }),
-        stack: Reading::not_collected(),
+        stack: Missing::NotOnThisKernel.into(),
     }
 }
 

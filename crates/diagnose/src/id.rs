@@ -60,6 +60,8 @@ finding_ids! {
         "The process has no descriptors left, so accept() fails.",
     AcceptThreadMissing = "accept-thread-missing" in accept_thread_missing(look):
         "No thread waits for connections on the listener by any means.",
+    AcceptDeadlock = "accept-deadlock" in accept_deadlock(look):
+        "The thread that serves the listener waits for a lock that waits for it: a deadlock.",
     AcceptBlocked = "accept-blocked" in accept_blocked(look):
         "The thread that serves the listener sits in another system call.",
     AcceptStalled = "accept-stalled" in accept_stalled(look):

@@ -77,11 +77,20 @@ const LIBRARIES: [&str; 9] = [
     "syscall",
 ];
 
+/// Where the source of such libraries lies.
+const LIBRARY_SOURCES: [&str; 4] = ["/rustc/", "/registry/src/", "/usr/include/", "/usr/lib/"];
+
 impl Stack {
     /// The innermost function of the program itself: neither the C library's nor the language's.
     #[must_use]
     pub fn site(&self) -> Option<&Frame> {
         self.frames.iter().find(|frame| frame.is_own())
+    }
+
+    /// Names of the functions of the program itself, innermost first.
+    pub fn own_functions(&self) -> impl Iterator<Item = &str> {
+        let own = self.frames.iter().filter(|frame| frame.is_own());
+        own.filter_map(|frame| frame.function.as_deref())
     }
 }
 
@@ -89,13 +98,20 @@ impl Frame {
     /// Whether it is a named function of the program itself.
     fn is_own(&self) -> bool {
         let Some(function) = &self.function else { return false };
-        let library = function.trim_start_matches(['<', '&']);
+        // `<usize as core::cmp::PartialOrd>::lt` is core's, whatever type it is for.
+        let library = function.split_once(" as ").map_or(&**function, |(_, rest)| rest);
+        let library = library.trim_start_matches(['<', '&']);
         !PLUMBING.iter().any(|name| self.module.starts_with(name))
             && !LIBRARIES.iter().any(|name| library.starts_with(name))
+            && !self.line.as_ref().is_some_and(SourceLine::is_of_a_library)
     }
 }
 
 impl SourceLine {
+    fn is_of_a_library(&self) -> bool {
+        LIBRARY_SOURCES.iter().any(|place| self.file.contains(place))
+    }
+
     /// The file's name without its directories.
     #[must_use]
     pub fn file_name(&self) -> &str {
@@ -117,11 +133,24 @@ mod tests {
     }
 
     #[test]
+    fn code_whose_source_lies_with_the_libraries_is_not_the_program_s() {
+        let mut accepts = frame("accept_with<OwnedFd>", "app");
+        for (file, own) in [
+            ("/home/x/.cargo/registry/src/index/rustix-1.1.6/src/net/socket.rs", false),
+            ("/src/serving.rs", true),
+        ] {
+            accepts.line = Some(SourceLine { file: file.to_owned(), line: 300 });
+            assert_eq!(accepts.is_own(), own, "{file}");
+        }
+    }
+
+    #[test]
     fn the_site_is_the_innermost_function_of_the_program_itself() {
         let frames = vec![
             frame("__lll_lock_wait", "libc.so.6"),
             frame("std::lock_guard<std::mutex>::lock_guard(std::mutex&)", "app"),
             frame("<std::sync::Mutex<T>>::lock", "app"),
+            frame("<usize as core::cmp::PartialOrd>::lt", "app"),
             frame("register_session(int)", "app"),
             frame("accept_loop()", "app"),
             frame("start_thread", "libc.so.6"),

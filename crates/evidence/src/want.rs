@@ -25,6 +25,11 @@ pub enum Want {
         /// The process.
         pid: Pid,
     },
+    /// The stacks of the threads of a process that was read before: [`crate::Thread::stack`].
+    Stacks {
+        /// The process.
+        pid: Pid,
+    },
     /// How long the connections in an endpoint's accept queues have waited:
     /// [`crate::Waiting::age_ms`].
     Ages {

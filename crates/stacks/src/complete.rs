@@ -15,8 +15,8 @@ use crate::module::Module;
 use crate::naming::Naming;
 use crate::walk::{Walk, Walker};
 
-/// Stacks copied at a time. More than there are processors, since some may be stuck.
-const WORKERS: usize = 8;
+/// Stacks copied, and files read, at a time. More than there are processors, since some may be stuck.
+pub(crate) const WORKERS: usize = 8;
 
 /// Files opened at most: a process that maps more of them loses the names of the rest.
 const MODULES_MAX: usize = 4096;
@@ -42,7 +42,7 @@ pub fn complete(root: &ProcRoot, process: &mut Process, options: Options) {
     let deadline = Instant::now() + options.patience;
     let Some(threads) = process.threads.get_mut() else { return };
     let stacks = match ProcessImage::open(root, process.pid) {
-        Reading::Known(image) => read(Arc::new(image), threads, options, deadline),
+        Reading::Known(image) => read(&Arc::new(image), threads, options, deadline),
         Reading::Missing(why) => Err(why),
     };
     for thread in threads {
@@ -57,7 +57,7 @@ pub fn complete(root: &ProcRoot, process: &mut Process, options: Options) {
 type Stacks = BTreeMap<Tid, Reading<Stack>>;
 
 fn read(
-    image: Arc<ProcessImage>,
+    image: &Arc<ProcessImage>,
     threads: &[Thread],
     options: Options,
     deadline: Instant,
@@ -66,15 +66,23 @@ fn read(
         return Err(Missing::unreadable("stacks are unwound on x86_64 only"));
     }
     let mappings: Arc<[Mapping]> = image.mappings()?.into();
-    let copies = copies(&image, &mappings, threads, deadline);
-    let mut modules = modules(&image, &mappings, deadline);
+    let copies = copies(image, &mappings, threads, deadline);
+    let modules = modules(image, &mappings, deadline);
     let mut walker = Walker::new(&modules, &generated(&mappings, &modules));
+    let mut walk = |copy: &ThreadCopy| match left(deadline) {
+        Duration::ZERO => out_of_time(),
+        _ => Reading::Known(walker.walk(copy)),
+    };
     let walks: BTreeMap<Tid, Reading<Walk>> = copies
         .iter()
-        .map(|(&tid, copy)| (tid, copy.as_ref().map(|copy| walker.walk(copy))))
+        .map(|(&tid, copy)| match copy {
+            Reading::Known(copy) => (tid, walk(copy)),
+            Reading::Missing(why) => (tid, why.clone().into()),
+        })
         .collect();
+    let addresses = walks.values().filter_map(Reading::get).flat_map(|walk| &walk.addresses);
     let names =
-        Naming::of(walks.values().filter_map(Reading::get), &mut modules, &image, options.lines);
+        Naming::of(addresses.copied().collect(), modules, image, options.lines, left(deadline));
     Ok(walks.into_iter().map(|(tid, walk)| (tid, walk.map(|walk| names.stack(&walk)))).collect())
 }
 

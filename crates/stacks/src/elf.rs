@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::io::{Read, Seek};
 use std::ops::Range;
 
-use object::elf::PT_LOAD;
+use object::elf::{PF_X, PT_LOAD};
 use object::read::elf::{ElfFile64, ProgramHeader};
 use object::read::{ReadCache, ReadRef};
 use object::{LittleEndian, Object, ObjectSection};
@@ -71,15 +71,17 @@ pub(crate) fn section_range(elf: &Elf<'_, '_>, name: &str) -> Option<Range<u64>>
     Some(section.address()..section.address().checked_add(section.size())?)
 }
 
-/// The stated address of what lies at this offset of the file.
-pub(crate) fn stated_address(elf: &Elf<'_, '_>, offset: u64) -> Option<u64> {
+/// The stated address of the code that lies at this offset of the file. Only segments of code count:
+/// the one before may end within the same page.
+pub(crate) fn stated_code_address(elf: &Elf<'_, '_>, offset: u64) -> Option<u64> {
     // Segments are mapped by whole pages; the loader needs address and offset to agree modulo one.
     const PAGE: u64 = 4096;
     elf.elf_program_headers().iter().find_map(|header| {
         let endian = elf.endian();
         let begin = header.p_offset(endian) & !(PAGE - 1);
         let end = header.p_offset(endian).checked_add(header.p_filesz(endian))?;
-        let is_in = header.p_type(endian) == PT_LOAD && (begin..end).contains(&offset);
-        is_in.then(|| (header.p_vaddr(endian) & !(PAGE - 1)).wrapping_add(offset - begin))
+        let is_code = header.p_type(endian) == PT_LOAD && header.p_flags(endian).contains(PF_X);
+        (is_code && (begin..end).contains(&offset))
+            .then(|| (header.p_vaddr(endian) & !(PAGE - 1)).wrapping_add(offset - begin))
     })
 }

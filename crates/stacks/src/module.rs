@@ -49,7 +49,7 @@ impl Module {
         let (bias, tables, build_id) = {
             let file = Bounded::new(&mut *input);
             let elf = file.parse()?;
-            let stated = elf::stated_address(&elf, mapping.offset)?;
+            let stated = elf::stated_code_address(&elf, mapping.offset)?;
             let build_id = elf.build_id().ok().flatten().map(<[u8]>::to_vec);
             (mapping.start.wrapping_sub(stated), tables(&elf), build_id)
         };
@@ -61,6 +61,11 @@ impl Module {
             tables,
             build_id,
         })
+    }
+
+    /// An address in memory as the file states it.
+    pub(crate) fn stated(&self, address: u64) -> u64 {
+        address.wrapping_sub(self.bias)
     }
 
     /// The file with the symbols that were stripped off this one, if it is installed where debuggers

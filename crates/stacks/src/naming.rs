@@ -1,10 +1,14 @@
 //! From addresses in memory to the frames that people read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use halfopen_collect::in_time;
 use halfopen_collect::proc::ProcessImage;
 use halfopen_evidence::{Frame, Stack};
 
+use crate::complete::WORKERS;
 use crate::module::Module;
 use crate::symbols::{self, Named};
 use crate::walk::Walk;
@@ -13,23 +17,33 @@ use crate::walk::Walk;
 pub(crate) struct Naming(BTreeMap<u64, Vec<Frame>>);
 
 impl Naming {
-    /// Looks up each address once, however many stacks have it.
-    pub(crate) fn of<'w>(
-        walks: impl Iterator<Item = &'w Walk>,
-        modules: &mut [Module],
-        image: &ProcessImage,
+    /// Looks up each address once, however many stacks have it. What cannot be looked up in time
+    /// stays without a name.
+    pub(crate) fn of(
+        addresses: BTreeSet<u64>,
+        modules: Vec<Module>,
+        image: &Arc<ProcessImage>,
         lines: bool,
+        patience: Duration,
     ) -> Self {
-        let addresses: BTreeSet<u64> =
-            walks.flat_map(|walk| walk.addresses.iter().copied()).collect();
-        let nameless = |&address: &u64| (address, vec![nameless(String::new(), address)]);
-        let mut frames: BTreeMap<u64, Vec<Frame>> = addresses.iter().map(nameless).collect();
-        for module in modules {
-            let inside: Vec<u64> = addresses.range(module.range.clone()).copied().collect();
-            if !inside.is_empty() {
-                frames.append(&mut frames_in(module, image, &inside, lines));
+        let mut frames = BTreeMap::new();
+        for &address in &addresses {
+            frames.insert(address, vec![nameless(String::new(), address)]);
+        }
+        for module in &modules {
+            for &address in addresses.range(module.range.clone()) {
+                frames.insert(address, vec![nameless(module.name.clone(), module.stated(address))]);
             }
         }
+        let image = Arc::clone(image);
+        let numbers = (0..modules.len()).collect();
+        let modules: Vec<Mutex<Module>> = modules.into_iter().map(Mutex::new).collect();
+        let named = in_time(patience, WORKERS, &numbers, move |at| {
+            let mut module = modules[at].lock().unwrap_or_else(PoisonError::into_inner);
+            let inside: Vec<u64> = addresses.range(module.range.clone()).copied().collect();
+            frames_in(&mut module, &image, &inside, lines)
+        });
+        frames.extend(named.into_values().flatten());
         Self(frames)
     }
 
@@ -46,22 +60,22 @@ fn frames_in(
     addresses: &[u64],
     lines: bool,
 ) -> BTreeMap<u64, Vec<Frame>> {
-    let stated = |address: u64| address.wrapping_sub(module.bias);
-    let mut wanted: Vec<u64> = addresses.iter().copied().map(stated).collect();
+    if addresses.is_empty() {
+        return BTreeMap::new();
+    }
+    let mut wanted: Vec<u64> = addresses.iter().map(|&address| module.stated(address)).collect();
     wanted.sort_unstable();
     let mut names = symbols::name(&mut *module.input, &wanted, lines);
     if let Some(mut debug) = module.debug_file(image) {
         names.append(&mut symbols::name(&mut debug, &wanted, lines));
     }
     let frames_at = |&address: &u64| {
-        let nameless = nameless(module.name.clone(), stated(address));
-        let frames = match names.remove(&stated(address)) {
-            Some(named) => named.into_iter().map(|named| with_name(&nameless, named)).collect(),
-            None => vec![nameless],
-        };
-        (address, frames)
+        let stated = module.stated(address);
+        let nameless = nameless(module.name.clone(), stated);
+        let named = names.remove(&stated)?;
+        Some((address, named.into_iter().map(|named| with_name(&nameless, named)).collect()))
     };
-    addresses.iter().map(frames_at).collect()
+    addresses.iter().filter_map(frames_at).collect()
 }
 
 fn nameless(module: String, address: u64) -> Frame {

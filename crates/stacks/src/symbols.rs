@@ -34,7 +34,14 @@ pub(crate) fn name(input: &mut dyn Input, addresses: &[u64], lines: bool) -> Nam
     let Some(elf) = file.parse() else { return Names::new() };
     let mut names = by_symbols(&elf, addresses);
     if lines {
-        names.extend(by_debugging_information(&elf, addresses).unwrap_or_default());
+        for (address, mut chain) in by_debugging_information(&elf, addresses).unwrap_or_default() {
+            // The symbol of the function that the others are inlined into has its whole path.
+            let whole = names.remove(&address).and_then(|mut named| named.pop()?.function);
+            if let (Some(outermost), Some(function)) = (chain.last_mut(), whole) {
+                outermost.function = Some(function);
+            }
+            names.insert(address, chain);
+        }
     }
     names
 }

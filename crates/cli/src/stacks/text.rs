@@ -9,7 +9,7 @@ use halfopen_evidence::{Activity, Frame, Missing, Reading, Stack, StackEnd, Thre
 use super::report::{Deadlock, Group, HoldUp, Report};
 
 /// The column in which the text behind a label begins.
-const TEXT_COLUMN: usize = 12;
+const TEXT_COLUMN: usize = 14;
 
 /// Frames shown of each stack, unless all are asked for.
 const FRAMES: usize = 12;

@@ -50,6 +50,8 @@ impl Wanted {
                 &Want::Process { pid } => {
                     wanted.processes.insert(pid);
                 }
+                // Unwound elsewhere.
+                Want::Stacks { .. } => {}
                 &Want::Ages { netns, endpoint } => {
                     wanted.ages.insert((netns, endpoint));
                 }

@@ -4,7 +4,9 @@
 //! the listener, and if none does, what does the one do that should. A shared listener is served if
 //! any of its holders serves it, so all are judged together.
 
-use halfopen_evidence::{Activity, FdUse, Process, Reading, Via, Want};
+use std::collections::BTreeSet;
+
+use halfopen_evidence::{Activity, FdUse, Pid, Process, Reading, Via, Want};
 
 use super::holders::{self, Looked, is_no_server};
 use super::queue::{self, QueueState};
@@ -54,6 +56,8 @@ pub enum Basis {
     EventLoop,
     /// Several processes have one thread each that may be it, and all of these do something else.
     EachProcess,
+    /// A function of the program that it is in says so.
+    Code,
     /// Its name says so.
     Name,
     /// No other thread sits in a call that idle threads do not sit in.
@@ -126,6 +130,29 @@ pub(super) fn find(
     view: &ListenerView<'_>,
     wants: &mut Vec<Want>,
 ) -> StallCause {
+    let cause = judge(context, view, wants);
+    let suspects = match &cause {
+        StallCause::Blocked(blocked) => blocked.processes(),
+        StallCause::NobodyWaits(nobody) => nobody.processes.iter().map(|name| name.pid).collect(),
+        StallCause::Stopped(_) | StallCause::OutOfFds(_) | StallCause::Unknown(_) => Vec::new(),
+    };
+    wants.extend(
+        suspects
+            .into_iter()
+            .filter(|&pid| lacks_stacks(context, pid))
+            .map(|pid| Want::Stacks { pid }),
+    );
+    cause
+}
+
+/// Whether nobody has asked for the stacks of a process yet.
+fn lacks_stacks(context: &Context<'_>, pid: Pid) -> bool {
+    let process = context.latest().processes.get(&pid);
+    let mut threads = process.and_then(|process| process.threads.get()).into_iter().flatten();
+    threads.any(|thread| thread.stack.is_not_collected())
+}
+
+fn judge(context: &Context<'_>, view: &ListenerView<'_>, wants: &mut Vec<Want>) -> StallCause {
     let holders = match holders::known(context, view, wants) {
         Ok(holders) => holders,
         Err(unknown) => return StallCause::Unknown(unknown),
@@ -247,8 +274,14 @@ fn suspects(serving: &Serving, alone: bool) -> Option<Blocked> {
         let basis = if all.len() == 1 { Basis::MaybeOfAnother } else { Basis::Several };
         return Some(blocked(&all, basis, Confidence::Possible));
     }
-    let mut named = all.iter().filter(|suspect| suspect.is_named_acceptor());
-    if let (Some(acceptor), None) = (named.next(), named.next()) {
+    let the_one = |is_it: fn(&Suspect) -> bool| {
+        let mut such = all.iter().filter(|suspect| is_it(suspect));
+        such.next().filter(|_| such.next().is_none()).copied()
+    };
+    if let Some(acceptor) = the_one(Suspect::is_in_accepting_code) {
+        return Some(blocked(&[acceptor], Basis::Code, Confidence::Probable));
+    }
+    if let Some(acceptor) = the_one(Suspect::is_named_acceptor) {
         return Some(blocked(&[acceptor], Basis::Name, Confidence::Probable));
     }
     Some(if all.len() == 1 {
@@ -279,6 +312,11 @@ fn another_stalls(context: &Context<'_>, view: &ListenerView<'_>, processes: &[&
 }
 
 impl Blocked {
+    fn processes(&self) -> Vec<Pid> {
+        let pids = self.suspects.iter().map(|suspect| suspect.doing.thread.pid);
+        pids.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     fn at_most(mut self, most: Confidence) -> Self {
         self.confidence = self.confidence.min(most);
         self

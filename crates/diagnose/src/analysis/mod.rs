@@ -5,7 +5,8 @@
 //! processes serve it, [`stops`] sees what keeps a process from running,
 //! [`serving`] looks through the threads that should take them with
 //! [`event_loops`] for those whose loop should, and [`lock_chain`] follows their
-//! locks. [`stall_report`] puts the answer into words for the `accept-*` rules. [`overflow`] says
+//! locks. [`stall_report`] and [`blocked_report`] put the answer into words for the `accept-*` rules.
+//! [`overflow`] says
 //! whether a listener refused connections.
 //!
 //! [`syn_queues`] holds each SYN queue against its limits, [`rises`] says what a namespace's counters
@@ -15,6 +16,7 @@
 
 pub(crate) mod accepting;
 pub(crate) mod attribution;
+pub(crate) mod blocked_report;
 pub(crate) mod cause;
 pub(crate) mod client_ends;
 pub(crate) mod event_loops;

@@ -7,8 +7,8 @@
 use std::fmt;
 
 use halfopen_evidence::{
-    Activity, Call, CallTarget, Inode, Missing, OwnerBasis, Pid, Process, Reading, SyncKind,
-    Thread, ThreadTrack, Tid, Via,
+    Activity, Call, CallTarget, Frame, Inode, Missing, OwnerBasis, Pid, Process, Reading, Stack,
+    SyncKind, Thread, ThreadTrack, Tid, Via,
 };
 
 use super::event_loops;
@@ -36,6 +36,8 @@ pub struct Doing {
     pub thread: ThreadName,
     /// What it does at the latest look.
     pub activity: Reading<Activity>,
+    /// Where in the program it does that, as far as its stack was read.
+    pub site: Option<Frame>,
 }
 
 /// A thread that may be the one which should accept.
@@ -49,6 +51,8 @@ pub struct Suspect {
     pub chain: Option<LockChain>,
     /// Whether it has not run at all between the two looks.
     pub motionless: bool,
+    /// The function of the program that says that this thread accepts connections.
+    pub accepting: Option<String>,
 }
 
 /// The threads of a listener's holders, sorted by what they have to do with it.
@@ -178,11 +182,15 @@ impl Serving {
             Role::AccountedFor
         } else {
             match role(activity, company, view.endpoint.key.local.port()) {
-                Role::Weak | Role::AccountedFor if is_named_acceptor(&thread.name) => Role::Strong,
+                Role::Weak | Role::AccountedFor
+                    if is_named_acceptor(&thread.name) || accepting_function(thread).is_some() =>
+                {
+                    Role::Strong
+                }
                 role => role,
             }
         };
-        self.ownerless += usize::from(role == Role::AccountedFor && is_ownerless(activity));
+        self.ownerless += usize::from(role == Role::AccountedFor && may_want_a_lock(thread));
         let suspect = || Suspect::of(context, process, thread);
         let before = waited_before(context, process, thread.tid, inode);
         match (role, before) {
@@ -275,6 +283,26 @@ fn is_named_acceptor(name: &str) -> bool {
     name.contains("accept") || name.contains("listen")
 }
 
+/// A function of the program that says that who is in it accepts connections: `accept_loop`. One
+/// that says `accepted` has to do with a connection that was.
+fn accepting_function(thread: &Thread) -> Option<String> {
+    let own = thread.stack.get()?.own_functions();
+    own.map(str::to_owned).find(|function| {
+        let name = function.split('(').next().unwrap_or(function).to_ascii_lowercase();
+        name.contains("accept") && !name.contains("accepted")
+    })
+}
+
+/// Whether a thread waits for a futex without a known owner that may be a lock. What its stack shows
+/// to be a condition variable or the like is none.
+fn may_want_a_lock(thread: &Thread) -> bool {
+    matches!(
+        thread.activity.get(),
+        Some(Activity::Blocked(Call { target: CallTarget::Futex { kind, .. }, .. }))
+            if *kind == SyncKind::Unknown || kind.is_lock()
+    )
+}
+
 fn is_ownerless(activity: &Activity) -> bool {
     matches!(activity, Activity::Blocked(Call { target: CallTarget::Futex { .. }, .. }))
 }
@@ -313,6 +341,7 @@ impl Suspect {
             state: thread.state,
             chain: LockChain::of(process, thread),
             motionless: ran == Some(false),
+            accepting: accepting_function(thread),
         }
     }
 
@@ -321,6 +350,11 @@ impl Suspect {
         let thread = &self.doing.thread;
         let root = self.chain.as_ref().map_or(thread.tid, |chain| chain.root(thread));
         (thread.pid, root)
+    }
+
+    /// Whether it is in a function that says that it accepts connections.
+    pub(super) fn is_in_accepting_code(&self) -> bool {
+        self.accepting.is_some()
     }
 
     /// Whether its name says that it accepts connections.
@@ -338,7 +372,8 @@ impl Doing {
     /// What a thread does.
     #[must_use]
     pub fn of(process: &Process, thread: &Thread) -> Self {
-        Self { thread: ThreadName::of(process, thread), activity: thread.activity.clone() }
+        let site = thread.stack.get().and_then(Stack::site).cloned();
+        Self { thread: ThreadName::of(process, thread), activity: thread.activity.clone(), site }
     }
 }
 

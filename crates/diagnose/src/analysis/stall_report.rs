@@ -5,9 +5,7 @@ use halfopen_model::Counter;
 
 use super::accepting::{StallProof, Stalled};
 use super::cause::StallCause;
-use super::lock_chain::{ChainEnd, LockChain};
 use super::queue::oldest;
-use super::serving::Suspect;
 use crate::words::{count, duration};
 use crate::{Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity};
 
@@ -159,55 +157,4 @@ fn throttling(context: &Context<'_>, view: &ListenerView<'_>) -> Option<Fact> {
             format!("its control group ran out of its CPU quota in {}", count(rise, "period"));
         Fact::number("throttled-periods", rise, text)
     })
-}
-
-/// What a suspect thread does, and whom it waits for in the end, as a clause after its name.
-pub(crate) fn doing(suspect: &Suspect) -> String {
-    let mut text = suspect.doing.to_string();
-    if let Some(chain) = &suspect.chain {
-        text.push_str(&chain_words(chain));
-    }
-    text
-}
-
-fn chain_words(chain: &LockChain) -> String {
-    let mut text = String::new();
-    for owner in &chain.owners {
-        text.push_str(&format!(", which {owner}"));
-    }
-    match chain.end {
-        ChainEnd::Owner | ChainEnd::Cut => {}
-        ChainEnd::Cycle(_) => {
-            text.push_str(": the owners form a cycle, which looks like a deadlock");
-        }
-        ChainEnd::Stranger(tid) => {
-            text.push_str(&format!(
-                " (no thread of the process has tid {tid}: it ended with the lock, or lives \
-                 elsewhere)"
-            ));
-        }
-    }
-    text
-}
-
-/// Whether the lock owners of one of these suspects form a cycle.
-pub(crate) fn has_cycle(suspects: &[Suspect]) -> bool {
-    let mut chains = suspects.iter().filter_map(|suspect| suspect.chain.as_ref());
-    chains.any(|chain| matches!(chain.end, ChainEnd::Cycle(_)))
-}
-
-/// One fact per suspect; the first is the one that the cause describes.
-pub(crate) fn suspect_facts(suspects: &[Suspect]) -> Vec<Fact> {
-    let fact = |(n, suspect): (usize, &Suspect)| {
-        let Suspect { doing: is, state, motionless, .. } = suspect;
-        let still = if *motionless { ", has not run in between" } else { "" };
-        let tid = is.thread.tid;
-        let text = if n == 0 {
-            format!("tid {tid} in state {state}{still}")
-        } else {
-            format!("{} {} (state {state}{still})", is.thread, doing(suspect))
-        };
-        Fact::number("thread", tid.0, text)
-    };
-    suspects.iter().enumerate().map(fact).collect()
 }

@@ -4,7 +4,7 @@
 //!
 //! # Why it happens
 //! One thread accepts and does something else as well: it waits for a lock that another thread
-//! holds (in the worst case for good: a deadlock), connects to a database that does not answer,
+//! holds (for good, if that one waits for it too: `accept-deadlock`), connects to a database that does not answer,
 //! reads from a client that says nothing, writes to a full disk or pipe, waits for a child, sleeps
 //! between retries. Until that ends, nobody accepts, while the kernel goes on connecting clients.
 //!
@@ -12,8 +12,8 @@
 //! Certain if the process has one thread only, or if the thread was seen waiting for the listener
 //! before. Probable if the listener is in an epoll set of the process and the thread must be its
 //! event loop's, if each process that could accept has one such thread, if it is the only thread in
-//! a call that idle threads do not sit in, if its name says that it accepts, or if all suspects
-//! wait for the same thread in the end. Possible if there are several, or if another listener of
+//! a call that idle threads do not sit in, if its name or a function on its stack says that it
+//! accepts, or if all suspects wait for the same thread in the end. Possible if there are several, or if another listener of
 //! the process stalls as well; the finding lists them. Threads that wait for work, for other
 //! sockets or for another thread's end are not suspects.
 //!
@@ -34,120 +34,36 @@
 
 use halfopen_evidence::{Activity, CallTarget};
 
-use crate::analysis::cause::{Basis, Blocked, StallCause};
+use crate::analysis::blocked_report::{self, has_cycle};
+use crate::analysis::cause::{Blocked, StallCause};
 use crate::analysis::serving::Suspect;
-use crate::analysis::stall_report::{self, Told, doing, has_cycle, suspect_facts};
+use crate::analysis::stall_report;
 use crate::words::harmless;
-use crate::{Context, Fact, FindingId, Verdicts};
+use crate::{Context, FindingId, Verdicts};
 
 pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for (view, stalled) in stall_report::stalls(context) {
-        if let StallCause::Blocked(blocked) = &stalled.cause {
-            let told = tell(blocked);
+        if let StallCause::Blocked(blocked) = &stalled.cause
+            && !has_cycle(&blocked.suspects)
+        {
+            let told = blocked_report::tell(blocked, remedies(blocked));
             let id = FindingId::AcceptBlocked;
             verdicts.find(stall_report::finding(id, context, view, stalled, told));
         }
     }
 }
 
-fn tell(blocked: &Blocked) -> Told {
-    let mut evidence = suspect_facts(&blocked.suspects);
-    evidence.push(Fact::words("basis", basis(blocked.basis)));
-    Told {
-        cause: cause(blocked),
-        confidence: blocked.confidence,
-        evidence,
-        refuted_by: "an accept in the next window, or another thread that waits for the listener"
-            .to_owned(),
-        remedies: remedies(blocked),
-        useless: Vec::new(),
-    }
-}
-
-fn cause(blocked: &Blocked) -> String {
-    let Some(first) = blocked.suspects.first() else {
-        return "the thread that serves the listener does something else".to_owned();
-    };
-    let sits = format!("{} {}", first.doing.thread, doing(first));
-    let more = blocked.suspects.len() - 1 + blocked.more;
-    match blocked.basis {
-        Basis::OnlyThread | Basis::SeenWaiting | Basis::Name => {
-            format!("{sits}, instead of accepting")
-        }
-        Basis::EventLoop => {
-            let work = if first.doing.activity.get() == Some(&Activity::Running) {
-                " (long work)"
-            } else {
-                ""
-            };
-            let too = match more {
-                0 => String::new(),
-                1 => "; so it is with one other process".to_owned(),
-                n => format!("; so it is with {n} other processes"),
-            };
-            format!("{sits} instead of waiting for connections{work}{too}")
-        }
-        Basis::EachProcess => {
-            let too = match more {
-                1 => "the other process that could accept is".to_owned(),
-                n => format!("the {n} other processes that could accept are"),
-            };
-            format!("{sits}, instead of accepting, and {too} busy too")
-        }
-        Basis::OnlySuspect => format!("nobody accepts, most likely because {sits}"),
-        Basis::SameRoot => {
-            format!("nobody accepts, most likely because {sits}, and so do {}", others(more))
-        }
-        Basis::MaybeOfAnother => format!(
-            "nobody accepts, perhaps because {sits}; another listener of the process accepts nothing \
-             either, so this may be the thread of that one, and that of this one be gone"
-        ),
-        Basis::Several => format!(
-            "nobody accepts; the thread that should may be one of {}, such as {sits}",
-            blocked.suspects.len() + blocked.more
-        ),
-    }
-}
-
-fn others(n: usize) -> String {
-    if n == 1 { "one other thread".to_owned() } else { format!("{n} other threads") }
-}
-
-const fn basis(basis: Basis) -> &'static str {
-    match basis {
-        Basis::OnlyThread => "the process has no other thread",
-        Basis::SeenWaiting => "the thread was seen waiting for the listener before",
-        Basis::EventLoop => {
-            "the listener is in an epoll set of the process, on which no thread waits: its event \
-             loop is busy"
-        }
-        Basis::EachProcess => "no other thread of these processes may be it",
-        Basis::Name => "the thread's name says that it accepts",
-        Basis::OnlySuspect => "every other thread is accounted for",
-        Basis::SameRoot => "all suspects wait for the same thread in the end",
-        Basis::MaybeOfAnother => "the only thread that may be it may be another listener's",
-        Basis::Several => "it was not seen which of these threads should accept",
-    }
-}
-
 fn remedies(blocked: &Blocked) -> Vec<String> {
     let mut remedies = Vec::new();
     let pid = blocked.suspects.first().map_or(0, |suspect| suspect.doing.thread.pid.0);
-    if has_cycle(&blocked.suspects) {
-        remedies.push(format!(
-            "take a dump of the threads: `halfopen stacks {pid}` will prove the deadlock"
-        ));
-        remedies.push("restart the process; nothing else ends a deadlock".to_owned());
-        remedies.push("fix the order in which these locks are taken".to_owned());
-        return remedies;
-    }
     if let Some(owner) = blocked.suspects.iter().find_map(last_owner) {
         remedies.push(format!("look at {owner}: it holds the lock"));
     } else if let Some(first) = blocked.suspects.first() {
         remedies.push(first_step(first));
     }
-    remedies
-        .push("take a dump of the threads before a restart, to see which code it is".to_owned());
+    remedies.push(format!(
+        "keep a dump of the threads before a restart: halfopen stacks {pid} --lines > threads.txt"
+    ));
     remedies.push("give the call a time-out, or move it out of the thread that accepts".to_owned());
     remedies
 }
@@ -173,8 +89,7 @@ fn first_step(suspect: &Suspect) -> String {
         CallTarget::Child => "end the child process that it waits for".to_owned(),
         CallTarget::Time => "see why the code that should accept sleeps".to_owned(),
         CallTarget::Futex { .. } => {
-            "see which lock or event it waits for, and who owes it: a dump of the threads tells"
-                .to_owned()
+            "see which lock or event it waits for, and who owes it".to_owned()
         }
         _ => format!("see what {} waits for", harmless(&call.name)),
     }
@@ -191,7 +106,9 @@ fn last_owner(suspect: &Suspect) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use halfopen_evidence::{Missing, Process, Reading, Thread, Via};
+    use halfopen_evidence::{
+        Frame, Missing, Pid, Process, Reading, Stack, StackEnd, Thread, Via, Want,
+    };
 
     use super::*;
     use crate::Confidence;
@@ -259,8 +176,37 @@ mod tests {
             Confidence::Probable,
             "held by tid 814, which sits in connect on descriptor 9",
         );
-        let (a, b) = (thread(813, "acceptor", in_lock(814)), thread(814, "x", in_lock(813)));
-        check(vec![a, b], Confidence::Probable, "looks like a deadlock");
+    }
+
+    #[test]
+    fn a_function_that_says_that_it_accepts_tells_the_thread() {
+        let waits = in_accept_loop(thread(813, "worker", in_futex()), "accept_loop()");
+        let idle = thread(814, "worker", in_futex());
+        check(vec![waits, idle.clone()], Confidence::Probable, "(tid 813)");
+        let handles = in_accept_loop(thread(813, "worker", in_futex()), "on_accepted(int)");
+        assert!(scene(process(812, [handles, idle])).is_silent_about(FindingId::AcceptBlocked));
+    }
+
+    fn in_accept_loop(mut thread: Thread, function: &str) -> Thread {
+        let frame = Frame {
+            function: Some(function.to_owned()),
+            module: "app".to_owned(),
+            address: 0x1200,
+            line: None,
+        };
+        thread.stack = Reading::Known(Stack { frames: vec![frame], end: StackEnd::Root });
+        thread
+    }
+
+    #[test]
+    fn the_stacks_of_suspects_are_wanted_once() {
+        let mut app = process(812, [naps(812)]);
+        for thread in app.threads.get_mut().into_iter().flatten() {
+            thread.stack = Reading::not_collected();
+        }
+        let wants = scene(app).diagnose().wants;
+        assert_eq!(wants.into_iter().collect::<Vec<_>>(), [Want::Stacks { pid: Pid(812) }]);
+        assert!(scene(process(812, [naps(812)])).diagnose().wants.is_empty());
     }
 
     #[test]
@@ -329,7 +275,10 @@ mod tests {
 
     #[test]
     fn a_thread_is_not_blamed_for_two_listeners_by_its_name() {
-        let (a, b) = (thread(814, "dl-acceptor", in_lock(815)), thread(815, "dl", in_lock(814)));
+        let (a, b) = (
+            thread(814, "dl-acceptor", in_lock(815)),
+            thread(815, "dl", blocked("clock_nanosleep", CallTarget::Time)),
+        );
         for threads in [vec![a.clone(), b], vec![a]] {
             let joins = thread(812, "app", in_futex());
             let app = process(812, threads.into_iter().chain([joins]));

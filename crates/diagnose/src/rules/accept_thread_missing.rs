@@ -33,8 +33,9 @@
 //! - `/proc/PID/task/TID/syscall`, `/proc/PID/fdinfo/FD` (`tfd`, `events`, `ino` of an epoll set)
 //! - epoll_ctl(2), EPOLLONESHOT; fcntl(2), FD_CLOEXEC
 
+use crate::analysis::blocked_report::doing;
 use crate::analysis::cause::{InEpoll, NobodyWaits, StallCause};
-use crate::analysis::stall_report::{self, Told, doing};
+use crate::analysis::stall_report::{self, Told};
 use crate::words::{count, harmless};
 use crate::{Context, Fact, FindingId, Verdicts};
 

@@ -23,6 +23,7 @@ impl Rules {
 }
 
 pub(crate) mod accept_blocked;
+pub(crate) mod accept_deadlock;
 pub(crate) mod accept_out_of_fds;
 pub(crate) mod accept_process_stopped;
 pub(crate) mod accept_stalled;
