@@ -49,6 +49,9 @@ _halfopen() {
             halfopen,sim)
                 cmd="halfopen__subcmd__sim"
                 ;;
+            halfopen,stacks)
+                cmd="halfopen__subcmd__stacks"
+                ;;
             halfopen__subcmd__explain,counter)
                 cmd="halfopen__subcmd__explain__subcmd__counter"
                 ;;
@@ -118,6 +121,9 @@ _halfopen() {
             halfopen__subcmd__help,sim)
                 cmd="halfopen__subcmd__help__subcmd__sim"
                 ;;
+            halfopen__subcmd__help,stacks)
+                cmd="halfopen__subcmd__help__subcmd__stacks"
+                ;;
             halfopen__subcmd__help__subcmd__explain,counter)
                 cmd="halfopen__subcmd__help__subcmd__explain__subcmd__counter"
                 ;;
@@ -173,7 +179,7 @@ _halfopen() {
 
     case "${cmd}" in
         halfopen)
-            opts="-h -V --help --version check record replay pcap sim explain lab completions man generate help"
+            opts="-h -V --help --version check record replay pcap stacks sim explain lab completions man generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -471,7 +477,7 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__help)
-            opts="check record replay pcap sim explain lab completions man generate help"
+            opts="check record replay pcap stacks sim explain lab completions man generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -737,6 +743,20 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__help__subcmd__sim)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__help__subcmd__stacks)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1019,6 +1039,20 @@ _halfopen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__stacks)
+            opts="-l -j -v -h --lines --folded --json --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

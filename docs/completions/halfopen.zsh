@@ -99,6 +99,20 @@ teredo\:"Teredo"))' \
 '*::words -- Captures, `-` for standard input; then a filter in the words of tcpdump\: `port 443 and net 10.0.0.0/8`:_default' \
 && ret=0
 ;;
+(stacks)
+_arguments "${_arguments_options[@]}" : \
+'-l[Name files and lines of source too, and functions that were inlined; reads debugging information]' \
+'--lines[Name files and lines of source too, and functions that were inlined; reads debugging information]' \
+'(-j --json)--folded[One line per stack, functions from the outermost, and a count\: for flame graphs]' \
+'-j[As JSON, a line per process; the schema is docs/schema/stacks.json]' \
+'--json[As JSON, a line per process; the schema is docs/schema/stacks.json]' \
+'-v[Show every thread by name and every frame]' \
+'--verbose[Show every thread by name and every frame]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+':target -- A pid, `\:PORT` for whoever listens there, or the name of a process:_default' \
+&& ret=0
+;;
 (sim)
 _arguments "${_arguments_options[@]}" : \
 '--kernel=[The servers'\'' kernel\: 3.10.4, 6.1.0-32-amd64, rhel7; without it, the scenario'\''s own or 6.18]:RELEASE:_default' \
@@ -355,6 +369,10 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(stacks)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (sim)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -455,6 +473,7 @@ _halfopen_commands() {
 'record:Take the evidence of a check into a file, to look at it elsewhere' \
 'replay:Run a check over recorded evidence' \
 'pcap:What became of each TCP handshake in a capture?' \
+'stacks:What is every thread of a process doing, and who holds the lock that it waits for?' \
 'sim:What would a kernel do? Simulate a scenario on any kernel, with any settings' \
 'explain:The kernel'\''s rules behind a number\: queue limits, timetables, counters, drop reasons' \
 'lab:Reproduce incidents on the running kernel, in scratch namespaces' \
@@ -566,6 +585,7 @@ _halfopen__subcmd__help_commands() {
 'record:Take the evidence of a check into a file, to look at it elsewhere' \
 'replay:Run a check over recorded evidence' \
 'pcap:What became of each TCP handshake in a capture?' \
+'stacks:What is every thread of a process doing, and who holds the lock that it waits for?' \
 'sim:What would a kernel do? Simulate a scenario on any kernel, with any settings' \
 'explain:The kernel'\''s rules behind a number\: queue limits, timetables, counters, drop reasons' \
 'lab:Reproduce incidents on the running kernel, in scratch namespaces' \
@@ -681,6 +701,11 @@ _halfopen__subcmd__help__subcmd__sim_commands() {
     local commands; commands=()
     _describe -t commands 'halfopen help sim commands' commands "$@"
 }
+(( $+functions[_halfopen__subcmd__help__subcmd__stacks_commands] )) ||
+_halfopen__subcmd__help__subcmd__stacks_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help stacks commands' commands "$@"
+}
 (( $+functions[_halfopen__subcmd__lab_commands] )) ||
 _halfopen__subcmd__lab_commands() {
     local commands; commands=(
@@ -760,6 +785,11 @@ _halfopen__subcmd__replay_commands() {
 _halfopen__subcmd__sim_commands() {
     local commands; commands=()
     _describe -t commands 'halfopen sim commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__stacks_commands] )) ||
+_halfopen__subcmd__stacks_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen stacks commands' commands "$@"
 }
 
 if [ "$funcstack[1]" = "_halfopen" ]; then

@@ -19,6 +19,40 @@ fn connections_that_nobody_accepts_are_found_with_their_process() {
 }
 
 #[test]
+fn the_threads_of_whoever_listens_on_a_port_are_shown_with_their_calls() {
+    let server = Unaccepted::new(0);
+    let schema = serde_json::from_str(&repository_file("docs/schema/stacks.json")).expect("JSON");
+    let schema = jsonschema::validator_for(&schema).expect("a schema");
+    let ran = run(&["stacks", &server.filter(), "--json"]);
+    assert_eq!(ran.status, 0, "{}{}", ran.stdout, ran.stderr);
+    let document: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert!(schema.is_valid(&document), "{}", ran.stdout);
+    assert_eq!(document["processes"][0]["pid"], std::process::id());
+    // The test's first thread waits for this one.
+    assert!(ran.stdout.contains("\"call\": \"futex\""), "{}", ran.stdout);
+    for arguments in [&["--folded"][..], &["--lines", "--verbose"]] {
+        let ran = run(&[&["stacks", &server.filter()], arguments].concat());
+        assert_eq!(ran.status, 0, "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.contains("halfopen") || ran.stdout.contains("live"), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_process_or_a_port_that_is_not_there_is_one_clear_error() {
+    let port = Unaccepted::new(0).filter();
+    for (target, error) in [
+        (port.as_str(), "nothing listens on port"),
+        ("no-such-process", "no process is called no-such-process"),
+        ("4194304", "process 4194304"),
+        (":http", ":http is no port"),
+    ] {
+        let ran = run(&["stacks", target]);
+        assert_eq!(ran.status, 3, "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stderr.contains(error) && ran.stdout.is_empty(), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn an_idle_listener_is_healthy() {
     let server = Unaccepted::new(0);
     for arguments in [&["--now"][..], &["--window", "300ms"]] {

@@ -1,28 +1,26 @@
 //! Stacks in one line each, for programs that draw flame graphs: functions from the outermost, joined
 //! by semicolons, then how many threads have them.
 
+use std::collections::BTreeMap;
+
 use halfopen_diagnose::words::harmless;
-use halfopen_evidence::{Frame, Stack};
+use halfopen_evidence::Frame;
 
 use super::report::Report;
 use super::text::call;
 
-/// A line per group of threads.
+/// A line per stack.
 pub(crate) fn folded(report: &Report<'_>) -> String {
-    let mut lines: Vec<String> = report
-        .groups
-        .iter()
-        .map(|group| {
-            let stack = group.stack.get();
-            let frames = stack.map(|stack: &Stack| stack.frames.as_slice()).unwrap_or_default();
-            let mut names = vec![part(&report.process.comm)];
-            names.extend(frames.iter().rev().map(name));
-            names.push(part(call(group.activity)));
-            format!("{} {}\n", names.join(";"), group.threads.len())
-        })
-        .collect();
-    lines.sort();
-    lines.concat()
+    let mut stacks: BTreeMap<String, usize> = BTreeMap::new();
+    for group in &report.groups {
+        let stack = group.stack.get();
+        let frames = stack.map(|stack| stack.frames.as_slice()).unwrap_or_default();
+        let mut names = vec![part(&report.process.comm)];
+        names.extend(frames.iter().rev().map(name));
+        names.push(part(call(group.activity)));
+        *stacks.entry(names.join(";")).or_insert(0) += group.threads.len();
+    }
+    stacks.into_iter().map(|(stack, threads)| format!("{stack} {threads}\n")).collect()
 }
 
 fn name(frame: &Frame) -> String {

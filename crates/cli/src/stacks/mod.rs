@@ -4,6 +4,8 @@
 //! `json` and `folded` are pure functions of it.
 
 mod args;
+#[cfg(test)]
+mod fixture;
 mod folded;
 mod json;
 mod look;
@@ -12,7 +14,6 @@ mod target;
 mod text;
 
 use halfopen_diagnose::report::TextOptions;
-use halfopen_diagnose::words::count;
 use halfopen_evidence::{Interval, Pid};
 use halfopen_stacks::Options;
 
@@ -32,8 +33,7 @@ use target::Target;
 pub(crate) fn stacks(arguments: &StacksArgs) -> anyhow::Result<Exit> {
     let (pids, left_out) = Target::parse(&arguments.target)?.processes()?;
     if left_out > 0 {
-        let more = count(left_out as u64, "process").replace("processs", "processes");
-        eprintln!("halfopen: {more} more; name them by pid");
+        eprintln!("halfopen: {left_out} more of these processes are not shown; name them by pid");
     }
     let options = Options { lines: arguments.lines, ..Options::default() };
     let looks = looks(&pids, options)?;
@@ -78,5 +78,32 @@ fn exit(reports: &[Report<'_>]) -> Exit {
         Exit::CannotTell
     } else {
         Exit::Healthy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(name: &str, print: impl Fn(&Report<'_>) -> String) {
+        let interval = fixture::interval();
+        let process = &interval.second.processes[&fixture::PID];
+        let report = Report::new(&interval, process);
+        let text = print(&report);
+        assert!(!text.contains('\u{1b}'), "an escape sequence reached the terminal");
+        insta::assert_snapshot!(name, text);
+    }
+
+    #[test]
+    fn a_deadlock_its_victim_and_threads_that_do_the_same_are_shown() {
+        let options = TextOptions { width: 80, ..TextOptions::default() };
+        check("text", |report| text::text(report, &options));
+        let verbose = TextOptions { verbose: true, ..options };
+        check("verbose", |report| text::text(report, &verbose));
+        check("folded", folded::folded);
+        check("json", |report| {
+            let text = json::document(std::slice::from_ref(report)).expect("JSON");
+            text.lines().take(60).collect::<Vec<_>>().join("\n")
+        });
     }
 }

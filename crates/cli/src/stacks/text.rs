@@ -85,8 +85,10 @@ fn write_deadlock(page: &mut Page, report: &Report<'_>, deadlock: &Deadlock<'_>)
         write_site(page, thread);
     }
     if deadlock.victims > 0 {
-        let victims = deadlock.victims as u64;
-        let text = format!("{} wait for one of these in the end", count(victims, "other thread"));
+        let text = match deadlock.victims {
+            1 => "1 other thread waits for one of these in the end".to_owned(),
+            n => format!("{n} other threads wait for one of these in the end"),
+        };
         page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Plain, text));
     }
 }
