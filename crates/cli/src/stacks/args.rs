@@ -40,5 +40,5 @@ be seen.
 Examples:
   halfopen stacks 812
   halfopen stacks :8080 --lines               whoever listens on port 8080
-  halfopen stacks java --json | jq '.deadlocks'
+  halfopen stacks java --json | jq '.processes[].deadlocks'
   halfopen stacks 812 --folded > 812.folded   for flamegraph.pl, inferno or speedscope";

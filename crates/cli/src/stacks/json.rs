@@ -13,7 +13,7 @@ const STACKS: &str = "halfopen.stacks/1";
 #[derive(Serialize, JsonSchema)]
 struct Document<'a> {
     /// `halfopen.stacks/1`. The number goes up when a field changes its meaning or goes away.
-    format: &'static str,
+    schema: &'static str,
     processes: Vec<ProcessEntry<'a>>,
 }
 
@@ -139,7 +139,7 @@ struct FrameEntry<'a> {
 /// None that is known: everything in it has a JSON form.
 pub(crate) fn document(reports: &[Report<'_>]) -> serde_json::Result<String> {
     let processes = reports.iter().map(process).collect();
-    json_text(&Document { format: STACKS, processes })
+    json_text(&Document { schema: STACKS, processes })
 }
 
 /// The schema of [`document`].

@@ -131,7 +131,7 @@ pub(crate) fn has_cycle(suspects: &[Suspect]) -> bool {
 fn code_facts(suspect: &Suspect) -> Vec<Fact> {
     let owners = suspect.chain.iter().flat_map(|chain| &chain.owners);
     let sites = std::iter::once(&suspect.doing).chain(owners).filter_map(|doing| {
-        let place = place(doing.site.as_ref()?)?;
+        let place = place(doing.site.as_deref()?)?;
         Some((doing.thread.tid, place))
     });
     let mut facts: Vec<Fact> =

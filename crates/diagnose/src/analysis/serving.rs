@@ -37,7 +37,7 @@ pub struct Doing {
     /// What it does at the latest look.
     pub activity: Reading<Activity>,
     /// Where in the program it does that, as far as its stack was read.
-    pub site: Option<Frame>,
+    pub site: Option<Box<Frame>>,
 }
 
 /// A thread that may be the one which should accept.
@@ -372,7 +372,7 @@ impl Doing {
     /// What a thread does.
     #[must_use]
     pub fn of(process: &Process, thread: &Thread) -> Self {
-        let site = thread.stack.get().and_then(Stack::site).cloned();
+        let site = thread.stack.get().and_then(Stack::site).cloned().map(Box::new);
         Self { thread: ThreadName::of(process, thread), activity: thread.activity.clone(), site }
     }
 }

@@ -68,7 +68,7 @@ fn remedies(blocked: &Blocked) -> Vec<String> {
 fn places(suspect: &Suspect) -> Vec<String> {
     let owners = suspect.chain.iter().flat_map(|chain| &chain.owners);
     let all = std::iter::once(&suspect.doing).chain(owners);
-    let mut places: Vec<String> = all.filter_map(|doing| place(doing.site.as_ref()?)).collect();
+    let mut places: Vec<String> = all.filter_map(|doing| place(doing.site.as_deref()?)).collect();
     places.dedup();
     places
 }
