@@ -21,7 +21,8 @@ use rustix::process::{
     set_ptracer, setrlimit,
 };
 
-use crate::serving::{Means, carry_out, hold_lock};
+use crate::lock;
+use crate::serving::{Means, carry_out};
 use crate::sys;
 use crate::told::{Desk, voice_and_ear};
 
@@ -128,7 +129,7 @@ fn means(plan: &ThreadPlan, desk: &mut Desk) -> Means {
 
 fn prepare(plan: &ThreadPlan, start: &Barrier) {
     if plan.holds_lock {
-        hold_lock();
+        lock::hold();
     }
     start.wait();
 }

@@ -22,6 +22,7 @@ mod clients;
 mod host;
 mod lab;
 mod listeners;
+mod lock;
 mod look;
 mod namespace;
 mod packet;

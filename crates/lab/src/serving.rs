@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::net::{SocketAddrV4, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -11,12 +11,10 @@ use halfopen_scenario::{OnConnection, Then, ThreadPlan, Waits};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 
+use crate::lock;
 use crate::told::Ear;
 use crate::waiting::Waiter;
 use crate::wire::FAR;
-
-/// The lock of the server's process.
-pub(crate) static LOCK: Mutex<()> = Mutex::new(());
 
 /// What a thread needs for its plan.
 #[derive(Default)]
@@ -39,7 +37,7 @@ pub(crate) fn carry_out(plan: &ThreadPlan, means: &Means) -> io::Result<()> {
         Then::Exit => {}
         Then::Sleep => sleep_for_ever(),
         Then::Lock => {
-            let _held = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
+            lock::hold();
             sleep_for_ever();
         }
         Then::Connect { port } => {
@@ -132,11 +130,6 @@ fn treat(
         },
     }
     Ok(())
-}
-
-/// Takes the process's lock and never gives it back.
-pub(crate) fn hold_lock() {
-    std::mem::forget(LOCK.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
 fn sleep_for_ever() -> ! {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use halfopen_evidence::{
-    Activity, Call, CallTarget, CgroupState, EpollRegistration, FdUse, Missing, Pid, Process,
-    Reading, SchedStat, SyncKind, Thread, Throttling, Tid, Via, WaitedSocket,
+    Activity, Call, CallTarget, CgroupState, EpollRegistration, FdUse, Missing, OwnerBasis, Pid,
+    Process, Reading, SchedStat, SyncKind, Thread, Throttling, Tid, Via, WaitedSocket,
 };
 use halfopen_model::Time;
 use halfopen_scenario::Waits;
@@ -145,9 +145,17 @@ impl World {
     }
 
     fn lock_of(&self, thread: &programs::Thread) -> CallTarget {
-        // The lab's lock is one of Rust's standard library, whose word does not name its owner.
-        let _ = thread;
-        CallTarget::Futex { address: LOCK, kind: SyncKind::Unknown }
+        let process = &self.programs.processes[thread.process as usize];
+        let holds = |(at, number): (u32, &u32)| (Some(*number) == process.lock).then_some(at);
+        match (0..).zip(&process.threads).find_map(holds) {
+            Some(at) => CallTarget::Lock {
+                address: LOCK,
+                owner: tid_of(thread.process as usize, at),
+                kind: SyncKind::Mutex,
+                basis: OwnerBasis::Lock,
+            },
+            None => CallTarget::Futex { address: LOCK, kind: SyncKind::Mutex },
+        }
     }
 
     /// Listening sockets for which a thread waits now.
