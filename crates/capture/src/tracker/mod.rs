@@ -33,8 +33,6 @@ mod key;
 mod lapse;
 mod limits;
 mod resends;
-#[cfg(test)]
-mod script;
 mod statistics;
 mod store;
 #[cfg(test)]

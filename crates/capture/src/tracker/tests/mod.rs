@@ -3,8 +3,9 @@
 
 use halfopen_evidence::{Handshake, Mark, Outcome};
 
-use super::limits::Limits;
-use super::script::{Ends, families, packets, track};
+use super::{Limits, Statistics, Tracker};
+use crate::Observed;
+use crate::script::{Ends, families, packets};
 
 mod ignored;
 mod incident;
@@ -31,4 +32,18 @@ fn told(script: &str, ends: Ends) -> Vec<Handshake> {
     let (mut told, _) = track(&packets(script, ends), Limits::default());
     told.sort_by_key(|handshake| handshake.first_record);
     told
+}
+
+/// What a tracker makes of packets, but for the clock's.
+fn track(packets: &[Observed], limits: Limits) -> (Vec<Handshake>, Statistics) {
+    let mut told = Vec::new();
+    let mut sink = |handshake: Handshake, _| told.push(handshake);
+    let mut tracker = Tracker::new(limits);
+    for packet in packets {
+        tracker.on_observed(packet, &mut sink);
+    }
+    let statistics = tracker.finish(&mut sink);
+    let clocks = families().map(|ends| ends.others[0]);
+    told.retain(|handshake| !clocks.contains(&handshake.client));
+    (told, statistics)
 }
