@@ -150,6 +150,26 @@ pub enum Mark {
     MaybeDeferred,
 }
 
+impl Mark {
+    /// Every mark.
+    pub const ALL: [Self; 14] = [
+        Self::CookieLikely,
+        Self::DataIgnored,
+        Self::SimultaneousOpen,
+        Self::SplitHandshake,
+        Self::FastOpen,
+        Self::WrongSynAck,
+        Self::ChallengeAck,
+        Self::ReusedTimeWait,
+        Self::OlderTimestamp,
+        Self::HalfOpenClosed,
+        Self::CapturedTwice,
+        Self::IcmpError,
+        Self::Truncated,
+        Self::MaybeDeferred,
+    ];
+}
+
 /// Segments of one kind that were sent once or more.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sends {
