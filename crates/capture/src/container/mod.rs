@@ -10,6 +10,7 @@
 
 mod buffer;
 mod damage;
+mod link_type;
 mod pcap;
 mod pcapng;
 mod resolution;
@@ -25,16 +26,14 @@ use crate::warning::{Problem, Warnings};
 use buffer::{Buffer, Filled};
 use source::Source;
 
+pub use link_type::LinkType;
+
 /// The buffer at first. Larger ones are not faster: read(2) of 1 MiB is as fast as mapping the file.
 const BUFFER: usize = 1 << 20;
 
 /// Longest record that is read, and what the buffer can grow to. tcpdump writes none above 256 KiB;
 /// a longer one is taken for damage.
 pub(crate) const MAX_RECORD: usize = 16 << 20;
-
-/// The number of a link type, as registered at tcpdump.org/linktypes.html.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LinkType(pub u32);
 
 /// A packet as it lies in the capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
