@@ -155,7 +155,7 @@ impl<R: Read> Reader<R> {
         let mut buffer = Buffer::new(bytes.clamp(64, MAX_RECORD));
         let mut warnings = Warnings::default();
         while buffer.window().len() < 4 {
-            if buffer.fill(4, &mut source, &mut warnings)? == Filled::Ended {
+            if buffer.fill(4, 0, &mut source, &mut warnings)? == Filled::Ended {
                 return Err(too_short(&buffer, &warnings));
             }
         }
@@ -186,7 +186,8 @@ impl<R: Read> Reader<R> {
                 Step::Pass(bytes) => self.buffer.pass(bytes),
                 Step::Need(bytes) => {
                     let knew = self.buffer.ended();
-                    let filled = self.buffer.fill(bytes, &mut self.source, &mut self.warnings)?;
+                    let Self { source, warnings, records, .. } = self;
+                    let filled = self.buffer.fill(bytes, *records, source, warnings)?;
                     // That it has ended is news for the parser once.
                     if filled == Filled::Ended && knew {
                         return Ok(None);

@@ -66,6 +66,7 @@ impl<R: Read> Source<R> {
     pub(super) fn read(
         &mut self,
         room: &mut [u8],
+        records: u64,
         offset: u64,
         warnings: &mut Warnings,
     ) -> Result<usize, ContainerError> {
@@ -83,9 +84,23 @@ impl<R: Read> Source<R> {
         };
         result.or_else(|error| {
             self.damaged = true;
-            warnings.push(0, offset, Problem::Compression { message: error.to_string() });
+            let message = if self.has_ended(&error) {
+                "the compressed data ends too early".to_owned()
+            } else {
+                error.to_string()
+            };
+            warnings.push(records, offset, Problem::Compression { message });
             Ok(0)
         })
+    }
+
+    /// Whether it was the end of the stream that made the decompressor fail.
+    fn has_ended(&self, error: &io::Error) -> bool {
+        match &self.kind {
+            Kind::Plain(_) | Kind::Gzip(_) => error.kind() == ErrorKind::UnexpectedEof,
+            Kind::Zstd(decoder) => decoder.read.ended,
+            Kind::Lz4(decoder) => decoder.get_ref().ended,
+        }
     }
 }
 
@@ -114,11 +129,25 @@ struct Zstd<R> {
     read: R,
     decoder: ZstdDecoder,
     inside: bool,
+    /// Why there will be no more than what was decompressed already.
+    failed: Option<io::Error>,
 }
+
+/// An empty block that is the last one of its frame, and a checksum.
+const LAST_BLOCK: [u8; 7] = [1, 0, 0, 0, 0, 0, 0];
 
 impl<R: Read> Zstd<Counted<R>> {
     fn new(read: Counted<R>) -> Self {
-        Self { read, decoder: ZstdDecoder::new(), inside: false }
+        Self { read, decoder: ZstdDecoder::new(), inside: false, failed: None }
+    }
+
+    /// Ends the frame early. The decoder keeps back as many bytes as later blocks may refer to, some
+    /// megabytes, until a frame is complete: so it is given a last block.
+    fn give_up(&mut self, error: FrameDecoderError) {
+        let last = BlockDecodingStrategy::UptoBlocks(1);
+        // If that fails too, there is nothing more to be had.
+        let _ = self.decoder.decode_blocks(&LAST_BLOCK[..], last);
+        self.failed = Some(io::Error::other(error));
     }
 
     /// Whether there is another frame.
@@ -149,6 +178,9 @@ impl<R: Read> Read for Zstd<Counted<R>> {
             if self.decoder.can_collect() > 0 {
                 return self.decoder.read(room);
             }
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
             if self.decoder.is_finished() || !self.inside {
                 self.inside = self.next_frame()?;
                 if !self.inside {
@@ -157,7 +189,9 @@ impl<R: Read> Read for Zstd<Counted<R>> {
                 continue;
             }
             let one = BlockDecodingStrategy::UptoBlocks(1);
-            self.decoder.decode_blocks(&mut self.read, one).map_err(io::Error::other)?;
+            if let Err(error) = self.decoder.decode_blocks(&mut self.read, one) {
+                self.give_up(error);
+            }
         }
     }
 }
@@ -166,11 +200,12 @@ impl<R: Read> Read for Zstd<Counted<R>> {
 struct Counted<R> {
     read: R,
     bytes: u64,
+    ended: bool,
 }
 
 impl<R: Read> Counted<BufReader<R>> {
     fn new(read: R) -> Self {
-        Self { read: BufReader::with_capacity(COMPRESSED, read), bytes: 0 }
+        Self { read: BufReader::with_capacity(COMPRESSED, read), bytes: 0, ended: false }
     }
 }
 
@@ -178,6 +213,7 @@ impl<R: Read> Read for Counted<R> {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         let got = self.read.read(room)?;
         self.bytes += got as u64;
+        self.ended = got == 0 && !room.is_empty();
         Ok(got)
     }
 }
