@@ -2,12 +2,16 @@
 //! prints out.
 //!
 //! - `page`: the pictures of `docs/captures.md`, each with what it must be called, over IPv4 and IPv6.
+//! - `odd`: captures that are damaged, or made to do damage, and what is said of each; `sample` has the
+//!   sound ones that they are made of.
 //! - `frame`: packets as the bytes of a capture.
 
 #[path = "../common/mod.rs"]
 mod common;
 mod frame;
+mod odd;
 mod page;
+mod sample;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
