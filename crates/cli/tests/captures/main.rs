@@ -4,11 +4,13 @@
 //! - `page`: the pictures of `docs/captures.md`, each with what it must be called, over IPv4 and IPv6.
 //! - `odd`: captures that are damaged, or made to do damage, and what is said of each; `sample` has the
 //!   sound ones that they are made of.
+//! - `incident`: a listing of tcpdump.
 //! - `frame`: packets as the bytes of a capture.
 
 #[path = "../common/mod.rs"]
 mod common;
 mod frame;
+mod incident;
 mod odd;
 mod page;
 mod sample;

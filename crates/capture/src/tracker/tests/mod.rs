@@ -8,7 +8,6 @@ use crate::Observed;
 use crate::script::{Ends, families, packets};
 
 mod ignored;
-mod incident;
 mod marks;
 mod outcomes;
 mod properties;
