@@ -79,6 +79,12 @@ pub enum ContainerError {
         /// Its first bytes (of what it decompresses to).
         magic: [u8; 4],
     },
+    /// It is compressed so that it cannot be read on when it has grown.
+    #[error("compressed with {format}, it can only be read when it is complete")]
+    CannotGrow {
+        /// What it is compressed with.
+        format: &'static str,
+    },
     /// It is compressed, and cannot be decompressed at all.
     #[error("cannot be decompressed: {message}")]
     Compression {
@@ -151,7 +157,23 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_buffer(read: R, bytes: usize) -> Result<Self, ContainerError> {
-        let mut source = Source::new(read)?;
+        Self::begin(Source::new(read)?, bytes)
+    }
+
+    /// The same with a capture that is still being written. Where its end is for now, `read` must say
+    /// `WouldBlock`, which is taken for no end.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and if it is compressed with anything but gzip.
+    pub fn growing(read: R, bytes: usize) -> Result<Self, ContainerError> {
+        let source = Source::new(read)?;
+        match source.cannot_grow() {
+            Some(format) => Err(ContainerError::CannotGrow { format }),
+            None => Self::begin(source, bytes),
+        }
+    }
+
+    fn begin(mut source: Source<R>, bytes: usize) -> Result<Self, ContainerError> {
         let mut buffer = Buffer::new(bytes.clamp(64, MAX_RECORD));
         let mut warnings = Warnings::default();
         while buffer.window().len() < 4 {
@@ -164,8 +186,8 @@ impl<R: Read> Reader<R> {
         Ok(Self { source, buffer, format, warnings, records: 0 })
     }
 
-    /// The next packet, or `None` if there is none (yet): a capture that is still being written can be
-    /// asked again later, unless it is compressed.
+    /// The next packet, or `None` if there is none (yet): a capture that is still being written
+    /// ([`Self::growing`]) can be asked again later.
     ///
     /// # Errors
     /// If reading fails. What is wrong with the bytes is a warning.

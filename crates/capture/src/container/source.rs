@@ -3,6 +3,8 @@
 //! Each decompressor hands out what it is asked for and keeps no more than its window: 64 KiB for gzip,
 //! some 8 MiB for LZ4, and for zstd what the stream asks for, up to 128 MiB (the limit of `zstd -d`
 //! too). So a small file that decompresses to terabytes costs time, not memory.
+//!
+//! A stream that says `WouldBlock` has no more for now, and is asked again later.
 
 use std::fmt;
 use std::io::{self, BufReader, Chain, Cursor, ErrorKind, Read, Take};
@@ -43,6 +45,9 @@ impl<R: Read> Source<R> {
             match patient(&mut read, magic.get_mut(got..).unwrap_or_default()) {
                 Ok(0) => break,
                 Ok(more) => got += more,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Err(ContainerError::TooShort { bytes: got });
+                }
                 Err(source) => return Err(ContainerError::Read { offset: got as u64, source }),
             }
         }
@@ -62,6 +67,16 @@ impl<R: Read> Source<R> {
         Ok(Self { kind, damaged: false })
     }
 
+    /// What it is compressed with, if that cannot go on after it has come to an end for now. flate2 can:
+    /// it keeps its place when the stream says `WouldBlock`.
+    pub(super) const fn cannot_grow(&self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Plain(_) | Kind::Gzip(_) => None,
+            Kind::Zstd(_) => Some("zstd"),
+            Kind::Lz4(_) => Some("LZ4"),
+        }
+    }
+
     /// Reads what there is; 0 if there is nothing (yet).
     pub(super) fn read(
         &mut self,
@@ -71,18 +86,21 @@ impl<R: Read> Source<R> {
         warnings: &mut Warnings,
     ) -> Result<usize, ContainerError> {
         let result = match &mut self.kind {
-            Kind::Plain(stream) => {
-                return match patient(stream, room) {
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
-                    result => result.map_err(|source| ContainerError::Read { offset, source }),
-                };
-            }
+            Kind::Plain(stream) => match patient(stream, room) {
+                Err(error) if error.kind() != ErrorKind::WouldBlock => {
+                    return Err(ContainerError::Read { offset, source: error });
+                }
+                result => result,
+            },
             _ if self.damaged => return Ok(0),
             Kind::Gzip(decoder) => patient(decoder, room),
             Kind::Zstd(decoder) => patient(decoder, room),
             Kind::Lz4(decoder) => read_lz4(decoder, room),
         };
         result.or_else(|error| {
+            if error.kind() == ErrorKind::WouldBlock {
+                return Ok(0);
+            }
             self.damaged = true;
             let message = if self.has_ended(&error) {
                 "the compressed data ends too early".to_owned()
