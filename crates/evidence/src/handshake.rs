@@ -66,7 +66,8 @@ pub enum Outcome {
     /// The server answered the SYN by RST.
     Refused,
     /// An RST came that is not the peer's own: it came from another distance (TTL), or the peer went on
-    /// and the IP ID is not one of its own. Said only where other segments of the peer were seen, and
+    /// and the IP ID is not one of its own, or the server went on later than packets overtake each other
+    /// although the client has to obey the RST. Said only where other segments of the peer were seen, and
     /// only before the server's first data.
     ResetByMiddlebox,
     /// An ICMP error came back.

@@ -119,20 +119,24 @@ fn an_rst_from_the_servers_distance_or_with_nothing_to_compare_is_its_own() {
 }
 
 #[test]
-fn an_rst_whose_sender_goes_on_is_not_its_own_if_the_ip_id_says_so_too() {
-    let script = |id: &str| {
+fn an_rst_whose_sender_goes_on_is_not_its_own_if_the_ip_id_or_the_time_says_so_too() {
+    let script = |id: &str, later: &str| {
         format!(
             "client 0.00 S
              server 0.05 S.
              client 0.05 .
              client 0.06 P. +200
              server 0.07 R. {id}
-             server 0.11 . ack 201"
+             server {later} . ack 201"
         )
     };
     let ends = families()[0];
-    assert_eq!(told(&script("id 40000"), ends)[0].outcome, Outcome::ResetByMiddlebox);
-    assert_eq!(told(&script("id 105"), ends)[0].outcome, Outcome::Established);
+    let outcome = |id, later| told(&script(id, later), ends)[0].outcome;
+    assert_eq!(outcome("id 40000", "0.072"), Outcome::ResetByMiddlebox);
+    assert_eq!(outcome("id 105", "0.072"), Outcome::Established);
+    assert_eq!(outcome("id 105", "0.110"), Outcome::ResetByMiddlebox);
+    // The client does not obey such an RST (RFC 5961, 3).
+    assert_eq!(outcome("id 105 seq 900", "0.110"), Outcome::Established);
 }
 
 #[test]
