@@ -9,12 +9,12 @@ use etherparse::{
     Icmpv4Type, Icmpv6Type, IpHeaders, Ipv4Header, Ipv6Header, PacketBuilder, PacketBuilderStep,
     TcpHeader,
 };
+use halfopen_capture::script::pictures;
 use halfopen_capture::{
     Decoder, FastOpen, IcmpError, IcmpKind, Observed, Reader, SegmentOptions, TcpSegment,
 };
 
 use super::common::repository_file;
-use super::page;
 
 /// Bytes of a TCP header that every ICMP error quotes (RFC 792).
 const QUOTED: usize = 8;
@@ -168,30 +168,16 @@ fn quoted(from: SocketAddr, to: SocketAddr, seq: u32) -> Vec<u8> {
 
 #[test]
 fn what_is_written_is_what_is_read() {
-    for case in page::cases(&repository_file("docs/captures.md")) {
-        for ends in case.families() {
-            let (packets, mut read) = (case.packets(ends), Vec::new());
+    for picture in pictures(&repository_file("docs/captures.md")) {
+        for ends in picture.families() {
+            let (packets, mut read) = (picture.packets(ends), Vec::new());
             let file = file(&packets);
             let mut reader = Reader::new(&file[..]).expect("a capture");
             let mut decoder = Decoder::new();
             while let Some(packet) = reader.next_packet().expect("it can be read") {
                 read.push(decoder.decode(&packet).expect("whole headers"));
             }
-            let numbered: Vec<Observed> = packets
-                .into_iter()
-                .zip(1..)
-                .map(|(packet, record)| renumbered(packet, record))
-                .collect();
-            assert_eq!(read, numbered, "line {}: {}", case.line, case.about);
+            assert_eq!(read, packets, "line {}: {}", picture.line, picture.about);
         }
     }
-}
-
-fn renumbered(mut packet: Observed, number: u64) -> Observed {
-    match &mut packet {
-        Observed::Segment(segment) => segment.record = number,
-        Observed::IcmpError(error) => error.record = number,
-        Observed::Other => {}
-    }
-    packet
 }

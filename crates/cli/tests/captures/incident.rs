@@ -78,7 +78,7 @@ fn the_client_is_established_the_server_ignores_it_and_a_probe_a_minute_later_is
         "! third-ack-dropped",
         "! half-open",
     ];
-    assert_eq!(told(&capture, Some(ends)), expected);
+    assert_eq!(told(&capture, ends), expected);
 
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("a.pcap");

@@ -1,7 +1,7 @@
 //! Captures written by hand, packet by packet, through the whole program: bytes of a file in, what it
 //! prints out.
 //!
-//! - `page`: the pictures of `docs/captures.md`, each with what it must be called, over IPv4 and IPv6.
+//! - Here: the pictures of `docs/captures.md`, each with what it must be called, over IPv4 and IPv6.
 //! - `odd`: captures that are damaged, or made to do damage, and what is said of each; `sample` has the
 //!   sound ones that they are made of.
 //! - `incident`: a listing of tcpdump.
@@ -12,22 +12,20 @@ mod common;
 mod frame;
 mod incident;
 mod odd;
-mod page;
 mod sample;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use halfopen_capture::script::Ends;
+use halfopen_capture::script::{Ends, Picture, counted, pictures};
 use halfopen_evidence::Mark;
 use serde_json::Value;
 
 use common::{repository_file, run};
-use page::Case;
 
 /// What the program makes of a capture, one line each: its handshakes in the order in which they began,
 /// the timetables of their SYNs, the findings.
-fn told(capture: &[u8], of: Option<Ends>) -> Vec<String> {
+fn told(capture: &[u8], ends: Ends) -> Vec<String> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("a.pcap");
     std::fs::write(&path, capture).expect("written");
@@ -41,9 +39,7 @@ fn told(capture: &[u8], of: Option<Ends>) -> Vec<String> {
         (&Value::from(Vec::<Value>::new()), &Value::from(Vec::<Value>::new()))
     );
     // Other connections are there to let time pass.
-    let is_other =
-        |line: &Value| of.is_some_and(|ends| line["client"] == ends.others[0].to_string());
-    lines.retain(|line| !is_other(line));
+    lines.retain(|line| line["client"] != ends.others[0].to_string());
     lines.sort_by_key(|line| line["record"].as_u64());
     let mut told: Vec<String> = lines.iter().map(handshake).collect();
     let timetables = lines.iter().filter_map(|line| line["timetable"].as_str());
@@ -75,46 +71,36 @@ fn text(value: &Value) -> &str {
     value.as_str().expect("a text")
 }
 
-/// Checks a case in one family; says what is otherwise.
-fn difference(case: &Case, ends: Ends) -> Option<String> {
-    let mut found = counted(&told(&frame::file(&case.packets(ends)), Some(ends)));
-    if !case.expected.iter().any(|line| line.starts_with('~')) {
+/// Checks a picture in one family, and says what is otherwise.
+fn difference(picture: &Picture, ends: Ends) -> Option<String> {
+    let mut found = counted(&told(&frame::file(&picture.packets(ends)), ends));
+    if !picture.expected.iter().any(|line| line.starts_with('~')) {
         found.retain(|line| !line.starts_with('~'));
     }
-    (found != case.expected).then(|| {
-        let (line, about, expected) = (case.line, &case.about, case.expected.join("\n  "));
+    (found != picture.expected).then(|| {
+        let (line, about, expected) = (picture.line, &picture.about, picture.expected.join("\n  "));
         let found = found.join("\n  ");
         format!("line {line}, {}: {about}\n  {expected}\nis told as\n  {found}\n", ends.client)
     })
 }
 
-/// Equal lines in a row as one, with their number.
-fn counted(lines: &[String]) -> Vec<String> {
-    let runs = lines.chunk_by(|one, next| one == next);
-    let words = |run: &[String]| match run.len() {
-        1 => run[0].clone(),
-        times => format!("{}, {times} times", run[0]),
-    };
-    runs.map(words).collect()
-}
-
 #[test]
 fn every_picture_of_the_page_is_called_what_it_says() {
-    let cases = page::cases(&repository_file("docs/captures.md"));
-    let differences: Vec<String> = cases
+    let all = pictures(&repository_file("docs/captures.md"));
+    let differences: Vec<String> = all
         .iter()
-        .flat_map(|case| case.families().filter_map(|ends| difference(case, ends)))
+        .flat_map(|picture| picture.families().filter_map(|ends| difference(picture, ends)))
         .collect();
     assert!(differences.is_empty(), "docs/captures.md\n{}", differences.join("\n"));
-    assert!(cases.len() > 90, "{} cases", cases.len());
+    assert!(all.len() > 90, "{} pictures", all.len());
 }
 
 #[test]
 fn every_outcome_and_mark_has_a_picture_and_a_near_miss() {
-    let cases = page::cases(&repository_file("docs/captures.md"));
+    let all = pictures(&repository_file("docs/captures.md"));
     let missing = |id: &String| {
         let of_section: Vec<bool> =
-            cases.iter().filter(|case| case.section == *id).map(Case::is_positive).collect();
+            all.iter().filter(|picture| picture.section == *id).map(Picture::is_positive).collect();
         !(of_section.contains(&true) && of_section.contains(&false))
     };
     let missing: Vec<String> = ids().into_iter().filter(missing).collect();

@@ -1,5 +1,5 @@
-//! What the tracker makes of captures written by hand, over IPv4 and IPv6. Each outcome and each mark
-//! has a case and a near miss.
+//! What the tracker makes of captures written by hand, over IPv4 and IPv6. What each outcome and mark looks
+//! like is in `pictures`; the rest is about times, bounds and the order of packets.
 
 use halfopen_evidence::{Handshake, Mark, Outcome};
 
@@ -7,9 +7,7 @@ use super::{Limits, Statistics, Tracker};
 use crate::Observed;
 use crate::script::{Ends, families, packets};
 
-mod ignored;
-mod marks;
-mod outcomes;
+mod pictures;
 mod properties;
 mod times;
 

@@ -13,8 +13,14 @@
 //! Numbers that are not given are those that a TCP would send. More words: `ack N`, `isn N` (a new
 //! attempt), `ttl N`, `id N`, `ts VALUE/ECHO`, `ws N`, `sack`, `tfo` (with a cookie), `tfo-request`,
 //! `cut` (by the capture, before the options).
+//!
+//! `page` reads `docs/captures.md`, which has one in each of its blocks.
+
+mod page;
 
 use std::net::SocketAddr;
+
+pub use page::{Picture, counted, pictures};
 
 use crate::{FastOpen, IcmpError, IcmpKind, Observed, SegmentOptions, TcpSegment, TimestampOption};
 
