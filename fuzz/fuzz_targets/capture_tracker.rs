@@ -102,7 +102,16 @@ fn observed(packet: [u8; 7], record: u64, time_ns: &mut i64) -> Observed {
     if who & 0xe0 == 0xe0 {
         let kind = if flags & 1 == 0 { IcmpKind::HostUnreachable } else { IcmpKind::TooBig };
         let reporter = to.ip();
-        return Observed::IcmpError(IcmpError { time_ns, record, scope, reporter, kind, from, to, seq });
+        return Observed::IcmpError(IcmpError {
+            time_ns,
+            record,
+            scope,
+            reporter,
+            kind,
+            from,
+            to,
+            seq,
+        });
     }
     let ip_id = if from.is_ipv4() { u16::from(options >> 4) * 1000 } else { 0 };
     Observed::Segment(TcpSegment {
