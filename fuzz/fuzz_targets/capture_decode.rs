@@ -6,7 +6,10 @@ use halfopen_capture::{Decoder, LinkType, Observed, Packet};
 use libfuzzer_sys::fuzz_target;
 
 /// Those of Ethernet first, since most is there.
-const LINKS: &[u32] = &[1, 1, 1, 0, 9, 12, 50, 51, 101, 104, 108, 113, 166, 228, 229, 276, 127];
+const LINKS: &[u32] = &[
+    1, 1, 1, 0, 9, 12, 50, 51, 101, 104, 108, 113, 166, 228, 229, 276, 147, 7, 10, 105, 127, 129,
+    239, 242,
+];
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((&first, captured)) = bytes.split_first() else { return };

@@ -22,6 +22,8 @@ mod distinct;
 mod filter;
 mod latency;
 mod observed;
+#[cfg(any(test, feature = "script"))]
+pub mod script;
 mod tally;
 mod timetable;
 mod tracker;

@@ -41,6 +41,13 @@ pub enum Problem {
         /// The snapshot length.
         limit: u32,
     },
+    /// A record is said to hold more of a packet than it has room for.
+    LongerThanRecord {
+        /// Bytes of the packet, it says.
+        captured: u32,
+        /// Bytes that there are.
+        room: u32,
+    },
     /// A record holds more of a packet than there was.
     LongerThanPacket {
         /// Bytes of the packet that it holds.
@@ -136,6 +143,9 @@ impl fmt::Display for Problem {
             }
             Self::LongerThanSnapLength { captured, limit } => {
                 write!(f, "{captured} bytes captured with a snapshot length of {limit}")
+            }
+            Self::LongerThanRecord { captured, room } => {
+                write!(f, "{captured} bytes captured in a record with room for {room}")
             }
             Self::LongerThanPacket { captured, original } => {
                 write!(f, "{captured} bytes captured of a packet of {original}")

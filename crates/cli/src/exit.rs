@@ -1,7 +1,5 @@
 //! Exit statuses: those of a monitoring check, and one for wrong usage.
 
-use std::process::ExitCode;
-
 use halfopen_diagnose::Status;
 
 /// What the process says when it ends.
@@ -30,21 +28,21 @@ impl From<Status> for Exit {
     }
 }
 
-impl From<Exit> for ExitCode {
+impl From<Exit> for u8 {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
+        match exit {
             Exit::Healthy => 0,
             Exit::Warning => 1,
             Exit::Failure => 2,
             Exit::CannotTell => 3,
             Exit::Usage => 64,
-        })
+        }
     }
 }
 
 /// Prints what clap has to say: help and version end well, everything else is wrong usage.
-pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+pub(crate) fn usage(error: &clap::Error) -> Exit {
     // Nothing better can be done if the terminal is gone.
     let _ = error.print();
-    if error.use_stderr() { Exit::Usage.into() } else { Exit::Healthy.into() }
+    if error.use_stderr() { Exit::Usage } else { Exit::Healthy }
 }

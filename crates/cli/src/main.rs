@@ -1,66 +1,11 @@
-//! `halfopen` says why a TCP connection never became one.
-//!
-//! This is the one place where arguments, privileges, the clock and the terminal meet; what it shows
-//! is computed by the pure crates from recorded values. Read [`gather`] first: how evidence is taken
-//! until the rules have no more questions.
-
-mod args;
-mod check;
-mod exit;
-mod explain;
-mod gather;
-mod generate;
-mod interrupt;
-mod lab;
-mod lab_manual;
-mod markup;
-mod nearest;
-mod output;
-mod pcap;
-mod probe;
-mod record;
-mod sim;
-mod stacks;
+//! The `halfopen` command: all of it is in the library.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::args::{Cli, Command};
-use crate::exit::Exit;
-
 fn main() -> ExitCode {
     // The lab's own processes make namespaces, which the kernel permits only before threads exist.
-    if let Some(status) = halfopen_lab::intercept() {
-        return status;
-    }
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return exit::usage(&error),
-    };
-    match run(cli.command) {
-        Ok(status) => status.into(),
-        // `halfopen man | head` is no failure; a check keeps its verdict as its status.
-        Err(error) if output::is_broken_pipe(&error) => Exit::Healthy.into(),
-        Err(error) => {
-            output::complain(&error);
-            Exit::CannotTell.into()
-        }
-    }
-}
-
-fn run(command: Command) -> anyhow::Result<Exit> {
-    match command {
-        Command::Check(arguments) => check::check(&arguments),
-        Command::Record(arguments) => record::record(&arguments),
-        Command::Replay(arguments) => record::replay(&arguments),
-        Command::Pcap(arguments) => pcap::pcap(&arguments),
-        Command::Stacks(arguments) => stacks::stacks(&arguments),
-        Command::Sim(arguments) => sim::sim(&arguments),
-        Command::Explain(arguments) => explain::explain(&arguments.command),
-        Command::Lab(arguments) => lab::lab(&arguments),
-        Command::Completions { shell } => generate::completions(shell),
-        Command::Man => generate::man(),
-        Command::Generate { out } => generate::everything(&out),
+    match halfopen_lab::intercept() {
+        Some(status) => status,
+        None => halfopen::run(std::env::args_os()).into(),
     }
 }

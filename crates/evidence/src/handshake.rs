@@ -66,7 +66,8 @@ pub enum Outcome {
     /// The server answered the SYN by RST.
     Refused,
     /// An RST came that is not the peer's own: it came from another distance (TTL), or the peer went on
-    /// and the IP ID is not one of its own. Said only where other segments of the peer were seen, and
+    /// and the IP ID is not one of its own, or the server went on later than packets overtake each other
+    /// although the client has to obey the RST. Said only where other segments of the peer were seen, and
     /// only before the server's first data.
     ResetByMiddlebox,
     /// An ICMP error came back.
@@ -148,6 +149,26 @@ pub enum Mark {
     /// had come before it, and its ACK was taken. TCP_DEFER_ACCEPT of one second looks the same, and so
     /// does an ACK that was lost behind the place where it was captured.
     MaybeDeferred,
+}
+
+impl Mark {
+    /// Every mark.
+    pub const ALL: [Self; 14] = [
+        Self::CookieLikely,
+        Self::DataIgnored,
+        Self::SimultaneousOpen,
+        Self::SplitHandshake,
+        Self::FastOpen,
+        Self::WrongSynAck,
+        Self::ChallengeAck,
+        Self::ReusedTimeWait,
+        Self::OlderTimestamp,
+        Self::HalfOpenClosed,
+        Self::CapturedTwice,
+        Self::IcmpError,
+        Self::Truncated,
+        Self::MaybeDeferred,
+    ];
 }
 
 /// Segments of one kind that were sent once or more.

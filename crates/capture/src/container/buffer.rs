@@ -60,17 +60,18 @@ impl Buffer {
         self.bytes.get(from..self.start).unwrap_or_default()
     }
 
-    /// Reads once, with room for a window of `wanted` bytes.
+    /// Reads once, with room for a window of `wanted` bytes, behind so many records.
     pub(super) fn fill<R: Read>(
         &mut self,
         wanted: usize,
+        records: u64,
         source: &mut Source<R>,
         warnings: &mut Warnings,
     ) -> Result<Filled, ContainerError> {
         self.make_room(wanted.min(MAX_RECORD));
         let offset = self.offset + (self.end - self.start) as u64;
         let room = self.bytes.get_mut(self.end..).unwrap_or_default();
-        let got = source.read(room, offset, warnings)?;
+        let got = source.read(room, records, offset, warnings)?;
         self.end += got.min(room.len());
         self.ended = got == 0;
         Ok(if self.ended { Filled::Ended } else { Filled::More })

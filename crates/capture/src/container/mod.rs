@@ -10,6 +10,7 @@
 
 mod buffer;
 mod damage;
+mod link_type;
 mod pcap;
 mod pcapng;
 mod resolution;
@@ -25,16 +26,14 @@ use crate::warning::{Problem, Warnings};
 use buffer::{Buffer, Filled};
 use source::Source;
 
+pub use link_type::LinkType;
+
 /// The buffer at first. Larger ones are not faster: read(2) of 1 MiB is as fast as mapping the file.
 const BUFFER: usize = 1 << 20;
 
 /// Longest record that is read, and what the buffer can grow to. tcpdump writes none above 256 KiB;
 /// a longer one is taken for damage.
 pub(crate) const MAX_RECORD: usize = 16 << 20;
-
-/// The number of a link type, as registered at tcpdump.org/linktypes.html.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LinkType(pub u32);
 
 /// A packet as it lies in the capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +78,12 @@ pub enum ContainerError {
     NotACapture {
         /// Its first bytes (of what it decompresses to).
         magic: [u8; 4],
+    },
+    /// It is compressed so that it cannot be read on when it has grown.
+    #[error("compressed with {format}, it can only be read when it is complete")]
+    CannotGrow {
+        /// What it is compressed with.
+        format: &'static str,
     },
     /// It is compressed, and cannot be decompressed at all.
     #[error("cannot be decompressed: {message}")]
@@ -152,11 +157,27 @@ impl<R: Read> Reader<R> {
     /// # Errors
     /// As [`Self::new`].
     pub fn with_buffer(read: R, bytes: usize) -> Result<Self, ContainerError> {
-        let mut source = Source::new(read)?;
+        Self::begin(Source::new(read)?, bytes)
+    }
+
+    /// The same with a capture that is still being written. Where its end is for now, `read` must say
+    /// `WouldBlock`, which is taken for no end.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and if it is compressed with anything but gzip.
+    pub fn growing(read: R, bytes: usize) -> Result<Self, ContainerError> {
+        let source = Source::new(read)?;
+        match source.cannot_grow() {
+            Some(format) => Err(ContainerError::CannotGrow { format }),
+            None => Self::begin(source, bytes),
+        }
+    }
+
+    fn begin(mut source: Source<R>, bytes: usize) -> Result<Self, ContainerError> {
         let mut buffer = Buffer::new(bytes.clamp(64, MAX_RECORD));
         let mut warnings = Warnings::default();
         while buffer.window().len() < 4 {
-            if buffer.fill(4, &mut source, &mut warnings)? == Filled::Ended {
+            if buffer.fill(4, 0, &mut source, &mut warnings)? == Filled::Ended {
                 return Err(too_short(&buffer, &warnings));
             }
         }
@@ -165,8 +186,8 @@ impl<R: Read> Reader<R> {
         Ok(Self { source, buffer, format, warnings, records: 0 })
     }
 
-    /// The next packet, or `None` if there is none (yet): a capture that is still being written can be
-    /// asked again later, unless it is compressed.
+    /// The next packet, or `None` if there is none (yet): a capture that is still being written
+    /// ([`Self::growing`]) can be asked again later.
     ///
     /// # Errors
     /// If reading fails. What is wrong with the bytes is a warning.
@@ -187,7 +208,8 @@ impl<R: Read> Reader<R> {
                 Step::Pass(bytes) => self.buffer.pass(bytes),
                 Step::Need(bytes) => {
                     let knew = self.buffer.ended();
-                    let filled = self.buffer.fill(bytes, &mut self.source, &mut self.warnings)?;
+                    let Self { source, warnings, records, .. } = self;
+                    let filled = self.buffer.fill(bytes, *records, source, warnings)?;
                     // That it has ended is news for the parser once.
                     if filled == Filled::Ended && knew {
                         return Ok(None);

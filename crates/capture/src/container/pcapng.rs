@@ -167,7 +167,7 @@ impl Parser {
         self.time_ns = time_ns;
         let there = u32::try_from(body - 20).unwrap_or(u32::MAX);
         if captured > there {
-            let what = Problem::LongerThanSnapLength { captured, limit: there };
+            let what = Problem::LongerThanRecord { captured, room: there };
             context.warnings.push(context.record + 1, context.offset, what);
         }
         Step::Packet(Found {

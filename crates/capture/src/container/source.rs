@@ -3,6 +3,8 @@
 //! Each decompressor hands out what it is asked for and keeps no more than its window: 64 KiB for gzip,
 //! some 8 MiB for LZ4, and for zstd what the stream asks for, up to 128 MiB (the limit of `zstd -d`
 //! too). So a small file that decompresses to terabytes costs time, not memory.
+//!
+//! A stream that says `WouldBlock` has no more for now, and is asked again later.
 
 use std::fmt;
 use std::io::{self, BufReader, Chain, Cursor, ErrorKind, Read, Take};
@@ -43,6 +45,9 @@ impl<R: Read> Source<R> {
             match patient(&mut read, magic.get_mut(got..).unwrap_or_default()) {
                 Ok(0) => break,
                 Ok(more) => got += more,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    return Err(ContainerError::TooShort { bytes: got });
+                }
                 Err(source) => return Err(ContainerError::Read { offset: got as u64, source }),
             }
         }
@@ -62,30 +67,58 @@ impl<R: Read> Source<R> {
         Ok(Self { kind, damaged: false })
     }
 
+    /// What it is compressed with, if that cannot go on after it has come to an end for now. flate2 can:
+    /// it keeps its place when the stream says `WouldBlock`.
+    pub(super) const fn cannot_grow(&self) -> Option<&'static str> {
+        match self.kind {
+            Kind::Plain(_) | Kind::Gzip(_) => None,
+            Kind::Zstd(_) => Some("zstd"),
+            Kind::Lz4(_) => Some("LZ4"),
+        }
+    }
+
     /// Reads what there is; 0 if there is nothing (yet).
     pub(super) fn read(
         &mut self,
         room: &mut [u8],
+        records: u64,
         offset: u64,
         warnings: &mut Warnings,
     ) -> Result<usize, ContainerError> {
         let result = match &mut self.kind {
-            Kind::Plain(stream) => {
-                return match patient(stream, room) {
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
-                    result => result.map_err(|source| ContainerError::Read { offset, source }),
-                };
-            }
+            Kind::Plain(stream) => match patient(stream, room) {
+                Err(error) if error.kind() != ErrorKind::WouldBlock => {
+                    return Err(ContainerError::Read { offset, source: error });
+                }
+                result => result,
+            },
             _ if self.damaged => return Ok(0),
             Kind::Gzip(decoder) => patient(decoder, room),
             Kind::Zstd(decoder) => patient(decoder, room),
             Kind::Lz4(decoder) => read_lz4(decoder, room),
         };
         result.or_else(|error| {
+            if error.kind() == ErrorKind::WouldBlock {
+                return Ok(0);
+            }
             self.damaged = true;
-            warnings.push(0, offset, Problem::Compression { message: error.to_string() });
+            let message = if self.has_ended(&error) {
+                "the compressed data ends too early".to_owned()
+            } else {
+                error.to_string()
+            };
+            warnings.push(records, offset, Problem::Compression { message });
             Ok(0)
         })
+    }
+
+    /// Whether it was the end of the stream that made the decompressor fail.
+    fn has_ended(&self, error: &io::Error) -> bool {
+        match &self.kind {
+            Kind::Plain(_) | Kind::Gzip(_) => error.kind() == ErrorKind::UnexpectedEof,
+            Kind::Zstd(decoder) => decoder.read.ended,
+            Kind::Lz4(decoder) => decoder.get_ref().ended,
+        }
     }
 }
 
@@ -114,11 +147,25 @@ struct Zstd<R> {
     read: R,
     decoder: ZstdDecoder,
     inside: bool,
+    /// Why there will be no more than what was decompressed already.
+    failed: Option<io::Error>,
 }
+
+/// An empty block that is the last one of its frame, and a checksum.
+const LAST_BLOCK: [u8; 7] = [1, 0, 0, 0, 0, 0, 0];
 
 impl<R: Read> Zstd<Counted<R>> {
     fn new(read: Counted<R>) -> Self {
-        Self { read, decoder: ZstdDecoder::new(), inside: false }
+        Self { read, decoder: ZstdDecoder::new(), inside: false, failed: None }
+    }
+
+    /// Ends the frame early. The decoder keeps back as many bytes as later blocks may refer to, some
+    /// megabytes, until a frame is complete: so it is given a last block.
+    fn give_up(&mut self, error: FrameDecoderError) {
+        let last = BlockDecodingStrategy::UptoBlocks(1);
+        // If that fails too, there is nothing more to be had.
+        let _ = self.decoder.decode_blocks(&LAST_BLOCK[..], last);
+        self.failed = Some(io::Error::other(error));
     }
 
     /// Whether there is another frame.
@@ -149,6 +196,9 @@ impl<R: Read> Read for Zstd<Counted<R>> {
             if self.decoder.can_collect() > 0 {
                 return self.decoder.read(room);
             }
+            if let Some(error) = self.failed.take() {
+                return Err(error);
+            }
             if self.decoder.is_finished() || !self.inside {
                 self.inside = self.next_frame()?;
                 if !self.inside {
@@ -157,7 +207,9 @@ impl<R: Read> Read for Zstd<Counted<R>> {
                 continue;
             }
             let one = BlockDecodingStrategy::UptoBlocks(1);
-            self.decoder.decode_blocks(&mut self.read, one).map_err(io::Error::other)?;
+            if let Err(error) = self.decoder.decode_blocks(&mut self.read, one) {
+                self.give_up(error);
+            }
         }
     }
 }
@@ -166,11 +218,12 @@ impl<R: Read> Read for Zstd<Counted<R>> {
 struct Counted<R> {
     read: R,
     bytes: u64,
+    ended: bool,
 }
 
 impl<R: Read> Counted<BufReader<R>> {
     fn new(read: R) -> Self {
-        Self { read: BufReader::with_capacity(COMPRESSED, read), bytes: 0 }
+        Self { read: BufReader::with_capacity(COMPRESSED, read), bytes: 0, ended: false }
     }
 }
 
@@ -178,6 +231,7 @@ impl<R: Read> Read for Counted<R> {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         let got = self.read.read(room)?;
         self.bytes += got as u64;
+        self.ended = got == 0 && !room.is_empty();
         Ok(got)
     }
 }

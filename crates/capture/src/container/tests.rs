@@ -313,32 +313,36 @@ fn a_pipe_may_hand_out_single_bytes() {
     }
 }
 
-/// A file that grows between two reads.
-struct Growing<'a> {
-    part: &'a [u8],
-    parts: std::vec::IntoIter<&'a [u8]>,
-}
+/// A file that grows between two reads, once for each part.
+struct Growing<'a>(Vec<&'a [u8]>);
 
 impl Read for Growing<'_> {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        if self.part.is_empty() {
-            self.part = self.parts.next().unwrap_or_default();
+        match self.0.first_mut() {
+            Some([]) => {
+                self.0.remove(0);
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            Some(part) => part.read(room),
+            None => Err(io::ErrorKind::WouldBlock.into()),
         }
-        self.part.read(room)
     }
 }
 
 #[test]
 fn a_capture_that_is_still_being_written_can_be_asked_again() {
-    for bytes in [small_pcap(), small_pcapng()] {
+    let members = [gzip(&small_pcap()[..50]), gzip(&small_pcap()[50..])].concat();
+    for bytes in [small_pcap(), small_pcapng(), gzip(&small_pcap()), members] {
         let expected = read_clean(&bytes);
-        for at in 4..bytes.len() {
+        for at in 0..bytes.len() {
             let (one, two) = bytes.split_at(at);
-            // At an end the reader asks once more to be sure.
-            let parts = vec![one, &[], &[], two];
-            let mut reader = Reader::new(Growing { part: &[], parts: parts.into_iter() }).unwrap();
+            let begun = Reader::growing(Growing(vec![one, two]), 64);
+            let Ok(mut reader) = begun else {
+                assert!(matches!(begun, Err(ContainerError::TooShort { .. })));
+                continue;
+            };
             let mut packets = Vec::new();
-            for _ in 0..8 {
+            for _ in 0..4 {
                 while let Some(packet) = reader.next_packet().unwrap() {
                     packets.push(seen(&packet));
                 }
@@ -346,6 +350,17 @@ fn a_capture_that_is_still_being_written_can_be_asked_again() {
             assert_eq!(packets, expected, "split at {at}");
             assert_eq!(reader.finish(), Warnings::default());
         }
+    }
+}
+
+#[test]
+fn what_is_compressed_so_that_it_shows_at_its_end_is_not_followed() {
+    for (bytes, format) in [(zstd(&small_pcap()), "zstd"), (lz4(&small_pcap()), "LZ4")] {
+        let error = Reader::growing(&bytes[..], 64).expect_err("it cannot grow").to_string();
+        assert_eq!(
+            error,
+            format!("compressed with {format}, it can only be read when it is complete")
+        );
     }
 }
 

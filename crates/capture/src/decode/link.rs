@@ -1,8 +1,9 @@
-//! From a link type to the network layer: Ethernet and the rest, VLAN tags, MPLS, PPP.
+//! From a link type to the network layer: Ethernet and the rest, VLAN tags, MPLS, PPP. What has more to
+//! it than a header of fixed length is in `wireless` and `nflog`.
 
 use super::layer::{Layer, Stop};
 use super::scope::{Tag, TagKind};
-use super::{Next, Walk};
+use super::{Next, Walk, nflog, wireless};
 use crate::container::LinkType;
 
 const IPV4: u16 = 0x0800;
@@ -20,7 +21,18 @@ pub(super) fn begin(link: LinkType, packet: Layer<'_>) -> Result<Next<'_>, Stop>
         // Linux "cooked", versions 1 and 2: of any interface.
         113 => Ok(Next::EtherType(packet.u16(14)?, packet.skip(16)?)),
         276 => Ok(Next::EtherType(packet.u16(0)?, packet.skip(20)?)),
+        // HDLC of Cisco.
         104 => Ok(Next::EtherType(packet.u16(2)?, packet.skip(4)?)),
+        // InfiniBand, behind the addresses that the capturing host puts before it.
+        242 => Ok(Next::EtherType(packet.u16(40)?, packet.skip(44)?)),
+        // FDDI: frame control and two addresses.
+        10 => llc(packet.skip(13)?),
+        // ARCNET as BSD captures it, and as Linux does, with an offset.
+        7 => arcnet(packet.skip(2)?),
+        129 => arcnet(packet.skip(4)?),
+        105 => wireless::frame(packet, wireless::Padding::None),
+        127 => wireless::radiotap(packet),
+        239 => nflog::packet(packet),
         // PPP with a direction.
         166 => Ok(Next::Ppp(packet.skip(1)?)),
         51 => pppoe(packet),
@@ -51,6 +63,16 @@ pub(super) fn ether_type<'a>(
             }
             Ok(Next::EtherType(body.u16(2)?, body.skip(4)?))
         }
+        // 802.1ah: the service that the customer's frame belongs to.
+        0x88e7 => {
+            walk.path.push(Tag { kind: TagKind::Service, id: body.u24(1)? });
+            Ok(Next::Ethernet(body.skip(4)?))
+        }
+        // VN-Tag and 802.1BR: the ports of a switch, which differ by direction.
+        0x8926 => Ok(Next::EtherType(body.u16(4)?, body.skip(6)?)),
+        0x893f => Ok(Next::EtherType(body.u16(6)?, body.skip(8)?)),
+        // FabricPath, of Cisco.
+        0x8903 => Ok(Next::Ethernet(body.skip(2)?)),
         0x8847 | 0x8848 => mpls(body),
         0x8864 => pppoe(body),
         // Transparent Ethernet bridging: GRE and Geneve carry Ethernet so.
@@ -64,7 +86,7 @@ pub(super) fn ether_type<'a>(
 }
 
 /// 802.2, with SNAP or without.
-fn llc(frame: Layer<'_>) -> Result<Next<'_>, Stop> {
+pub(super) fn llc(frame: Layer<'_>) -> Result<Next<'_>, Stop> {
     match *frame.array::<3>(0)? {
         [0xaa, 0xaa, 0x03] => match *frame.array::<3>(3)? {
             [0, 0, 0 | 0xf8] => match frame.u16(6)? {
@@ -75,6 +97,21 @@ fn llc(frame: Layer<'_>) -> Result<Next<'_>, Stop> {
             _ => Err(Stop::Other),
         },
         [0x06, 0x06, 0x03] => Ok(Next::Ipv4(frame.skip(3)?)),
+        _ => Err(Stop::Other),
+    }
+}
+
+/// Protocols by RFC 1201, whose header says how a packet was split, and IPv4 by RFC 1051.
+fn arcnet(packet: Layer<'_>) -> Result<Next<'_>, Stop> {
+    const OLD_IPV4: u8 = 240;
+    let kind = packet.u8(0)?;
+    if kind == OLD_IPV4 {
+        return Ok(Next::Ipv4(packet.skip(1)?));
+    }
+    let split = packet.u8(1)?;
+    match (kind, split) {
+        (212, 0) => Ok(Next::Ipv4(packet.skip(4)?)),
+        (196, 0) => Ok(Next::Ipv6(packet.skip(4)?)),
         _ => Err(Stop::Other),
     }
 }

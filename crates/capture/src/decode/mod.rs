@@ -12,11 +12,13 @@ mod icmp;
 mod ip;
 mod layer;
 mod link;
+mod nflog;
 mod scope;
 mod tcp;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tunnel;
+mod wireless;
 
 use crate::container::{LinkType, Packet};
 use crate::observed::Observed;
@@ -43,7 +45,7 @@ pub struct Decoder {
 /// Which tunnels are looked into; all of them unless told otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tunnels {
-    /// IPv4 or IPv6 in IPv4 or IPv6.
+    /// IPv4 or IPv6 in IPv4 or IPv6, also over UDP (AYIYA).
     pub ip_in_ip: bool,
     /// GRE, with keys or without, of IP or Ethernet; also over UDP.
     pub gre: bool,

@@ -33,6 +33,7 @@ pub(super) struct Tag {
 pub(super) enum TagKind {
     #[default]
     Vlan,
+    Service,
     Vxlan,
     Geneve,
     Gre,
@@ -147,6 +148,7 @@ impl fmt::Display for Tag {
         let id = self.id;
         match self.kind {
             TagKind::Vlan => write!(f, "vlan {id}"),
+            TagKind::Service => write!(f, "i-sid {id}"),
             TagKind::Vxlan => write!(f, "vxlan {id}"),
             TagKind::Geneve => write!(f, "geneve {id}"),
             TagKind::Gre => write!(f, "gre {id}"),

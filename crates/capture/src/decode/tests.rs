@@ -141,6 +141,7 @@ fn with_segments() -> Vec<Case> {
     let geneve = [2, 0, 0x65, 0x58, 0, 0, 42, 0, 1, 1, 1, 1, 1, 1, 1, 1];
     let erspan = [0x10, 7, 0x08, 0x05, 0, 0, 0, 0];
     let llc = [&[0xaa, 0xaa, 3, 0, 0, 0, 8, 0][..], &v4()].concat();
+    let attribute = [&[44, 0, 9, 0][..], &v4()].concat();
     let ext =
         |next, kind, body: &[u8]| ipv6(kind, &[&[next, 0, 0, 0, 0, 0, 0, 0][..], body].concat());
     vec![
@@ -156,6 +157,22 @@ fn with_segments() -> Vec<Case> {
             Some("vlan 5, vlan 7"),
         ),
         ("old QinQ", 1, ethernet(0x9100, &vlan(5, 0x86dd, &v6())), six, Some("vlan 5")),
+        (
+            "802.1ah",
+            1,
+            ethernet(0x88a8, &vlan(5, 0x88e7, &[&[0, 1, 2, 3][..], &inner].concat())),
+            four,
+            Some("vlan 5, i-sid 66051"),
+        ),
+        ("VN-Tag", 1, ethernet(0x8926, &[&[0; 4][..], &[0x86, 0xdd], &v6()].concat()), six, None),
+        (
+            "802.1BR",
+            1,
+            ethernet(0x893f, &[&[0; 6][..], &[0x81, 0], &vlan(7, 0x0800, &v4())].concat()),
+            four,
+            Some("vlan 7"),
+        ),
+        ("FabricPath", 1, ethernet(0x8903, &[&[0; 2][..], &inner].concat()), four, None),
         ("802.3 and SNAP", 1, ethernet(u16::try_from(llc.len()).unwrap(), &llc), four, None),
         ("LLC", 1, ethernet(43, &[&[6, 6, 3][..], &v4()].concat()), four, None),
         (
@@ -185,6 +202,49 @@ fn with_segments() -> Vec<Case> {
         ("PPP in HDLC", 50, [&[0xff, 3, 0, 0x57][..], &v6()].concat(), six, None),
         ("PPP with direction", 166, [&[1, 0xff, 3, 0, 0x21][..], &v4()].concat(), four, None),
         ("Cisco HDLC", 104, [&[0x0f, 0, 8, 0][..], &v4()].concat(), four, None),
+        ("InfiniBand", 242, [&[0; 40][..], &[0x86, 0xdd, 0, 0], &v6()].concat(), six, None),
+        ("FDDI", 10, [&[0x50; 13][..], &llc].concat(), four, None),
+        ("ARCNET, BSD", 7, [&[1, 2, 212, 0, 0, 9][..], &v4()].concat(), four, None),
+        ("ARCNET, Linux", 129, [&[1, 2, 0, 0, 196, 0, 0, 9][..], &v6()].concat(), six, None),
+        ("ARCNET, RFC 1051", 7, [&[1, 2, 240][..], &v4()].concat(), four, None),
+        (
+            "NFLOG",
+            239,
+            [&[2, 0, 0, 5, 8, 0, 1, 0, 8, 0, 0, 3][..], &attribute].concat(),
+            four,
+            None,
+        ),
+        (
+            "NFLOG, big endian",
+            239,
+            [&[10, 0, 0, 5, 0, 5, 0, 10, b'x', 0, 0, 0, 0, 64, 0, 9][..], &v6()].concat(),
+            six,
+            None,
+        ),
+        ("802.11", 105, [&[0x08, 1][..], &[0; 22], &llc].concat(), four, None),
+        ("802.11, QoS", 105, [&[0x88, 2][..], &[0; 24], &llc].concat(), four, None),
+        ("802.11, bridge, HT", 105, [&[0x88, 0x83][..], &[0; 34], &llc].concat(), four, None),
+        (
+            "802.11, radiotap",
+            127,
+            [&[0, 0, 8, 0, 0, 0, 0, 0, 0x08, 2][..], &[0; 22], &llc].concat(),
+            four,
+            None,
+        ),
+        (
+            "802.11, radiotap with padding",
+            127,
+            [
+                &[0, 0, 25, 0, 3, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 0, 0][..],
+                &[9; 8],
+                &[0x20, 0x88, 1],
+                &[0; 26],
+                &llc,
+            ]
+            .concat(),
+            four,
+            None,
+        ),
         ("SLL", 113, sll(&[0; 14], 0x0800, &v4()), four, None),
         ("SLL, VLAN", 113, sll(&[0; 14], 0x8100, &vlan(7, 0x86dd, &v6())), six, Some("vlan 7")),
         ("SLL2", 276, [&[0x86, 0xdd][..], &[0; 18], &v6()].concat(), six, None),
@@ -301,6 +361,13 @@ fn with_segments() -> Vec<Case> {
             "Teredo, authentication and origin",
             1,
             teredo(&[0, 1, 1, 2, 9, 9, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6]),
+            six,
+            None,
+        ),
+        (
+            "AYIYA",
+            1,
+            in_udp(5072, &[&[0x41, 0x52, 0x11, 41][..], &[7; 4 + 16 + 20]].concat(), &v6()),
             six,
             None,
         ),
@@ -432,6 +499,7 @@ fn tunnels_are_switchable() {
     let all = Tunnels::default();
     off(Tunnels { ip_in_ip: false, ..all }, "4in4");
     off(Tunnels { ip_in_ip: false, ..all }, "6in6");
+    off(Tunnels { ip_in_ip: false, ..all }, "AYIYA");
     off(Tunnels { gre: false, ..all }, "GRE");
     off(Tunnels { gre: false, ..all }, "GRE over UDP");
     off(Tunnels { vxlan: false, ..all }, "VXLAN");
@@ -562,7 +630,13 @@ fn other_packets_are_counted_by_what_they_are() {
     assert_eq!(count(1, &ethernet(0x0800, &ipv4(17, &udp(53, 53, &[0; 20])))), other);
     assert_eq!(count(1, &ethernet(0x0800, &ipv4_with(6, 3, &[], &[0; 20]))), fragment);
     assert_eq!(count(1, &ethernet(0x0800, &ipv4_with(6, 0x2000, &[], &[0; 8]))), fragment);
-    assert_eq!(count(127, &[0; 60]), (Counts { unread_link: 1, ..none }, None));
+    assert_eq!(count(147, &[0; 60]), (Counts { unread_link: 1, ..none }, None));
+    // Encrypted, a beacon, several packets in one frame, a fragment.
+    let wireless = |head: &[u8]| count(105, &[head, &[0; 60]].concat());
+    assert_eq!(wireless(&[0x08, 0x41]), other);
+    assert_eq!(wireless(&[0x80, 0]), other);
+    assert_eq!(wireless(&[&[0x88, 1][..], &[0; 22], &[0x80]].concat()), other);
+    assert_eq!(wireless(&[0x08, 5]), fragment);
     assert_eq!(count(1, &[0; 10]), malformed(Malformed::Short));
     assert_eq!(count(1, &ethernet(0x0800, &v6())), malformed(Malformed::IpVersion));
     assert_eq!(count(1, &ethernet(0x0800, &ipv4(6, &[0; 20]))), malformed(Malformed::TcpHeader));

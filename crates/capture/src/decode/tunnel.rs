@@ -4,7 +4,7 @@
 
 use super::layer::{Layer, Stop};
 use super::scope::{Tag, TagKind};
-use super::{Next, Walk};
+use super::{Next, Walk, ip};
 
 const ERSPAN_II: u16 = 0x88be;
 const ERSPAN_III: u16 = 0x22eb;
@@ -68,6 +68,7 @@ pub(super) fn udp<'a>(walk: &mut Walk, packet: Layer<'a>) -> Result<Next<'a>, St
         (_, 4754) if tunnels.gre => gre(walk, body),
         (2152, _) | (_, 2152) if tunnels.gtp => gtp(walk, body),
         (3544, _) | (_, 3544) if tunnels.teredo => teredo(body),
+        (5072, _) | (_, 5072) if tunnels.ip_in_ip => ayiya(body),
         _ => Err(Stop::Other),
     }
 }
@@ -133,4 +134,19 @@ fn teredo(mut body: Layer<'_>) -> Result<Next<'_>, Stop> {
     // A DNS answer to that port, say, is no Teredo.
     let fits = usize::from(body.u16(4)?) + 40 == body.wire;
     if body.u8(0)? >> 4 == 6 && fits { Ok(Next::Ipv6(body)) } else { Err(Stop::Other) }
+}
+
+/// draft-massar-v6ops-ayiya: IP behind an identity and a signature, whose lengths are in the first bytes.
+fn ayiya(body: Layer<'_>) -> Result<Next<'_>, Stop> {
+    const FORWARD: u8 = 1;
+    let &[identity, signature, operation, next] = body.array(0)?;
+    if operation & 0x0f != FORWARD {
+        return Err(Stop::Other);
+    }
+    let length = 8 + (1 << (identity >> 4)) + usize::from(signature >> 4) * 4;
+    match next {
+        ip::IPV4 if length < body.wire => Ok(Next::Ipv4(body.skip(length)?)),
+        ip::IPV6 if length < body.wire => Ok(Next::Ipv6(body.skip(length)?)),
+        _ => Err(Stop::Other),
+    }
 }

@@ -45,9 +45,7 @@ impl Flow {
         match fit {
             Fit::Taken => {
                 if self.has(of_end::RST, end) && segment.flags & RST == 0 {
-                    let at = Lapse::between(self.began_ns, segment.time_ns);
-                    let later = at.since(self.reset_at) > COPY_NS;
-                    self.facts |= if later { of_flow::RESET_WAS_DISOWNED } else { 0 };
+                    self.note_disowned(segment, end, resends);
                 }
                 self.notice_silence(segment, end, silent_ns);
                 self.extend(segment, end);
@@ -239,6 +237,12 @@ impl Flow {
         if self.has(of_end::DATA, self.server()) {
             facts |= of_flow::RESET_AFTER_DATA;
         }
+        let answers_syn = !is_bare && segment.ack == self.next[other];
+        if self.has(of_end::SEEN, end) && segment.seq == self.next[end]
+            || !self.has(of_end::SEEN, end) && answers_syn
+        {
+            self.marks |= mark::RESET_IS_EXACT;
+        }
         if !self.has(of_end::SEEN, end) {
             facts |= of_flow::TTL_OF_RESET;
             (self.ttl[end], self.ip_id[end]) = (segment.ttl, segment.ip_id);
@@ -256,6 +260,26 @@ impl Flow {
             self.marks |= mark::HALF_OPEN_CLOSED;
         }
         self.facts |= facts;
+    }
+
+    /// A sender goes on after its RST. A host that has sent it has no connection to go on with, unless
+    /// another SYN came: if the RST was one that its receiver has to obey, it was not the server's.
+    fn note_disowned(&mut self, segment: &TcpSegment, end: End, resends: &AllResends) {
+        let after = Lapse::between(self.began_ns, segment.time_ns).since(self.reset_at);
+        if after > COPY_NS {
+            self.facts |= of_flow::RESET_WAS_DISOWNED;
+        }
+        let is_of_server = end == self.server() && self.is(of_flow::RESET_BY_HIGHER) == (end == 1);
+        let last_syn =
+            resends.get(self.resends).map_or(Lapse::default(), |known| known.syns.last());
+        let is_exact = self.marks & mark::RESET_IS_EXACT != 0;
+        if is_of_server
+            && is_exact
+            && last_syn <= self.reset_at
+            && after > REORDER_NS.unsigned_abs()
+        {
+            self.marks |= mark::RESET_WAS_IGNORED;
+        }
     }
 
     /// An ACK, data or a FIN.
@@ -431,7 +455,7 @@ impl Flow {
         if segment.truncated || self.marks & mark::TRUNCATED != 0 {
             return false;
         }
-        let offer = u32::from(self.marks >> mark::OFFER_SHIFT);
+        let offer = u32::from(self.marks >> mark::OFFER_SHIFT & mark::OFFER);
         options.timestamps.map_or_else(
             || options.window_scale.is_none() && !options.sack_permitted,
             |timestamps| self.either(of_end::SYN) && timestamps.value & 0x1f == offer,

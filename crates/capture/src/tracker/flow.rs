@@ -91,6 +91,11 @@ pub(super) mod mark {
     /// Above the marks: what the SYN offered. The client's window scale in four bits, 15 for none;
     /// above it whether SACK is permitted.
     pub(in super::super) const OFFER_SHIFT: u32 = 9;
+    pub(in super::super) const OFFER: u16 = 0x1f;
+    /// Above that: the first RST had exactly the number that its receiver waited for.
+    pub(in super::super) const RESET_IS_EXACT: u16 = 1 << 14;
+    /// No SYN came after that RST, and the server went on all the same.
+    pub(in super::super) const RESET_WAS_IGNORED: u16 = 1 << 15;
 }
 
 /// One attempt. The first 64 bytes are all that data of an established connection touches.

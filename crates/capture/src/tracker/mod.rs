@@ -33,8 +33,6 @@ mod key;
 mod lapse;
 mod limits;
 mod resends;
-#[cfg(test)]
-mod script;
 mod statistics;
 mod store;
 #[cfg(test)]
@@ -67,7 +65,10 @@ pub struct Tracker {
     clock: Clock,
     statistics: Statistics,
     first_ns: Option<i64>,
+    /// The latest packet's time.
     now_ns: i64,
+    /// The latest time that was told without a packet.
+    told_ns: i64,
 }
 
 /// What is to be done with a flow that was looked at.
@@ -90,6 +91,7 @@ impl Tracker {
             statistics: Statistics::default(),
             first_ns: None,
             now_ns: i64::MIN,
+            told_ns: i64::MIN,
         }
     }
 
@@ -162,6 +164,18 @@ impl Tracker {
         let quotes_syn = flow.has(of_end::SYN, end) && error.seq == flow.isn[end];
         if quotes_syn && error.kind != IcmpKind::TooBig {
             flow.facts |= of_flow::UNREACHABLE;
+        }
+    }
+
+    /// Takes in that time has gone on although no packet came, on the clock of the packets: what waits for
+    /// an answer is told when its time is over. Packets may still come with earlier times.
+    pub fn on_clock(&mut self, now_ns: i64, sink: &mut impl FnMut(Handshake, u32)) {
+        if self.first_ns.is_none() {
+            return;
+        }
+        self.told_ns = self.told_ns.max(now_ns);
+        if self.clock.is_due(now_ns) {
+            self.look_again(now_ns, sink);
         }
     }
 
@@ -292,11 +306,12 @@ impl Tracker {
     }
 
     fn due(&self, flow: &Flow) -> Due {
-        let silent_ns = self.now_ns.saturating_sub(flow.last_ns);
+        let now_ns = self.clock_ns();
+        let silent_ns = now_ns.saturating_sub(flow.last_ns);
         let (tell_ns, forget_ns) = if flow.closed() {
             (STRAGGLERS_NS, self.limits.closed_ns)
         } else if !flow.begun() || flow.either(of_end::ACKED) {
-            let age_ns = self.now_ns.saturating_sub(flow.began_ns);
+            let age_ns = now_ns.saturating_sub(flow.began_ns);
             let is_early = self.limits.established_ns.is_some_and(|established_ns| {
                 let is_settled = flow.both(of_end::ACKED) || silent_ns > SYN_ACK_WAIT_NS;
                 flow.begun() && is_settled && age_ns > established_ns
@@ -337,14 +352,20 @@ impl Tracker {
         self.statistics.evicted += 1;
     }
 
+    /// How late it is, by packets or by what was told without.
+    fn clock_ns(&self) -> i64 {
+        self.now_ns.max(self.told_ns)
+    }
+
     fn tell(&mut self, number: u32, sink: &mut impl FnMut(Handshake, u32)) {
+        let now_ns = self.clock_ns();
         let flow = self.flows.at(number);
         if flow.is(of_flow::TOLD) {
             return;
         }
         flow.facts |= of_flow::TOLD;
         let resends = self.resends.get(flow.resends);
-        let handshake = Case { flow, resends, now_ns: self.now_ns }.handshake();
+        let handshake = Case { flow, resends, now_ns }.handshake();
         sink(handshake, flow.key.scope());
     }
 

@@ -8,7 +8,7 @@
 //! | established late | the same, and the SYN before the SYN-ACK was not the first; a timestamp that the SYN-ACK echoes corrects that by one |
 //! | SYN unanswered | SYNs, no answer to them, and one sent again or a second without any |
 //! | refused | an RST of the server with the SYN's number, before any SYN-ACK |
-//! | reset by a middlebox | an RST from a distance that is not its sender's; or one after which its sender went on, with an IP ID that is not its sender's |
+//! | reset by a middlebox | an RST from a distance that is not its sender's; or one after which its sender went on, with an IP ID that is not its sender's; or one that the client has to obey, after which the server went on, 5 ms later or more |
 //! | unreachable | an ICMP error that quotes the SYN, and no SYN-ACK |
 //! | third ACK ignored | a SYN-ACK later than the ACK by more than a round trip, and earlier than any other segment of the server |
 //! | deferred | the same, but the first of them came only after the second time-out, and no data was ignored |
@@ -163,6 +163,7 @@ impl Case<'_> {
             && !flow.is(of_flow::RESET_AFTER_DATA)
             && is_compared
             && (flow.is(of_flow::RESET_FROM_ELSEWHERE)
+                || flow.marks & mark::RESET_WAS_IGNORED != 0
                 || (flow.is(of_flow::RESET_WAS_DISOWNED) && flow.is(of_flow::RESET_OF_OTHER_ID)))
     }
 

@@ -37,6 +37,8 @@ pub(super) struct Bytes {
     file: File,
     count: Rc<Cell<u64>>,
     is_file: bool,
+    /// The end of the file is none.
+    grows: bool,
 }
 
 /// Why an input cannot be read, in a line.
@@ -85,8 +87,10 @@ impl Input {
         buffer: usize,
     ) -> Result<Reader<Bytes>, Complaint> {
         loop {
-            let bytes = self.bytes(Rc::clone(count)).map_err(|error| self.complaint(&error))?;
-            match Reader::with_buffer(bytes, buffer) {
+            let bytes =
+                self.bytes(Rc::clone(count), follow).map_err(|error| self.complaint(&error))?;
+            let begin = if bytes.grows { Reader::growing } else { Reader::with_buffer };
+            match begin(bytes, buffer) {
                 Err(ContainerError::TooShort { .. }) if follow && !interrupt::pressed() => {
                     count.set(0);
                     std::thread::sleep(PAUSE);
@@ -97,14 +101,14 @@ impl Input {
         }
     }
 
-    fn bytes(&self, count: Rc<Cell<u64>>) -> io::Result<Bytes> {
+    fn bytes(&self, count: Rc<Cell<u64>>, follow: bool) -> io::Result<Bytes> {
         let file = if self.is_stdin() {
             File::from(io::stdin().as_fd().try_clone_to_owned()?)
         } else {
             File::open(&self.path)?
         };
         let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
-        Ok(Bytes { file, count, is_file })
+        Ok(Bytes { file, count, is_file, grows: is_file && follow })
     }
 
     fn complaint(&self, error: &(impl std::fmt::Display + ?Sized)) -> Complaint {
@@ -119,7 +123,7 @@ impl Read for Bytes {
         }
         let read = self.file.read(buffer)?;
         self.count.set(self.count.get() + read as u64);
-        Ok(read)
+        if read == 0 && self.grows { Err(ErrorKind::WouldBlock.into()) } else { Ok(read) }
     }
 }
 

@@ -127,6 +127,8 @@ struct SummaryEntry<'a> {
     duplicates: u64,
     /// Packets that the capturing program lost; null if it does not say.
     lost_packets: Option<u64>,
+    /// Packets whose link type is not read, with the first such type; null without any.
+    unread_link: Option<UnreadLinkEntry>,
     /// Whether Ctrl-C ended it.
     interrupted: bool,
     /// Places where a file is damaged; the first hundred.
@@ -187,6 +189,17 @@ struct ListenerEntry<'a> {
     connect_p50_ns: Option<u64>,
     /// The same of 99 %.
     connect_p99_ns: Option<u64>,
+}
+
+/// Packets whose link type is not read.
+#[derive(Serialize, JsonSchema)]
+struct UnreadLinkEntry {
+    /// The first such type, by its number in the registry at tcpdump.org/linktypes.html.
+    link_type: u32,
+    /// Its number and, if known, its name.
+    text: String,
+    /// How many packets, of all such types.
+    packets: u64,
 }
 
 /// A place where a file is damaged.
@@ -266,6 +279,11 @@ pub(super) fn summary(told: &Told<'_>) -> serde_json::Result<String> {
         evicted: told.statistics.evicted,
         duplicates: told.statistics.duplicates,
         lost_packets: account.lost,
+        unread_link: account.unread_link.map(|link| UnreadLinkEntry {
+            link_type: link.0,
+            text: link.to_string(),
+            packets: account.counts.unread_link,
+        }),
         interrupted: account.interrupted,
         warnings: account.warnings.iter().map(|it| warning(it, &account.sources)).collect(),
         warnings_count: account.warnings_count,

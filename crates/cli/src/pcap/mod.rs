@@ -190,9 +190,10 @@ fn read_handshakes(
                     batch.clear();
                 }
             }
-            (Event::Idle(scopes), Some(tracker)) => {
+            (Event::Idle(now_ns, scopes), Some(tracker)) => {
                 tracker.on_batch(&batch, &mut |it, scope| tell(it, scope, scopes));
                 batch.clear();
+                tracker.on_clock(now_ns, &mut |it, scope| tell(it, scope, scopes));
                 outputs.flush();
             }
             (Event::End(scopes), tracker) => {
@@ -201,7 +202,7 @@ fn read_handshakes(
                     statistics = tracker.finish(&mut |it, scope| tell(it, scope, scopes));
                 }
             }
-            (Event::Idle(_) | Event::Observed(..), None) => {}
+            (Event::Idle(..) | Event::Observed(..), None) => {}
         }
         if outputs.is_wanted() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;

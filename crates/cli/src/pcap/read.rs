@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::ops::ControlFlow;
 use std::rc::Rc;
+use std::time::Instant;
 
 use halfopen_capture::{
     Counts, Decoder, Filter, LinkType, Observed, Problem, Reader, Scopes, Tunnels, Warning,
@@ -48,8 +49,8 @@ pub(super) struct Plan {
 pub(super) enum Event<'a> {
     /// What a packet showed; its record is a packed [`Number`].
     Observed(Observed, &'a Scopes),
-    /// There is no more for now.
-    Idle(&'a Scopes),
+    /// There is no more for now. By the capture's clock it is so late, in nanoseconds since 1970.
+    Idle(i64, &'a Scopes),
     /// There is no more at all.
     End(&'a Scopes),
 }
@@ -212,14 +213,18 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reading<'_, F> {
         if let Some((_, observed)) = lane.head.take() {
             self.tell(observed)?;
         }
+        let mut quiet_since = None;
         loop {
             match self.next(lane) {
                 Some((time_ns, observed)) if time_ns > until_ns => {
                     lane.head = Some((time_ns, observed));
                     return self.pause();
                 }
-                Some((_, observed)) => self.tell(observed)?,
-                None if self.waits() => (self.visit)(Event::Idle(self.decoder.scopes()))?,
+                Some((_, observed)) => {
+                    quiet_since = None;
+                    self.tell(observed)?;
+                }
+                None if self.waits() => self.idle(*quiet_since.get_or_insert_with(Instant::now))?,
                 None => return ControlFlow::Continue(()),
             }
             if self.account.packets.is_multiple_of(STRIDE) {
@@ -231,6 +236,14 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reading<'_, F> {
     fn pause(&mut self) -> ControlFlow<()> {
         self.progress.show(self.bytes.get(), self.account.packets);
         if interrupt::pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Nothing has come since. The clock of the host that captures may be another than ours, so time is
+    /// counted on from its last packet.
+    fn idle(&mut self, since: Instant) -> ControlFlow<()> {
+        let last_ns = self.account.span_ns.map_or(i64::MIN, |(_, last_ns)| last_ns);
+        let quiet_ns = i64::try_from(since.elapsed().as_nanos()).unwrap_or(i64::MAX);
+        (self.visit)(Event::Idle(last_ns.saturating_add(quiet_ns), self.decoder.scopes()))
     }
 
     /// Whether there may be more after a while, which then has passed.
@@ -337,4 +350,31 @@ const fn numbered(mut observed: Observed, file: usize) -> Observed {
         Observed::Other => {}
     }
     observed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_goes_on_while_a_capture_that_is_followed_does_not() {
+        let path =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../bundles/captures/client-gives-up.pcap");
+        let plan = Plan {
+            inputs: vec![Input::new(path).expect("a capture")],
+            filter: Filter::parse("").expect("a filter"),
+            tunnels: Tunnels::default(),
+            follow: true,
+        };
+        let mut idle = Vec::new();
+        let account = read(&plan, |event| {
+            if let Event::Idle(now_ns, _) = event {
+                idle.push(now_ns);
+            }
+            if idle.len() < 3 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })
+        .expect("it can be read");
+        let (_, last_ns) = account.span_ns.expect("packets");
+        assert!(last_ns <= idle[0] && idle[0] < idle[1] && idle[1] < idle[2], "{last_ns} {idle:?}");
+    }
 }

@@ -339,7 +339,7 @@ fn limits(page: &mut Page, told: &Told<'_>, all: bool) {
     }
     if let Some(link) = account.unread_link {
         let packets = counted(account.counts.unread_link, "packet");
-        note("left out", format!("{packets} of link type {}, which is not read", link.0));
+        note("left out", format!("{packets} of link type {link}, which is not read"));
     }
     if account.counts.cut > 0 {
         let packets = counted(account.counts.cut, "packet");

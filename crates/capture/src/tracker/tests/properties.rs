@@ -220,6 +220,31 @@ fn a_live_watcher_is_told_of_connections_while_they_last() {
 }
 
 #[test]
+fn time_that_passes_without_packets_ends_the_wait_for_an_answer() {
+    let second = 1_000_000_000;
+    let mut told = Vec::new();
+    let mut tracker = Tracker::new(Limits::default());
+    let packets = packets("client 0 S\nclient 1 S\nclient 140 S isn 9", families()[0]);
+    let [Observed::Segment(first), again, Observed::Segment(late)] = packets[..] else {
+        panic!("three segments");
+    };
+    tracker.on_clock(first.time_ns, &mut |_, _| panic!("nothing was seen yet"));
+    for packet in [Observed::Segment(first), again] {
+        tracker.on_observed(&packet, &mut |_, _| panic!("it is still open"));
+    }
+    for passed in (10..=150).step_by(10) {
+        let now_ns = first.time_ns + passed * second;
+        tracker.on_clock(now_ns, &mut |handshake, _| told.push((passed, handshake.outcome)));
+    }
+    // Flows are looked at every 16 s or so, and it waits for 130 s.
+    assert_eq!(told, [(140, halfopen_evidence::Outcome::SynUnanswered)]);
+    assert_eq!(tracker.flows(), 0);
+    // The packets' own clock has not got that far.
+    tracker.on_segment(&late, &mut |_, _| panic!("it is new"));
+    assert_eq!((tracker.flows(), tracker.statistics().out_of_order), (1, 0));
+}
+
+#[test]
 fn a_probe_two_hours_later_meets_the_flow_that_it_belongs_to() {
     let mut script =
         "client 0 S\nserver 0.1 S.\nclient 0.1 .\nserver 0.2 P. +5\nclient 0.2 .\n".to_owned();

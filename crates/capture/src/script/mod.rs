@@ -1,38 +1,46 @@
-//! Captures written by hand, for tests: one packet a line.
+//! Captures written by hand, for tests: one packet a line. Behind the feature `script`, so that it is in
+//! no program.
 //!
 //! ```text
 //! client 0.000 S            who, seconds, flags as tcpdump prints them
 //! server 0.010 S.
 //! client 0.020 P. +100      with 100 bytes of data
 //! client 0.220 P. +100 seq 1    numbers count from the sender's, or the other's, SYN
-//! icmp 0.300 host           quotes the client's SYN
+//! icmp 0.300 host           quotes the client's SYN; also big, or older, which quotes another one
 //! clock 9.000               another connection's packet: time goes on
 //! ```
 //!
 //! Numbers that are not given are those that a TCP would send. More words: `ack N`, `isn N` (a new
-//! attempt), `ttl N`, `id N`, `ts VALUE/ECHO`, `ws N`, `sack`, `tfo`, `cut`.
+//! attempt), `ttl N`, `id N`, `ts VALUE/ECHO`, `ws N`, `sack`, `tfo` (with a cookie), `tfo-request`,
+//! `cut` (by the capture, before the options).
+//!
+//! `page` reads `docs/captures.md`, which has one in each of its blocks.
+
+mod page;
 
 use std::net::SocketAddr;
 
-use halfopen_evidence::Handshake;
+pub use page::{Picture, counted, pictures};
 
 use crate::{FastOpen, IcmpError, IcmpKind, Observed, SegmentOptions, TcpSegment, TimestampOption};
-
-use super::{Limits, Statistics, Tracker};
 
 /// A second of the scripts' time as nanoseconds since 1970.
 const BEGAN_NS: i64 = 1_700_000_000_000_000_000;
 
-/// The addresses of the two ends, and two others.
+/// Who takes part.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ends {
-    pub(super) client: SocketAddr,
-    pub(super) server: SocketAddr,
-    pub(super) others: [SocketAddr; 2],
+pub struct Ends {
+    /// Who sends the SYN.
+    pub client: SocketAddr,
+    /// The other end.
+    pub server: SocketAddr,
+    /// The two ends of another connection.
+    pub others: [SocketAddr; 2],
 }
 
 /// IPv4 with the client's address the lower one, and IPv6 with the server's.
-pub(super) fn families() -> [Ends; 2] {
+#[must_use]
+pub fn families() -> [Ends; 2] {
     let ends = |client: &str, server: &str, other: [&str; 2]| Ends {
         client: client.parse().expect("an address"),
         server: server.parse().expect("an address"),
@@ -52,25 +60,15 @@ struct Side {
 }
 
 /// The packets of a script.
-pub(super) fn packets(script: &str, ends: Ends) -> Vec<Observed> {
+///
+/// # Panics
+/// If a line cannot be read.
+#[must_use]
+pub fn packets(script: &str, ends: Ends) -> Vec<Observed> {
     let side = |isn| Side { isn, next: isn, id: 100 };
     let mut sides = [side(1_000_000), side(4_294_967_290)];
     let lines = script.lines().map(str::trim).filter(|line| !line.is_empty());
     lines.zip(1..).map(|(line, record)| packet(line, record, ends, &mut sides)).collect()
-}
-
-/// What a tracker makes of packets, but for the clock's.
-pub(super) fn track(packets: &[Observed], limits: Limits) -> (Vec<Handshake>, Statistics) {
-    let mut told = Vec::new();
-    let mut sink = |handshake: Handshake, _| told.push(handshake);
-    let mut tracker = Tracker::new(limits);
-    for packet in packets {
-        tracker.on_observed(packet, &mut sink);
-    }
-    let statistics = tracker.finish(&mut sink);
-    let clocks = families().map(|ends| ends.others[0]);
-    told.retain(|handshake| !clocks.contains(&handshake.client));
-    (told, statistics)
 }
 
 fn packet(line: &str, record: u64, ends: Ends, sides: &mut [Side; 2]) -> Observed {
@@ -89,6 +87,7 @@ fn packet(line: &str, record: u64, ends: Ends, sides: &mut [Side; 2]) -> Observe
     let mut segment = blank(time_ns, record, from, to);
     segment.flags = flags(words.next().expect("flags"));
     segment.ttl = if us == 0 { 64 } else { 60 };
+    segment.options.mss = (segment.flags & 2 != 0).then_some(1460);
     let (mut seq, mut ack) = (None, None);
     while let Some(word) = words.next() {
         if let Some(bytes) = word.strip_prefix('+') {
@@ -105,7 +104,11 @@ fn packet(line: &str, record: u64, ends: Ends, sides: &mut [Side; 2]) -> Observe
             "ws" => segment.options.window_scale = u8::try_from(number()).ok(),
             "sack" => segment.options.sack_permitted = true,
             "tfo" => segment.options.fast_open = Some(FastOpen::Cookie),
-            "cut" => segment.truncated = true,
+            "tfo-request" => segment.options.fast_open = Some(FastOpen::Request),
+            "cut" => {
+                segment.truncated = true;
+                segment.options = SegmentOptions::default();
+            }
             "ts" => segment.options.timestamps = Some(timestamps(words.next().expect("ts"))),
             _ => panic!("{word}?"),
         }
