@@ -21,6 +21,7 @@ mod decode;
 mod distinct;
 mod filter;
 mod latency;
+mod nearness;
 mod observed;
 mod tally;
 mod timetable;
@@ -32,6 +33,7 @@ pub use decode::{Counts, Decoder, Malformed, Scopes, Tunnels};
 pub use distinct::Distinct;
 pub use filter::{Filter, FilterError};
 pub use latency::Latency;
+pub use nearness::Nearness;
 pub use observed::{
     FastOpen, IcmpError, IcmpKind, Observed, SegmentOptions, TcpSegment, TimestampOption,
 };

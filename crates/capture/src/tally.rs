@@ -8,10 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use halfopen_evidence::{
     Burst, BurstKind, ConnectTimes, Handshake, HeavyKeys, Mark, Outcome, Watched, WatchedListener,
-    WatchedSide, Weight,
+    Weight,
 };
 
-use crate::{Distinct, Latency};
+use crate::{Distinct, Latency, Nearness};
 
 /// How much a tally may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +61,8 @@ pub struct SideTally {
     pub peers: Distinct,
     /// Clients whose handshakes had one SYN and no ACK.
     pub silent_peers: Distinct,
-    /// Handshakes whose way to the client took longer than that to the server, and the other way
-    /// round: watched at the server's end, and at the clients'.
-    near: (u32, u32),
+    /// Nearer to which end they were watched.
+    near: Nearness,
     /// When the first one began, in nanoseconds since 1970.
     pub first_ns: i64,
     /// When the last one began.
@@ -119,7 +118,7 @@ impl Tallied {
             marks: side.marks.clone(),
             clients: side.peers.count(),
             connect: side.connect_times(),
-            side: side.side(),
+            side: side.near.side(),
             burst: side.burst(),
             first_ns: side.first_ns,
             last_ns: side.last_ns,
@@ -216,16 +215,6 @@ impl SideTally {
         Some(ConnectTimes { p50_us: us(500)?, p99_us: us(990)?, p999_us: us(999)? })
     }
 
-    /// Where it was watched: most handshakes must say so.
-    fn side(&self) -> WatchedSide {
-        let (server, clients) = self.near;
-        match (server > clients.saturating_mul(3), clients > server.saturating_mul(3)) {
-            (true, false) => WatchedSide::Server,
-            (false, true) => WatchedSide::Clients,
-            _ => WatchedSide::Unknown,
-        }
-    }
-
     /// What its busiest second looks like, if that is a burst.
     #[must_use]
     pub fn burst(&self) -> Option<Burst> {
@@ -262,12 +251,7 @@ impl SideTally {
             count(&mut self.marks, mark);
         }
         self.peers.add(peer);
-        if let (Some(to_server), Some(to_client)) =
-            (handshake.stages.syn_ack_ns, handshake.stages.ack_ns)
-        {
-            self.near.0 += u32::from(to_client > to_server.saturating_mul(3));
-            self.near.1 += u32::from(to_server > to_client.saturating_mul(3));
-        }
+        self.near.add(&handshake.stages);
         let is_connected = handshake.stages.connect_ns.is_some();
         if let Some(ns) = handshake.stages.connect_ns {
             self.connect.add(ns);

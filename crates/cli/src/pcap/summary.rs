@@ -6,7 +6,7 @@ use halfopen_diagnose::Status;
 use halfopen_diagnose::report::layout::{Ink, Page, Span, columns};
 use halfopen_diagnose::report::{FindingEntry, TextOptions, write_findings};
 use halfopen_diagnose::words::harmless;
-use halfopen_evidence::{BurstKind, Mark};
+use halfopen_evidence::{BurstKind, Mark, WatchedSide};
 
 use super::class;
 use super::class::{CLASSES, Class, ENDS, Gravity};
@@ -103,15 +103,10 @@ pub(super) fn vantage(totals: &Totals) -> Option<String> {
     if both == 0 && clients == 0 {
         return Some("only what servers sent".to_owned());
     }
-    // Close to the server its SYN-ACK comes at once, and the ACK after a round trip.
-    let server_ns = totals.syn_ack.of_a_thousand(500)?;
-    let client_ns = totals.ack.of_a_thousand(500)?;
-    if client_ns / 4 > server_ns {
-        Some("near the servers".to_owned())
-    } else if server_ns / 4 > client_ns {
-        Some("near the clients".to_owned())
-    } else {
-        None
+    match totals.nearness.side() {
+        WatchedSide::Server => Some("near the servers".to_owned()),
+        WatchedSide::Clients => Some("near the clients".to_owned()),
+        WatchedSide::Unknown => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use halfopen_capture::{SideTally, Tallied, Tally, TallyLimits};
+use halfopen_capture::{Nearness, SideTally, Tallied, Tally, TallyLimits};
 use halfopen_evidence::{Handshake, Mark, Outcome, Vantage};
 
 use super::class::{self, CLASSES, ENDS, Gravity};
@@ -34,6 +34,8 @@ pub(super) struct Totals {
     pub(super) marks: BTreeMap<Mark, u64>,
     /// By vantage: both directions, only clients', only servers'.
     pub(super) vantages: [u64; 3],
+    /// Nearer to which end they were captured.
+    pub(super) nearness: Nearness,
     /// How long connect() took where it succeeded.
     pub(super) connect: Histogram,
     /// From the SYN to the SYN-ACK where both were seen.
@@ -73,6 +75,7 @@ impl Default for Counting {
             ends: [0; ENDS.len()],
             marks: BTreeMap::new(),
             vantages: [0; 3],
+            nearness: Nearness::default(),
             connect: Histogram::default(),
             syn_ack: Histogram::default(),
             ack: Histogram::default(),
@@ -115,6 +118,7 @@ impl Totals {
         }
         self.vantages[vantage_index(handshake)] += 1;
         let stages = handshake.stages;
+        self.nearness.add(&stages);
         for (histogram, ns) in [
             (&mut self.connect, stages.connect_ns),
             (&mut self.syn_ack, stages.syn_ack_ns),
