@@ -23,6 +23,26 @@ pub fn latency(us: u64) -> String {
     }
 }
 
+/// A span in nanoseconds with the unit that people use: `800 ns`, `40 µs`, `1.03 s`, `6m12s`.
+#[must_use]
+pub fn span(ns: u64) -> String {
+    let us = ns / 1_000;
+    match us {
+        0 if ns > 0 => format!("{ns} ns"),
+        0..60_000_000 => latency(us),
+        _ => duration(us / 1_000),
+    }
+}
+
+/// `2026-11-21 10:29:28` of seconds since 1970, UTC.
+#[must_use]
+pub fn date_time(seconds: i64) -> String {
+    const DAY: i64 = 86_400;
+    let second = seconds.rem_euclid(DAY);
+    let (hour, minute) = (second / 3600, second % 3600 / 60);
+    format!("{} {hour:02}:{minute:02}:{:02}", date(seconds.div_euclid(DAY)), second % 60)
+}
+
 /// `2026-11-21` of a day, counted from 1970-01-01; days that are more than 10^17 away are taken for
 /// that one. The Gregorian calendar repeats every 400 years, and a year that begins in March has its
 /// leap day last (Hinnant, `civil_from_days`).

@@ -57,7 +57,13 @@ impl Share {
 /// From how many clients, over which time, and where it was watched.
 pub(crate) fn facts(listener: &WatchedListener) -> Vec<Fact> {
     let ns = u64::try_from(listener.last_ns.saturating_sub(listener.first_ns)).unwrap_or(0);
-    let span = words::duration(ns / 1_000_000);
+    let begun = match listener.handshakes {
+        1 => {
+            let at = words::date_time(listener.first_ns.div_euclid(1_000_000_000));
+            format!("begun at {at} UTC")
+        }
+        _ => format!("begun within {}", words::span(ns)),
+    };
     let side = match listener.side {
         WatchedSide::Clients => "watched at the clients' end",
         WatchedSide::Server => "watched at the server's end",
@@ -69,7 +75,7 @@ pub(crate) fn facts(listener: &WatchedListener) -> Vec<Fact> {
             listener.clients,
             format!("from {}", words::count(listener.clients, "client")),
         ),
-        Fact::number("span-ms", ns / 1_000_000, format!("begun within {span}")),
+        Fact::number("span-ms", ns / 1_000_000, begun),
         Fact::words("watched-at", side),
     ]
 }
