@@ -6,7 +6,7 @@ use halfopen_evidence::{Outcome, Sends, Vantage};
 
 use super::class;
 use super::found::Found;
-use super::words::rfc_3339;
+use super::words::{rfc_3339, timetable};
 
 /// What is in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub(super) fn row(found: &Found, sources: &[String]) -> [Value; COLUMNS.len()] {
         Value::Text(Some(marks.join(" "))),
         integer(handshake.syns.count.into()),
         Value::Text(Some(times(&handshake.syns))),
-        Value::Text(super::timetable::name(&handshake.syns)),
+        Value::Text(timetable(&handshake.syns)),
         integer(handshake.syn_acks.count.into()),
         Value::Text(Some(times(&handshake.syn_acks))),
         integer(handshake.lasted_ns),

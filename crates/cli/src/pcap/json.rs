@@ -8,14 +8,13 @@ use halfopen_evidence::Sends;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::class::CLASSES;
+use super::class::{self, CLASSES};
 use super::flat::{answered_syn, ended_id, mark_id, vantage_id};
 use super::found::Found;
 use super::histogram::Histogram;
 use super::summary::Told;
 use super::totals::Listener;
-use super::words::rfc_3339;
-use super::{class, timetable};
+use super::words::{rfc_3339, timetable};
 
 const PCAP: &str = "halfopen.pcap/1";
 
@@ -228,7 +227,7 @@ pub(super) fn handshake(found: &Found) -> serde_json::Result<String> {
         answered_syn: answered_syn(handshake.outcome),
         marks: handshake.marks.iter().map(|&mark| mark_id(mark)).collect(),
         syns: sends(&handshake.syns),
-        timetable: timetable::name(&handshake.syns),
+        timetable: timetable(&handshake.syns),
         syn_acks: sends(&handshake.syn_acks),
         syn_ack_ns: stages.syn_ack_ns,
         ack_ns: stages.ack_ns,

@@ -4,9 +4,9 @@ use halfopen_diagnose::report::layout::{Ink, Page};
 use halfopen_diagnose::words::harmless;
 
 use super::class::{self, Gravity};
+use super::flat;
 use super::found::Found;
-use super::words::{clock, date, mark, sent_at, span};
-use super::{flat, timetable};
+use super::words::{clock, date, mark, sent_at, span, timetable};
 
 /// From so many columns on, addresses have all the room that IPv4 takes.
 const WIDE: usize = 100;
@@ -89,7 +89,7 @@ fn notes(found: &Found) -> Vec<String> {
     if let Some(syn) = flat::answered_syn(handshake.outcome) {
         notes.push(format!("SYN {syn} was answered"));
     }
-    if let Some(timetable) = timetable::name(&handshake.syns) {
+    if let Some(timetable) = timetable(&handshake.syns) {
         notes.push(format!("{} SYNs, again after {timetable}", handshake.syns.count));
     }
     if handshake.syn_acks.count > 1 {

@@ -26,7 +26,6 @@ mod parquet_file;
 mod progress;
 mod read;
 mod summary;
-mod timetable;
 mod totals;
 mod verdict;
 mod words;
