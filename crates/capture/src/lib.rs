@@ -11,6 +11,7 @@
 //! - `filter` picks segments by addresses, ports and VLANs, in the words of tcpdump.
 //! - `tracker` follows each attempt to its outcome, within bounds of memory and time; live packet
 //!   sockets can feed it too.
+//! - `points` brings the handshakes of two points on one path together.
 //! - `tally` counts handshakes per listener and per client; `timetable` says whose SYNs a client's are.
 //!
 //! Nothing in a packet can make it fail: what is damaged is told with its record and offset, and the
@@ -23,6 +24,7 @@ mod filter;
 mod latency;
 mod nearness;
 mod observed;
+mod points;
 mod tally;
 mod timetable;
 mod tracker;
@@ -37,6 +39,7 @@ pub use nearness::Nearness;
 pub use observed::{
     FastOpen, IcmpError, IcmpKind, Observed, SegmentOptions, TcpSegment, TimestampOption,
 };
+pub use points::{Bounds, Clock, Coverage, Joined, Joiner, Relation, Survey};
 pub use tally::{SideTally, Tallied, Tally, TallyLimits};
 pub use timetable::{System, Timetable};
 pub use tracker::{Limits, Statistics, Tracker};

@@ -16,6 +16,7 @@
 
 mod close_wait;
 mod counters;
+mod crossing;
 mod destination;
 mod endpoint;
 mod fold;
@@ -34,6 +35,7 @@ mod watched;
 
 pub use close_wait::{CloseWaitGroup, CloseWaitSide, HeldCloseWait};
 pub use counters::Counters;
+pub use crossing::{Crossing, Located, Passage};
 pub use destination::{Connecting, DestinationPorts, PortStates};
 pub use endpoint::{
     Endpoint, EndpointKey, Holder, HolderSearch, Holders, Listener, NeverAccepted, RequestSample,

@@ -34,7 +34,7 @@ mod lapse;
 mod limits;
 mod resends;
 #[cfg(test)]
-mod script;
+pub(crate) mod script;
 mod statistics;
 mod store;
 #[cfg(test)]

@@ -25,14 +25,14 @@ const BEGAN_NS: i64 = 1_700_000_000_000_000_000;
 
 /// The addresses of the two ends, and two others.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ends {
-    pub(super) client: SocketAddr,
-    pub(super) server: SocketAddr,
-    pub(super) others: [SocketAddr; 2],
+pub(crate) struct Ends {
+    pub(crate) client: SocketAddr,
+    pub(crate) server: SocketAddr,
+    pub(crate) others: [SocketAddr; 2],
 }
 
 /// IPv4 with the client's address the lower one, and IPv6 with the server's.
-pub(super) fn families() -> [Ends; 2] {
+pub(crate) fn families() -> [Ends; 2] {
     let ends = |client: &str, server: &str, other: [&str; 2]| Ends {
         client: client.parse().expect("an address"),
         server: server.parse().expect("an address"),
@@ -52,7 +52,7 @@ struct Side {
 }
 
 /// The packets of a script.
-pub(super) fn packets(script: &str, ends: Ends) -> Vec<Observed> {
+pub(crate) fn packets(script: &str, ends: Ends) -> Vec<Observed> {
     let side = |isn| Side { isn, next: isn, id: 100 };
     let mut sides = [side(1_000_000), side(4_294_967_290)];
     let lines = script.lines().map(str::trim).filter(|line| !line.is_empty());
@@ -60,7 +60,7 @@ pub(super) fn packets(script: &str, ends: Ends) -> Vec<Observed> {
 }
 
 /// What a tracker makes of packets, but for the clock's.
-pub(super) fn track(packets: &[Observed], limits: Limits) -> (Vec<Handshake>, Statistics) {
+pub(crate) fn track(packets: &[Observed], limits: Limits) -> (Vec<Handshake>, Statistics) {
     let mut told = Vec::new();
     let mut sink = |handshake: Handshake, _| told.push(handshake);
     let mut tracker = Tracker::new(limits);
