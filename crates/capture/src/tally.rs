@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use halfopen_evidence::{
-    Burst, BurstKind, ConnectTimes, Handshake, HeavyKeys, Mark, Outcome, Watched, WatchedListener,
-    Weight,
+    Burst, BurstKind, ConnectTimes, Crossing, Handshake, HeavyKeys, Located, Mark, Outcome,
+    Watched, WatchedListener, Weight,
 };
 
 use crate::{Distinct, Latency, Nearness};
@@ -55,6 +55,10 @@ pub struct SideTally {
     pub outcomes: Vec<(Outcome, u32)>,
     /// By what was noticed of them.
     pub marks: Vec<(Mark, u32)>,
+    /// Handshakes that were seen at two points on the way.
+    pub joined: u32,
+    /// Where those went wrong between the two, or what was done to them.
+    pub located: Vec<(Located, u32)>,
     /// What connect() took, of those that came to a connection.
     pub connect: Latency,
     /// Addresses at the other end: clients of a listener, or listeners of a client.
@@ -116,6 +120,8 @@ impl Tallied {
             handshakes: side.handshakes,
             outcomes: side.outcomes.clone(),
             marks: side.marks.clone(),
+            joined: side.joined,
+            located: side.located.clone(),
             clients: side.peers.count(),
             connect: side.connect_times(),
             side: side.near.side(),
@@ -146,6 +152,16 @@ impl Tally {
         self.listeners.entry((scope, *server)).add(handshake, bits(client.ip()));
         let listener = bits(server.ip()) ^ u128::from(server.port()) << 64;
         self.clients.entry((scope, client.ip())).add(handshake, listener);
+    }
+
+    /// Counts where a handshake that was counted went wrong between two points.
+    pub fn add_crossing(&mut self, handshake: &Handshake, crossing: &Crossing) {
+        let scope = self.scope(&handshake.scope);
+        let listener = self.listeners.entry((scope, handshake.server));
+        listener.joined = listener.joined.saturating_add(1);
+        for &located in &crossing.located {
+            count(&mut listener.located, located);
+        }
     }
 
     /// The counts.

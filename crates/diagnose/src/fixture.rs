@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use halfopen_evidence::{
     Activity, Between, Call, CallTarget, CgroupState, CloseWaitGroup, CloseWaitSide, Connecting,
     Cookie, Counters, DestinationPorts, Endpoint, EndpointKey, EpollRegistration, Evidence, FdUse,
-    Holder, HolderSearch, Holders, Host, Inode, Interval, Listener, Mark, Netns, NetnsId,
+    Holder, HolderSearch, Holders, Host, Inode, Interval, Listener, Located, Mark, Netns, NetnsId,
     NetnsLabel, NeverAccepted, Outcome, Pid, PortSpace, PortStates, Process, QueueTrack, Reading,
     RequestSample, SchedStat, Sighting, Snapshot, SynRecv, Sysctls, Taken, TcpUse, Thread,
     ThreadTrack, Throttling, Tid, Via, WaitedSocket, Waiting, Watched, WatchedListener,
@@ -476,6 +476,8 @@ pub(crate) fn watched_listener(outcomes: &[(Outcome, u32)]) -> Seen {
             handshakes: outcomes.iter().map(|&(_, count)| count).sum(),
             outcomes: outcomes.to_vec(),
             marks: Vec::new(),
+            joined: 0,
+            located: Vec::new(),
             clients: 1,
             connect: None,
             side: WatchedSide::Server,
@@ -496,6 +498,13 @@ impl Seen {
     /// With so many of a mark.
     pub(crate) fn mark(mut self, mark: Mark, count: u32) -> Self {
         self.listener.marks.push((mark, count));
+        self
+    }
+
+    /// Seen at two points, with so many that went wrong there between them.
+    pub(crate) fn located(mut self, located: Located, count: u32) -> Self {
+        self.listener.joined = self.listener.handshakes;
+        self.listener.located.push((located, count));
         self
     }
 

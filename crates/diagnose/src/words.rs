@@ -1,5 +1,7 @@
 //! Figures in words.
 
+use halfopen_evidence::Located;
+
 /// A time span as people say it: `340 ms`, `2.0 s`, `6m12s`, `3h05m`, `2d04h`.
 #[must_use]
 pub fn duration(ms: u64) -> String {
@@ -92,6 +94,30 @@ pub fn rate(events: u64, ms: u64) -> String {
         (tenths / 10).to_string()
     } else {
         format!("{}.{}", tenths / 10, tenths % 10)
+    }
+}
+
+/// Where a handshake went wrong between two points, or what was done to it.
+#[must_use]
+pub const fn located(located: Located) -> &'static str {
+    match located {
+        Located::SynLost => "SYN lost on the way to the server's side",
+        Located::SynUnseen => "SYN not seen at the server's side, nor anything of that listener",
+        Located::SynIgnored => "SYN reached the server's side, which did not answer it",
+        Located::SynAckLost => "SYN-ACK lost on the way to the client's side",
+        Located::AckLost => "ACK lost on the way to the server's side",
+        Located::AckIgnored => "ACK reached the server's side, which ignored it",
+        Located::RequestLost => "first data lost on the way to the server's side",
+        Located::ResetNotByServer => "RST in the server's name, not sent by the server's side",
+        Located::ResetNotByClient => "RST in the client's name, not sent by the client's side",
+        Located::ResetLost => "RST lost on the way to the client's side",
+        Located::AnsweredBetween => "SYN-ACK not sent by the server's side",
+        Located::Translated => "addresses rewritten between",
+        Located::Renumbered => "sequence numbers rewritten between: losses not told",
+        Located::MssChanged => "MSS changed between",
+        Located::WindowScaleChanged => "window scale changed between",
+        Located::SackRemoved => "SACK-permitted removed between",
+        Located::TimestampsRemoved => "timestamps removed between",
     }
 }
 

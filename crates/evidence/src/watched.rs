@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Mark, Outcome};
+use crate::{Located, Mark, Outcome};
 
 /// Handshakes that were watched, in a capture or by a packet socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,12 @@ pub struct WatchedListener {
     pub marks: Vec<(Mark, u32)>,
     /// Different client addresses; an estimate when there are many.
     pub clients: u64,
+    /// Handshakes that were seen at two points on the way.
+    #[serde(default)]
+    pub joined: u32,
+    /// Where those went wrong between the two, or what was done to them.
+    #[serde(default)]
+    pub located: Vec<(Located, u32)>,
     /// What connect() took, of those that came to a connection.
     pub connect: Option<ConnectTimes>,
     /// Where it was watched.
@@ -110,5 +116,11 @@ impl WatchedListener {
     #[must_use]
     pub fn mark(&self, mark: Mark) -> u32 {
         self.marks.iter().find(|&&(it, _)| it == mark).map_or(0, |&(_, count)| count)
+    }
+
+    /// Handshakes that went wrong there between two points.
+    #[must_use]
+    pub fn located(&self, located: Located) -> u32 {
+        self.located.iter().find(|&&(it, _)| it == located).map_or(0, |&(_, count)| count)
     }
 }

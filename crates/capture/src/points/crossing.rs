@@ -2,7 +2,7 @@
 //!
 //! A segment that one point saw and the other did not is called lost only if the other was capturing
 //! then, drops no packet by its own account, and is known to be on the way: other handshakes with that
-//! listener passed both points, under the same name, and none was answered past one of them.
+//! listener passed both points, and none was answered past one of them, as behind a load balancer.
 
 use std::net::SocketAddr;
 
@@ -55,7 +55,7 @@ impl Between {
     /// Whether whatever goes to a listener, as this point calls it, passes both points.
     fn is_on_the_way(&self, point: usize, server: SocketAddr) -> bool {
         let way = self.relation.ways[point].get(&server);
-        way.is_some_and(|way| way.joined > 0 && way.past == 0 && way.translated == 0)
+        way.is_some_and(|way| way.joined > 0 && way.past == 0)
     }
 
     /// Whether other listeners of that address are on the way, while the other point has nothing of this

@@ -76,8 +76,6 @@ pub(super) struct Way {
     pub(super) joined: u32,
     /// Handshakes that were answered past one point.
     pub(super) past: u32,
-    /// Handshakes whose listener has another name at the other point.
-    pub(super) translated: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -102,18 +100,17 @@ impl Default for Survey {
 }
 
 impl Survey {
-    /// Takes in what a packet showed; its time counts even if it is of no interest otherwise.
-    pub fn add(&mut self, time_ns: i64, observed: &Observed) {
-        let (first, last) = self.span_ns.unwrap_or((time_ns, time_ns));
-        self.span_ns = Some((first.min(time_ns), last.max(time_ns)));
+    /// Takes in what a packet showed.
+    pub fn add(&mut self, observed: &Observed) {
         if let Observed::Segment(segment) = observed {
             self.add_segment(segment);
         }
     }
 
-    /// The capturing program says that it dropped so many packets.
-    pub const fn dropped(&mut self, packets: u64) {
-        self.dropped += packets;
+    /// Of the capture as a whole: when its first and last packets of any kind came, and how many the
+    /// capturing program says that it dropped.
+    pub const fn covers(&mut self, span_ns: Option<(i64, i64)>, dropped: u64) {
+        (self.span_ns, self.dropped) = (span_ns, dropped);
     }
 
     /// Handshakes of the sample.
@@ -228,12 +225,16 @@ impl Relation {
         }
     }
 
+    /// Whether the first point is the clients' side, for most handshakes; none if that does not show.
+    #[must_use]
+    pub const fn first_is_clients(&self) -> Option<bool> {
+        self.first_is_clients
+    }
+
     fn note_ways(&mut self, traces: [&Traces; 2], pairs: &[(&Trace, &Trace)]) {
         for (one, other) in pairs {
             for (ways, server) in self.ways.iter_mut().zip([one.server, other.server]) {
-                let way = ways.entry(server).or_default();
-                way.joined += 1;
-                way.translated += u32::from(one.server != other.server);
+                ways.entry(server).or_default().joined += 1;
             }
         }
         for (point, seen) in traces.into_iter().enumerate() {

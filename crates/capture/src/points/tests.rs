@@ -102,9 +102,10 @@ fn relation(captures: &[Vec<TcpSegment>; 2], dropped: [u64; 2]) -> Relation {
         .zip(dropped)
         .map(|(capture, dropped)| {
             let mut survey = Survey::default();
-            survey.dropped(dropped);
+            let times = || capture.iter().map(|segment| segment.time_ns);
+            survey.covers(times().min().zip(times().max()), dropped);
             for segment in capture {
-                survey.add(segment.time_ns, &Observed::Segment(*segment));
+                survey.add(&Observed::Segment(*segment));
             }
             survey
         })

@@ -1,7 +1,7 @@
 //! What the rules over watched handshakes share: counts with what they are counts of, and where they
 //! were seen.
 
-use halfopen_evidence::{Outcome, WatchedListener, WatchedSide};
+use halfopen_evidence::{Located, Outcome, WatchedListener, WatchedSide};
 
 use crate::{Confidence, Fact, Severity, words};
 
@@ -69,15 +69,29 @@ pub(crate) fn facts(listener: &WatchedListener) -> Vec<Fact> {
         WatchedSide::Server => "watched at the server's end",
         WatchedSide::Unknown => "watched at an end that the times do not tell",
     };
-    vec![
-        Fact::number(
-            "clients",
-            listener.clients,
-            format!("from {}", words::count(listener.clients, "client")),
-        ),
+    let clients = format!("from {}", words::count(listener.clients, "client"));
+    let mut facts = vec![
+        Fact::number("clients", listener.clients, clients),
         Fact::number("span-ms", ns / 1_000_000, begun),
-        Fact::words("watched-at", side),
-    ]
+    ];
+    if listener.joined == 0 {
+        facts.push(Fact::words("watched-at", side));
+    } else {
+        let joined = words::count(listener.joined, "handshake");
+        let both = format!("{joined} compared at two points on the way");
+        facts.push(Fact::number("joined", listener.joined, both));
+        facts.extend(listener.located.iter().map(|&(located, count)| {
+            Fact::number("located", count, format!("{count} {}", words::located(located)))
+        }));
+    }
+    facts
+}
+
+/// Which of these went wrong between two points most often, if any did.
+pub(crate) fn most_located(listener: &WatchedListener, of: &[Located]) -> Option<Located> {
+    let counted = of.iter().map(|&located| (listener.located(located), located));
+    let (count, located) = counted.rev().max_by_key(|&(count, _)| count)?;
+    (count > 0).then_some(located)
 }
 
 /// What an answer that did not help proves: at the server's end what was seen had arrived; elsewhere it
