@@ -1,7 +1,7 @@
 //! Handshakes, a line each, in columns that stay where they are.
 
 use halfopen_diagnose::report::layout::{Ink, Page};
-use halfopen_diagnose::words::harmless;
+use halfopen_diagnose::words::{harmless, located};
 
 use super::class::{self, Gravity};
 use super::flat;
@@ -97,6 +97,10 @@ fn notes(found: &Found) -> Vec<String> {
         notes.push(format!("{} SYN-ACKs at {times}", handshake.syn_acks.count));
     }
     notes.extend(handshake.marks.iter().map(|&it| mark(it).to_owned()));
+    if let Some(crossing) = &found.crossing {
+        notes.extend(crossing.located.iter().map(|&it| located(it).to_owned()));
+        notes.extend(crossing.translated.map(|(client, server)| format!("as {client} > {server}")));
+    }
     if !handshake.scope.is_empty() {
         notes.push(handshake.scope.clone());
     }
