@@ -79,7 +79,7 @@ _arguments "${_arguments_options[@]}" : \
 '(--sequence)--html=[Write a report with charts that needs nothing else; \`-\` for standard output]:FILE:_files' \
 '--sequence=[Draw one handshake segment by segment\: 10.0.0.9\:40000, A\:PORT-B\:PORT, or its number (#)]:FLOW:_default' \
 '--svg=[With --sequence\: write the drawing; \`-\` for standard output]:FILE:_files' \
-'--max-flows=[Flows kept in memory at a time, some 150 bytes each]:N:_default' \
+'--max-flows=[Flows kept in memory at a time, some 150 bytes each; of two points some 700 bytes more]:N:_default' \
 '*--tunnel=[Look into these tunnels only \[default\: all\]]:LIST:((ip\:"IPv4 or IPv6 in IPv4 or IPv6"
 gre\:"GRE"
 vxlan\:"VXLAN"

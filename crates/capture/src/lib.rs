@@ -17,6 +17,7 @@
 //! Nothing in a packet can make it fail: what is damaged is told with its record and offset, and the
 //! rest goes on.
 
+mod client_tally;
 mod container;
 mod decode;
 mod distinct;

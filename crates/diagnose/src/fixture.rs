@@ -17,8 +17,8 @@ use halfopen_evidence::{
     Holder, HolderSearch, Holders, Host, Inode, Interval, Listener, Located, Mark, Netns, NetnsId,
     NetnsLabel, NeverAccepted, Outcome, Pid, PortSpace, PortStates, Process, QueueTrack, Reading,
     RequestSample, SchedStat, Sighting, Snapshot, SynRecv, Sysctls, Taken, TcpUse, Thread,
-    ThreadTrack, Throttling, Tid, Via, WaitedSocket, Waiting, Watched, WatchedListener,
-    WatchedSide,
+    ThreadTrack, Throttling, Tid, Via, WaitedSocket, Waiting, Watched, WatchedClient,
+    WatchedListener, WatchedSide,
 };
 use halfopen_model::{Counter, PortRange};
 
@@ -484,6 +484,9 @@ pub(crate) fn watched_listener(outcomes: &[(Outcome, u32)]) -> Seen {
             burst: None,
             first_ns: 0,
             last_ns: 2_000_000_000,
+            gave_up: 0,
+            troubled: Vec::new(),
+            only: None,
         },
     }
 }
@@ -505,6 +508,22 @@ impl Seen {
     pub(crate) fn located(mut self, located: Located, count: u32) -> Self {
         self.listener.joined = self.listener.handshakes;
         self.listener.located.push((located, count));
+        self
+    }
+
+    /// With a client of whose handshakes these came out so; they are among those of the listener.
+    pub(crate) fn troubled(mut self, last: u8, outcomes: &[(Outcome, u32)]) -> Self {
+        self.listener.troubled.push(WatchedClient {
+            client: [10, 0, 0, last].into(),
+            handshakes: outcomes.iter().map(|&(_, count)| count).sum(),
+            gave_up: 0,
+            outcomes: outcomes.to_vec(),
+            marks: Vec::new(),
+            joined: 0,
+            located: Vec::new(),
+            first_ns: 0,
+            last_ns: 1_000_000_000,
+        });
         self
     }
 

@@ -56,4 +56,6 @@ pub use reading::{Missing, Reading};
 pub use recording::{RECORDING_VERSION, Recording, RecordingError, RecordingHeader};
 pub use snapshot::{Gap, Host, Snapshot, Taken};
 pub use want::Want;
-pub use watched::{Burst, BurstKind, ConnectTimes, Watched, WatchedListener, WatchedSide};
+pub use watched::{
+    Burst, BurstKind, ConnectTimes, OneClient, Watched, WatchedClient, WatchedListener, WatchedSide,
+};

@@ -1,6 +1,6 @@
 //! What was seen of handshakes on the way, folded per listener: what the rules see of a capture.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,51 @@ pub struct WatchedListener {
     pub first_ns: i64,
     /// When the last one began.
     pub last_ns: i64,
+    /// Attempts that their clients ended because no answer came in time.
+    #[serde(default)]
+    pub gave_up: u32,
+    /// The clients with most trouble, a few; of each at least half of its handshakes are in trouble.
+    #[serde(default)]
+    pub troubled: Vec<WatchedClient>,
+    /// Whose handshakes these are, where one client was set apart from the others.
+    #[serde(default)]
+    pub only: Option<OneClient>,
+}
+
+/// The handshakes of one client with one listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchedClient {
+    /// Its address.
+    pub client: IpAddr,
+    /// Handshakes.
+    pub handshakes: u32,
+    /// Attempts that it ended because no answer came in time.
+    pub gave_up: u32,
+    /// By how they came out.
+    pub outcomes: Vec<(Outcome, u32)>,
+    /// By what was noticed of them.
+    pub marks: Vec<(Mark, u32)>,
+    /// Handshakes that were seen at two points on the way.
+    pub joined: u32,
+    /// Where those went wrong between the two.
+    pub located: Vec<(Located, u32)>,
+    /// When the first one began, in nanoseconds since 1970.
+    pub first_ns: i64,
+    /// When the last one began.
+    pub last_ns: i64,
+}
+
+/// A client that fares otherwise than the other clients of its listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OneClient {
+    /// Its address.
+    pub client: IpAddr,
+    /// Other clients.
+    pub others: u64,
+    /// Their handshakes.
+    pub others_handshakes: u32,
+    /// Of these, those in trouble.
+    pub others_troubled: u32,
 }
 
 /// What connect() took, in microseconds.

@@ -42,7 +42,10 @@ impl Kind {
                     && sighting.seq == trace.client_isn.wrapping_add(1)
                     && trace.server_isn.is_none_or(|isn| sighting.ack == isn.wrapping_add(1))
             }
-            Self::ResetOfClient | Self::ResetOfServer => flags & RST != 0,
+            // What follows a close is seen by one point before its handshake is told, by another after.
+            Self::ResetOfClient | Self::ResetOfServer => {
+                flags & RST != 0 && !trace.is_closed_before(sighting.time_ns)
+            }
         };
         fits && sighting.from_client == self.is_of_client()
     }

@@ -126,6 +126,15 @@ impl Trace {
         self.sightings.iter().map(|sighting| sighting.time_ns).min().unwrap_or(i64::MAX)
     }
 
+    /// Whether both ends had closed by then.
+    pub(super) fn is_closed_before(&self, time_ns: i64) -> bool {
+        let earlier = self.sightings.iter().filter(|it| it.time_ns <= time_ns);
+        let closes = |by_client: bool| {
+            earlier.clone().any(|it| it.flags & FIN != 0 && it.from_client == by_client)
+        };
+        closes(true) && closes(false)
+    }
+
     pub(super) fn ends(&self) -> Ends {
         ends(self.client, self.server)
     }

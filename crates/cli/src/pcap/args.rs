@@ -48,7 +48,7 @@ pub(crate) struct PcapArgs {
     /// Go on as the file is written, until Ctrl-C
     #[arg(short, long, conflicts_with_all = ["sequence", "html"])]
     pub(super) follow: bool,
-    /// Flows kept in memory at a time, some 150 bytes each
+    /// Flows kept in memory at a time, some 150 bytes each; of two points some 700 bytes more
     #[arg(long, value_name = "N", default_value_t = 1_000_000,
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100_000_000))]
     pub(super) max_flows: usize,

@@ -35,7 +35,7 @@
 use halfopen_evidence::{Located, Outcome, WatchedListener};
 
 use crate::analysis::watched::{self, Share};
-use crate::{Confidence, Finding, FindingId, Subject, Verdicts};
+use crate::{Confidence, Finding, FindingId, Verdicts};
 
 pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
     let is_answer = |outcome| {
@@ -60,9 +60,13 @@ pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
     verdicts.find(Finding {
         id: FindingId::ConnectRefused,
         severity: all.severity(),
-        subject: Subject::server(listener.server, &listener.scope),
+        subject: watched::subject(listener),
         headline: format!("{} refused", all.words()),
-        cause: cause(reset.is_some(), unreachable.is_some(), all.is_all()).to_owned(),
+        cause: match listener.only {
+            Some(_) => cause_for_one(reset.is_some(), unreachable.is_some()),
+            None => cause(reset.is_some(), unreachable.is_some(), all.is_all()),
+        }
+        .to_owned(),
         evidence,
         confidence: if reset.is_some() || is_forged {
             Confidence::Certain
@@ -83,6 +87,21 @@ pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
             "a larger backlog: a full queue drops SYNs in silence and refuses none".to_owned(),
         ],
     });
+}
+
+/// What refuses one client while others connect.
+const fn cause_for_one(reset: bool, unreachable: bool) -> &'static str {
+    match (reset, unreachable) {
+        (true, _) => {
+            "other clients connect: a firewall refuses this client's address, or the address leads it to another host"
+        }
+        (false, true) => {
+            "other clients connect: a router on this client's way, or a firewall, says that there is no way for it"
+        }
+        (false, false) => {
+            "other clients connect: something on this client's way resets its connections in the server's name"
+        }
+    }
 }
 
 const fn cause(reset: bool, unreachable: bool, always: bool) -> &'static str {
@@ -129,6 +148,18 @@ mod tests {
         let forged = finding(&seen.located(Located::ResetNotByServer, 2));
         assert_eq!(forged.confidence, Confidence::Certain);
         assert!(forged.remedies[0].contains("between the two points"));
+    }
+
+    #[test]
+    fn one_client_behind_a_middlebox_that_resets_is_told_apart() {
+        let resets = [(Outcome::ResetByMiddlebox, 4)];
+        let mut seen = watched_listener(&[(Outcome::Established, 50), resets[0]]);
+        seen.listener.clients = 9;
+        let finding = seen.clone().troubled(7, &resets).finding(FindingId::ConnectRefused);
+        assert_eq!(finding.subject.kind.to_string(), "10.0.0.7 -> 10.0.0.1:8080");
+        assert!(finding.cause.contains("on this client's way resets"), "{}", finding.cause);
+        let of_all = seen.finding(FindingId::ConnectRefused);
+        assert_eq!(of_all.subject.kind.to_string(), "10.0.0.1:8080");
     }
 
     #[test]

@@ -104,7 +104,7 @@ pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
     verdicts.find(Finding {
         id: ID,
         severity: lost.severity(),
-        subject: Subject::server(listener.server, &listener.scope),
+        subject: watched::subject(listener),
         headline: match never {
             Some(never) => format!("{} without an answer", never.words()),
             None => format!("{} late by whole seconds: SYNs were lost", lost.words()),
@@ -163,6 +163,9 @@ fn remedies_of_loss(located: Option<Located>, port: u16) -> Vec<String> {
 fn cause_of_loss(listener: &WatchedListener, all: bool) -> &'static str {
     let flooded = listener.burst.is_some_and(|burst| burst.kind == BurstKind::SynFlood);
     match listener.side {
+        _ if listener.only.is_some() => {
+            "other clients of the listener are answered: something on this client's way, or a rule for its address, drops its SYNs or the answers to them"
+        }
         _ if flooded => "the flood fills the SYN queue, and SYNs are dropped",
         _ if all => {
             "nothing answers there: a firewall drops the SYNs, the host is down or gone from its address, or the way back is missing"
@@ -414,6 +417,20 @@ mod tests {
         let late = Outcome::EstablishedLate { answered_syn: 2 };
         let late = watched_listener(&[(late, 1), (Outcome::Established, 9)]).finding(ID);
         assert_eq!(late.headline, "1 of 10 handshakes late by whole seconds: SYNs were lost");
+    }
+
+    #[test]
+    fn one_client_that_gets_no_answer_is_told_apart_from_those_that_do() {
+        let mut seen = watched_listener(&[(Outcome::SynUnanswered, 5), (Outcome::Established, 90)]);
+        seen.listener.clients = 10;
+        let finding = seen.troubled(9, &[(Outcome::SynUnanswered, 5)]).finding(ID);
+        assert_eq!(finding.subject.kind.to_string(), "10.0.0.9 -> 10.0.0.1:8080");
+        assert_eq!(finding.headline, "5 handshakes without an answer");
+        assert!(finding.cause.contains("other clients of the listener"), "{}", finding.cause);
+        assert!(finding.evidence.iter().any(|fact| fact.name == "other-clients"));
+        let all = watched_listener(&[(Outcome::SynUnanswered, 5), (Outcome::Established, 90)]);
+        let finding = all.finding(ID);
+        assert_eq!(finding.subject.kind.to_string(), "10.0.0.1:8080");
     }
 
     #[test]

@@ -58,7 +58,7 @@ use crate::analysis::rises::Rises;
 use crate::analysis::syn_queues::{self, SynQueueView};
 use crate::analysis::watched::{self, Share};
 use crate::{
-    Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity, Subject, Verdicts, words,
+    Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity, Verdicts, words,
 };
 
 const ID: FindingId = FindingId::ThirdAckDropped;
@@ -89,7 +89,7 @@ pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
     verdicts.find(Finding {
         id: ID,
         severity: ignored.severity(),
-        subject: Subject::server(listener.server, &listener.scope),
+        subject: watched::subject(listener),
         headline: format!(
             "{} not taken by the server although the client's ACK is there",
             ignored.words()
@@ -113,10 +113,13 @@ pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
 fn watched_confidence(listener: &WatchedListener, ignored: Share, unsure: u32) -> Confidence {
     let recovered = Outcome::ThirdAckIgnored { ended: IgnoredEnd::Recovered };
     let is_taken_later = listener.count(|it| it == recovered) > unsure;
-    if listener.located(Located::AckIgnored) >= ignored.count && is_taken_later {
-        return Confidence::Certain;
+    let has_arrived =
+        listener.located(Located::AckIgnored) >= ignored.count && unsure < ignored.count;
+    match (has_arrived, is_taken_later) {
+        (true, true) => Confidence::Certain,
+        (true, false) => Confidence::Probable,
+        (false, _) => watched::confidence(listener, ignored.count - unsure),
     }
-    watched::confidence(listener, ignored.count - unsure)
 }
 
 fn watched_facts(listener: &WatchedListener, ignored: Share, unsure: u32) -> Vec<Fact> {
@@ -320,6 +323,19 @@ mod tests {
         assert_eq!(unsure.finding(ID).confidence, Confidence::Possible);
         let deferred = watched_listener(&[(Outcome::Deferred, 4)]);
         assert!(deferred.is_silent_about(ID));
+    }
+
+    #[test]
+    fn acks_that_reached_the_servers_side_and_were_taken_later_make_it_certain() {
+        let ignored = |ended| Outcome::ThirdAckIgnored { ended };
+        let confidence = |ended, arrived| {
+            let seen = watched_listener(&[(ignored(ended), 2), (Outcome::Established, 10)]);
+            let seen = seen.from(WatchedSide::Clients).located(Located::AckIgnored, arrived);
+            seen.finding(ID).confidence
+        };
+        assert_eq!(confidence(IgnoredEnd::Recovered, 2), Confidence::Certain);
+        assert_eq!(confidence(IgnoredEnd::Open, 2), Confidence::Probable);
+        assert_eq!(confidence(IgnoredEnd::Recovered, 1), Confidence::Possible);
     }
 
     #[test]

@@ -64,7 +64,7 @@ use crate::analysis::client_ends::{self, ClientEnds};
 use crate::analysis::rises::Rises;
 use crate::analysis::syn_queues::{self, SynQueueView};
 use crate::analysis::watched::{self, Share};
-use crate::{Confidence, Context, Fact, Finding, FindingId, Severity, Subject, Verdicts, words};
+use crate::{Confidence, Context, Fact, Finding, FindingId, Severity, Verdicts, words};
 
 const ID: FindingId = FindingId::ThirdAckLost;
 
@@ -116,6 +116,9 @@ pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
         (Some(_), _) => {
             "the SYN-ACKs leave the server's side and do not reach the clients' side, who still wait for an answer to their SYN"
         }
+        (None, _) if listener.only.is_some() => {
+            "other clients complete their handshakes: what goes to this client or comes from it is lost on its way, or it never meant to connect"
+        }
         (None, WatchedSide::Clients) => {
             "the SYN-ACKs came to the clients' end and were not answered: a firewall there takes them, or the clients never meant to connect"
         }
@@ -126,7 +129,7 @@ pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
     verdicts.find(Finding {
         id: ID,
         severity: if is_often { Severity::Failure } else { Severity::Warning },
-        subject: Subject::server(listener.server, &listener.scope),
+        subject: watched::subject(listener),
         headline: format!("{} with a SYN-ACK that no ACK answers", missing.words()),
         cause: cause.to_owned(),
         evidence,
