@@ -237,6 +237,22 @@ fn what_may_have_come_after_the_other_capture_ended_is_not_called_lost() {
 }
 
 #[test]
+fn what_a_damaged_capture_lacks_is_not_called_lost() {
+    let captures = Captures::of(Names::Same, |_| true);
+    let server = captures.path("server.pcap");
+    let mut bytes = std::fs::read(&server).expect("the capture");
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 80].fill(0xff);
+    std::fs::write(&server, bytes).expect("written");
+    let lines = captures.lines(&[]);
+    let located: Vec<String> = notable(&lines).into_iter().flat_map(|it| it.2).collect();
+    assert_eq!(located, ["syn-ack-lost"], "the client's end is whole");
+    assert!(lines.last().expect("a summary")["points"].is_object());
+    let text = captures.run(&[]).stdout;
+    assert!(text.contains("server.pcap lacks packets"), "{text}");
+}
+
+#[test]
 fn points_can_be_named_and_are_refused_where_they_have_nothing_in_common() {
     let captures = Captures::of(Names::Same, |_| true);
     let [client, server] = ["client.pcap", "server.pcap"].map(|name| captures.path(name));

@@ -1,7 +1,7 @@
 //! Where segments of a handshake ended, between two points.
 //!
 //! A segment that one point saw and the other did not is called lost only if the other was capturing
-//! then, drops no packet by its own account, and is known to be on the way: other handshakes with that
+//! then, is not known to lack packets, and is known to be on the way: other handshakes with that
 //! listener passed both points, and none was answered past one of them, as behind a load balancer.
 
 use std::net::SocketAddr;

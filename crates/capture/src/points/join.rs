@@ -52,6 +52,8 @@ struct Point {
     traces: Traces,
     /// Handshakes that wait for the other point.
     waiting: Waiting,
+    /// Flows that its tracker had to tell early.
+    evicted: u64,
     statistics: Statistics,
 }
 
@@ -63,6 +65,7 @@ impl Joiner {
             tracker: Some(Tracker::new(limits)),
             traces: Traces::new(limits.max_flows),
             waiting: Waiting::default(),
+            evicted: 0,
             statistics: Statistics::default(),
         };
         Self {
@@ -86,10 +89,17 @@ impl Joiner {
     ) {
         let mut told = Vec::new();
         let at = &mut self.points[point];
+        let evicted = at.evicted;
         if let Some(tracker) = &mut at.tracker {
             tracker.on_observed(observed, &mut |handshake, scope| told.push((handshake, scope)));
+            at.evicted = tracker.statistics().evicted;
         }
+        let is_early = at.evicted > evicted;
         for (handshake, scope) in told {
+            if is_early {
+                // What is told before its end cannot be compared with the other's whole.
+                self.forget(point, &handshake);
+            }
             self.on_told(point, handshake, scope, sink);
         }
         if let Observed::Segment(segment) = observed {
@@ -134,6 +144,11 @@ impl Joiner {
     pub fn statistics(&self) -> Statistics {
         let [first, second] = self.points.each_ref().map(|point| point.statistics);
         first.with(second)
+    }
+
+    fn forget(&mut self, point: usize, handshake: &Handshake) {
+        let trace = self.points[point].traces.take(ends(handshake.client, handshake.server));
+        self.evicted += u64::from(trace.is_some());
     }
 
     fn on_told(
@@ -229,7 +244,10 @@ impl Joiner {
     }
 
     fn tell_half(&self, point: usize, half: Half, sink: &mut impl FnMut(Joined)) {
-        let crossing = of_one(&half, point, &self.between);
+        // What the other point has forgotten is not what it did not see.
+        let other = &self.points[1 - point];
+        let is_complete = other.evicted == 0 && other.traces.evicted() == 0;
+        let crossing = is_complete.then(|| of_one(&half, point, &self.between)).flatten();
         let handshake = alone(half.handshake, crossing.as_ref());
         sink(Joined { handshake, scope: half.scope, crossing });
     }

@@ -31,7 +31,7 @@ pub struct Survey {
     zeros: u32,
     listeners: HeavyKeys<SocketAddr, Segments>,
     span_ns: Option<(i64, i64)>,
-    dropped: u64,
+    missing: u64,
 }
 
 /// From when until when a point captured.
@@ -41,7 +41,7 @@ pub struct Coverage {
     pub first_ns: i64,
     /// Its last packet.
     pub last_ns: i64,
-    /// Whether all of it was captured: the capturing program says of no packet that it dropped it.
+    /// Whether no packet is known to be missing.
     pub is_whole: bool,
 }
 
@@ -94,7 +94,7 @@ impl Default for Survey {
             zeros: 0,
             listeners: HeavyKeys::new(LISTENERS),
             span_ns: None,
-            dropped: 0,
+            missing: 0,
         }
     }
 }
@@ -107,10 +107,10 @@ impl Survey {
         }
     }
 
-    /// Of the capture as a whole: when its first and last packets of any kind came, and how many the
-    /// capturing program says that it dropped.
-    pub const fn covers(&mut self, span_ns: Option<(i64, i64)>, dropped: u64) {
-        (self.span_ns, self.dropped) = (span_ns, dropped);
+    /// Of the capture as a whole: when its first and last packets of any kind came, and how many are
+    /// known to be missing, because the capturing program dropped them or the file is damaged.
+    pub const fn covers(&mut self, span_ns: Option<(i64, i64)>, missing: u64) {
+        (self.span_ns, self.missing) = (span_ns, missing);
     }
 
     /// Handshakes of the sample.
@@ -144,7 +144,7 @@ impl Survey {
 
     fn coverage(&self) -> Coverage {
         let (first_ns, last_ns) = self.span_ns.unwrap_or((i64::MAX, i64::MIN));
-        Coverage { first_ns, last_ns, is_whole: self.dropped == 0 }
+        Coverage { first_ns, last_ns, is_whole: self.missing == 0 }
     }
 }
 

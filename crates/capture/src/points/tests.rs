@@ -402,13 +402,17 @@ fn memory_is_bounded_and_what_goes_is_counted() {
         }));
     }
     merged.sort_by_key(|(_, segment)| segment.time_ns);
-    let mut told = 0;
+    let mut told: Vec<Joined> = Vec::new();
     let mut joiner = Joiner::new(few, relation);
     for (point, segment) in merged {
-        joiner.on_observed(point, &Observed::Segment(segment), &mut |_| told += 1);
+        joiner.on_observed(point, &Observed::Segment(segment), &mut |one| told.push(one));
     }
-    joiner.finish(&mut |_| told += 1);
-    assert!(joiner.evicted() > 0 && told >= 200, "{told} told, {} evicted", joiner.evicted());
+    joiner.finish(&mut |one| told.push(one));
+    let evicted = joiner.evicted();
+    assert!(evicted > 0 && told.len() >= 200, "{} told, {evicted} evicted", told.len());
+    let located: Vec<Located> =
+        told.iter().flat_map(|one| one.crossing.iter().flat_map(|it| it.located.clone())).collect();
+    assert_eq!(located, [], "what was forgotten is not called lost");
 }
 
 proptest! {
@@ -444,5 +448,46 @@ proptest! {
         if let Some((clock, within_ns)) = clock.and_then(|it| Some((it, it.within_ns?))) {
             prop_assert!(clock.offset_ns.abs_diff(offset_ns) <= within_ns, "{clock:?}");
         }
+    }
+}
+
+/// Any segments of a few flows, at either point.
+fn anything() -> impl Strategy<Value = Vec<(usize, TcpSegment)>> {
+    let flags = prop::sample::select(vec![2_u8, 2, 18, 18, 16, 16, 24, 17, 4, 20, 0, 255]);
+    let one =
+        (0_usize..2, any::<bool>(), flags, 0_u16..3, (0_u32..4, 0_u32..4, 0_u32..3), 0_i64..3);
+    prop::collection::vec(one, 0..120).prop_map(|all| {
+        let Observed::Segment(blank) = packets("client 0.0 S", families()[0])[0] else {
+            unreachable!("a SYN is a segment")
+        };
+        let mut time_ns = blank.time_ns;
+        all.into_iter()
+            .map(|(point, back, flags, port, (seq, ack, payload), step)| {
+                time_ns += [0, 5 * MS, 1_100 * MS][usize::try_from(step).unwrap_or(0)];
+                let client = SocketAddr::new(blank.from.ip(), 40_000 + port);
+                let (from, to) = if back { (blank.to, client) } else { (client, blank.to) };
+                let (seq, ack) = (seq.wrapping_sub(2), ack.wrapping_sub(1));
+                (point, TcpSegment { time_ns, from, to, flags, seq, ack, payload, ..blank })
+            })
+            .collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn each_handshake_that_a_tracker_finds_is_told_once(all in anything(), few in any::<bool>()) {
+        let mut captures = [Vec::new(), Vec::new()];
+        for &(point, segment) in &all {
+            captures[point].push(segment);
+        }
+        let max_flows = if few { 2 } else { 1000 };
+        let mut told = 0;
+        let relation = relation(&captures, [0, 0]);
+        let mut joiner = Joiner::new(Limits { max_flows, ..Limits::default() }, relation);
+        for (point, segment) in all {
+            joiner.on_observed(point, &Observed::Segment(segment), &mut |_| told += 1);
+        }
+        joiner.finish(&mut |_| told += 1);
+        prop_assert_eq!(told + joiner.joined(), joiner.statistics().handshakes);
     }
 }

@@ -71,7 +71,7 @@ pub(crate) fn pcap(arguments: &PcapArgs) -> anyhow::Result<Exit> {
         Err(complaint) => return refuse(&complaint),
     };
     interrupt::listen();
-    let points = match points::find(&plan, asked) {
+    let points = match points::find(&plan, &asked) {
         Ok(points) => points,
         Err(complaint) => return refuse(&complaint),
     };

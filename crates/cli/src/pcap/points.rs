@@ -65,19 +65,19 @@ pub(super) fn named(points: &[String]) -> Result<(Vec<Input>, Asked), Complaint>
 ///
 /// # Errors
 /// If a file cannot be read, or the points that were named saw nothing together.
-pub(super) fn find(plan: &Plan, asked: Asked) -> Result<Option<Points>, Complaint> {
+pub(super) fn find(plan: &Plan, asked: &Asked) -> Result<Option<Points>, Complaint> {
     let (names, of_file) = match asked {
         Asked::Pieces => return Ok(None),
         Asked::Nothing if plan.inputs.len() != 2 => return Ok(None),
         Asked::Nothing if plan.inputs.iter().any(|input| input.size.is_none()) => return Ok(None),
         Asked::Nothing => (names_of(&plan.inputs), vec![0, 1]),
-        Asked::Named(ref names, ref of_file) => (names.clone(), of_file.clone()),
+        Asked::Named(names, of_file) => (names.clone(), of_file.clone()),
     };
     if let Some(input) = plan.inputs.iter().find(|input| input.size.is_none()) {
         return Err(format!("{}: points are read twice; give files", input.name()));
     }
     let relation = Relation::of(&survey(plan, &of_file, 0)?, &survey(plan, &of_file, 1)?);
-    let is_named = asked != Asked::Nothing;
+    let is_named = *asked != Asked::Nothing;
     match (relation.clock, relation.is_of_two_points()) {
         (Some(_), two) if two || is_named => Ok(Some(Points { names, of_file, relation })),
         (None, _) if is_named => Err(unrelated(&names, &relation)),
@@ -112,7 +112,7 @@ fn survey(plan: &Plan, of_file: &[usize], point: usize) -> Result<Survey, Compla
         }
         ControlFlow::Continue(())
     })?;
-    survey.covers(account.span_ns, account.lost.unwrap_or(0));
+    survey.covers(account.span_ns, account.missing());
     Ok(survey)
 }
 
@@ -162,8 +162,8 @@ impl Points {
         format!("{text}; times are {first}'s")
     }
 
-    /// Points that dropped packets by their own account: nothing is called lost there.
-    pub(super) fn leaky(&self) -> Vec<&str> {
+    /// Points whose captures lack packets: nothing is called lost there.
+    pub(super) fn incomplete(&self) -> Vec<&str> {
         let coverage = self.relation.coverage.iter().zip(&self.names);
         coverage.filter(|(it, _)| !it.is_whole).map(|(_, name)| name.as_str()).collect()
     }

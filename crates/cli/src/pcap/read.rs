@@ -318,6 +318,16 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reading<'_, F> {
 }
 
 impl Account {
+    /// Packets that are known to be missing: dropped by the capturing program, cut until they told
+    /// nothing, or in damaged places, which count as one each.
+    pub(super) fn missing(&self) -> u64 {
+        let is_gap = |what: &Problem| {
+            matches!(what, Problem::PassedOver { .. } | Problem::Compression { .. })
+        };
+        let gaps = self.warnings.iter().filter(|(_, warning)| is_gap(&warning.what)).count();
+        self.lost.unwrap_or(0) + self.counts.cut + gaps as u64 + self.failures.len() as u64
+    }
+
     fn warn(&mut self, file: usize, warning: Warning) {
         self.warnings_count += 1;
         if self.warnings.len() < WARNINGS {

@@ -93,7 +93,10 @@ fn head(page: &mut Page, told: &Told<'_>) {
         let length = u64::try_from(last.saturating_sub(first)).unwrap_or(0);
         facts.push(format!("{} from {} UTC", span(length), date_time(first)));
     }
-    facts.extend(vantage(totals).filter(|_| points.is_none()));
+    if points.is_none() {
+        facts.extend((account.sources.len() > 1).then(|| "taken as one capture".to_owned()));
+        facts.extend(vantage(totals));
+    }
     page.paragraph(2, &[Span::new(Ink::Dim, facts.join(" · "))]);
 }
 
@@ -347,11 +350,9 @@ fn limits(page: &mut Page, told: &Told<'_>, all: bool) {
         let handshakes = counted(following.uncompared, "handshake");
         note("evicted", format!("{handshakes} seen at one point not compared: too many at a time"));
     }
-    for name in points.map(Points::leaky).unwrap_or_default() {
-        note(
-            "leaky",
-            harmless(&format!("{name} dropped packets: what it lacks is not called lost")),
-        );
+    for name in points.map(Points::incomplete).unwrap_or_default() {
+        let gaps = "lacks packets (dropped, cut or damaged): nothing is called lost there";
+        note("gaps", harmless(&format!("{name} {gaps}")));
     }
     if let Some(lost) = account.lost.filter(|&lost| lost > 0) {
         note(
