@@ -61,8 +61,8 @@ impl Between {
     /// Whether other listeners of that address are on the way, while the other point has nothing of this
     /// one.
     fn is_unseen(&self, point: usize, server: SocketAddr) -> bool {
-        let ways = self.relation.ways[point].iter();
-        let mut of_address = ways.filter(|(other, _)| other.ip() == server.ip());
+        let port = |port| SocketAddr::new(server.ip(), port);
+        let mut of_address = self.relation.ways[point].range(port(0)..=port(u16::MAX));
         of_address.any(|(other, _)| self.is_on_the_way(point, *other))
             && !self.relation.known[1 - point].contains(&server)
     }

@@ -388,6 +388,22 @@ fn answers_past_a_point_leave_losses_unsaid() {
 }
 
 #[test]
+fn a_listener_of_which_the_servers_side_has_nothing_may_have_been_left_out() {
+    for ends in families() {
+        let mut all = usual(50_001, ends, 0);
+        let server = SocketAddr::new(ends.server.ip(), 443);
+        let text = "lost client 10.0 S\nlost client 11.0 S\nlost client 13.0 S\nclock 150";
+        all.extend(script(text, Ends { server, ..ends }));
+        all.extend(usual(50_003, ends, 200));
+        let captures = captures(&all, ends, Path::default());
+        let told = join(&captures, &relation(&captures, [0, 0]), Limits::default());
+        let own = told.iter().find(|one| one.handshake.server == server).expect("it is told");
+        let located = own.crossing.as_ref().map(|it| it.located.as_slice());
+        assert_eq!(located, Some(&[Located::SynUnseen][..]));
+    }
+}
+
+#[test]
 fn memory_is_bounded_and_what_goes_is_counted() {
     let ends = families()[0];
     let all: Vec<_> = (0..200).flat_map(|n| usual(50_000 + n, ends, u32::from(n) / 50)).collect();
