@@ -915,12 +915,16 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__pcap)
-            opts="-j -v -f -h --handshakes --json --csv --parquet --html --sequence --svg --verbose --follow --max-flows --tunnel --no-tunnels --help"
+            opts="-j -v -f -h --point --pieces --handshakes --json --csv --parquet --html --sequence --svg --verbose --follow --max-flows --tunnel --no-tunnels --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --point)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --csv)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

@@ -57,12 +57,13 @@ json\t'For programs; the schema is docs/schema/check.json'"
 complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -s j -l json -d 'The same as --format json'
 complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -s v -l verbose -d 'Show every listener, not only the first ones'
 complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l point -d 'A capture and the point on the path where it was taken, twice or more: client=a.pcap. Two files that hold the same packets are taken for two points anyway' -r
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l csv -d 'Write the handshakes as comma-separated values; `-` for standard output' -r -F
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l parquet -d 'Write the handshakes as a Parquet file, for DuckDB, ClickHouse, Spark' -r -F
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l html -d 'Write a report with charts that needs nothing else; `-` for standard output' -r -F
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l sequence -d 'Draw one handshake segment by segment: 10.0.0.9:40000, A:PORT-B:PORT, or its number (#)' -r
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l svg -d 'With --sequence: write the drawing; `-` for standard output' -r -F
-complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l max-flows -d 'Flows kept in memory at a time, some 150 bytes each' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l max-flows -d 'Flows kept in memory at a time, some 150 bytes each; of two points some 700 bytes more' -r
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l tunnel -d 'Look into these tunnels only [default: all]' -r -f -a "ip\t'IPv4 or IPv6 in IPv4 or IPv6'
 gre\t'GRE'
 vxlan\t'VXLAN'
@@ -70,6 +71,7 @@ geneve\t'Geneve'
 erspan\t'Mirrored traffic'
 gtp\t'Mobile networks'
 teredo\t'Teredo'"
+complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l pieces -d 'The files are pieces of one capture, even if two of them hold the same packets'
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l handshakes -d 'A line per handshake, in the order in which they end, instead of the summary'
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -s j -l json -d 'A line of JSON per handshake and one for the summary; the schema is docs/schema/pcap.json'
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -s v -l verbose -d 'Show everything: findings with their evidence, every server, every warning'

@@ -73,12 +73,13 @@ json\:"For programs; the schema is docs/schema/check.json"))' \
 ;;
 (pcap)
 _arguments "${_arguments_options[@]}" : \
+'(--pieces -f --follow)*--point=[A capture and the point on the path where it was taken, twice or more\: client=a.pcap. Two files that hold the same packets are taken for two points anyway]:NAME=FILE:_default' \
 '--csv=[Write the handshakes as comma-separated values; \`-\` for standard output]:FILE:_files' \
 '--parquet=[Write the handshakes as a Parquet file, for DuckDB, ClickHouse, Spark]:FILE:_files' \
 '(--sequence)--html=[Write a report with charts that needs nothing else; \`-\` for standard output]:FILE:_files' \
 '--sequence=[Draw one handshake segment by segment\: 10.0.0.9\:40000, A\:PORT-B\:PORT, or its number (#)]:FLOW:_default' \
 '--svg=[With --sequence\: write the drawing; \`-\` for standard output]:FILE:_files' \
-'--max-flows=[Flows kept in memory at a time, some 150 bytes each]:N:_default' \
+'--max-flows=[Flows kept in memory at a time, some 150 bytes each; of two points some 700 bytes more]:N:_default' \
 '*--tunnel=[Look into these tunnels only \[default\: all\]]:LIST:((ip\:"IPv4 or IPv6 in IPv4 or IPv6"
 gre\:"GRE"
 vxlan\:"VXLAN"
@@ -86,6 +87,7 @@ geneve\:"Geneve"
 erspan\:"Mirrored traffic"
 gtp\:"Mobile networks"
 teredo\:"Teredo"))' \
+'--pieces[The files are pieces of one capture, even if two of them hold the same packets]' \
 '(-j --json --sequence)--handshakes[A line per handshake, in the order in which they end, instead of the summary]' \
 '(--sequence)-j[A line of JSON per handshake and one for the summary; the schema is docs/schema/pcap.json]' \
 '(--sequence)--json[A line of JSON per handshake and one for the summary; the schema is docs/schema/pcap.json]' \

@@ -7,11 +7,12 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use halfopen_evidence::{
-    Burst, BurstKind, ConnectTimes, Handshake, HeavyKeys, Mark, Outcome, Watched, WatchedListener,
-    WatchedSide, Weight,
+    Burst, BurstKind, ConnectTimes, Crossing, Handshake, HeavyKeys, Located, Mark, Outcome,
+    Watched, WatchedClient, WatchedListener, Weight,
 };
 
-use crate::{Distinct, Latency};
+use crate::client_tally::{ClientTallies, count, gave_up};
+use crate::{Distinct, Latency, Nearness};
 
 /// How much a tally may keep.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct TallyLimits {
     pub listeners: usize,
     /// Client addresses; twice as many while counting.
     pub clients: usize,
+    /// Clients of a listener each; twice as many while counting. Some 200 bytes each.
+    pub clients_of_listeners: usize,
     /// Scopes told apart; those beyond are counted as one.
     pub scopes: usize,
 }
@@ -31,6 +34,7 @@ pub struct Tally {
     scopes: HashMap<String, u32>,
     listeners: HeavyKeys<(u32, SocketAddr), SideTally>,
     clients: HeavyKeys<(u32, IpAddr), SideTally>,
+    clients_of_listeners: ClientTallies,
 }
 
 /// What came of a tally.
@@ -55,15 +59,22 @@ pub struct SideTally {
     pub outcomes: Vec<(Outcome, u32)>,
     /// By what was noticed of them.
     pub marks: Vec<(Mark, u32)>,
+    /// Handshakes that were seen at two points on the way.
+    pub joined: u32,
+    /// Where those went wrong between the two, or what was done to them.
+    pub located: Vec<(Located, u32)>,
     /// What connect() took, of those that came to a connection.
     pub connect: Latency,
     /// Addresses at the other end: clients of a listener, or listeners of a client.
     pub peers: Distinct,
     /// Clients whose handshakes had one SYN and no ACK.
     pub silent_peers: Distinct,
-    /// Handshakes whose way to the client took longer than that to the server, and the other way
-    /// round: watched at the server's end, and at the clients'.
-    near: (u32, u32),
+    /// Nearer to which end they were watched.
+    near: Nearness,
+    /// Attempts that their clients ended because no answer came in time.
+    pub gave_up: u32,
+    /// Of a listener: its clients with most trouble, a few.
+    pub troubled: Vec<WatchedClient>,
     /// When the first one began, in nanoseconds since 1970.
     pub first_ns: i64,
     /// When the last one began.
@@ -97,7 +108,7 @@ struct Second {
 impl Default for TallyLimits {
     /// Some 30 MiB at the most.
     fn default() -> Self {
-        Self { listeners: 2048, clients: 4096, scopes: 1024 }
+        Self { listeners: 2048, clients: 4096, clients_of_listeners: 8192, scopes: 1024 }
     }
 }
 
@@ -117,12 +128,17 @@ impl Tallied {
             handshakes: side.handshakes,
             outcomes: side.outcomes.clone(),
             marks: side.marks.clone(),
+            joined: side.joined,
+            located: side.located.clone(),
             clients: side.peers.count(),
             connect: side.connect_times(),
-            side: side.side(),
+            side: side.near.side(),
             burst: side.burst(),
             first_ns: side.first_ns,
             last_ns: side.last_ns,
+            gave_up: side.gave_up,
+            troubled: side.troubled.clone(),
+            only: None,
         });
         Watched { listeners: listeners.collect(), undercount: self.listeners_undercount }
     }
@@ -137,6 +153,7 @@ impl Tally {
             scopes: HashMap::new(),
             listeners: HeavyKeys::new(limits.listeners),
             clients: HeavyKeys::new(limits.clients),
+            clients_of_listeners: ClientTallies::new(limits.clients_of_listeners),
         }
     }
 
@@ -147,6 +164,18 @@ impl Tally {
         self.listeners.entry((scope, *server)).add(handshake, bits(client.ip()));
         let listener = bits(server.ip()) ^ u128::from(server.port()) << 64;
         self.clients.entry((scope, client.ip())).add(handshake, listener);
+        self.clients_of_listeners.add((scope, *server), handshake);
+    }
+
+    /// Counts where a handshake that was counted went wrong between two points.
+    pub fn add_crossing(&mut self, handshake: &Handshake, crossing: &Crossing) {
+        let scope = self.scope(&handshake.scope);
+        let listener = self.listeners.entry((scope, handshake.server));
+        listener.joined = listener.joined.saturating_add(1);
+        for &located in &crossing.located {
+            count(&mut listener.located, located);
+        }
+        self.clients_of_listeners.add_crossing((scope, handshake.server), handshake, crossing);
     }
 
     /// The counts.
@@ -156,10 +185,14 @@ impl Tally {
             self.scopes.into_iter().map(|(name, number)| (number, name)).collect();
         let listeners_undercount = self.listeners.undercount();
         let clients_undercount = self.clients.undercount();
+        let mut troubled = self.clients_of_listeners.finish();
+        let listeners = self.listeners.into_entries().map(|(key, side)| {
+            (key, SideTally { troubled: troubled.remove(&key).unwrap_or_default(), ..side })
+        });
         Tallied {
-            listeners: in_order(self.listeners, &scopes),
+            listeners: in_order(listeners, &scopes),
             listeners_undercount,
-            clients: in_order(self.clients, &scopes),
+            clients: in_order(self.clients.into_entries(), &scopes),
             clients_undercount,
         }
     }
@@ -183,11 +216,10 @@ impl Tally {
 }
 
 fn in_order<A: Copy + Ord + std::hash::Hash>(
-    sides: HeavyKeys<(u32, A), SideTally>,
+    sides: impl Iterator<Item = ((u32, A), SideTally)>,
     scopes: &HashMap<u32, String>,
 ) -> Vec<(String, A, SideTally)> {
     let mut sides: Vec<(String, A, SideTally)> = sides
-        .into_entries()
         .map(|((scope, address), side)| {
             (scopes.get(&scope).cloned().unwrap_or_default(), address, side)
         })
@@ -214,16 +246,6 @@ impl SideTally {
     fn connect_times(&self) -> Option<ConnectTimes> {
         let us = |thousandths| self.connect.quantile_ns(thousandths).map(|ns| ns / 1000);
         Some(ConnectTimes { p50_us: us(500)?, p99_us: us(990)?, p999_us: us(999)? })
-    }
-
-    /// Where it was watched: most handshakes must say so.
-    fn side(&self) -> WatchedSide {
-        let (server, clients) = self.near;
-        match (server > clients.saturating_mul(3), clients > server.saturating_mul(3)) {
-            (true, false) => WatchedSide::Server,
-            (false, true) => WatchedSide::Clients,
-            _ => WatchedSide::Unknown,
-        }
     }
 
     /// What its busiest second looks like, if that is a burst.
@@ -257,17 +279,13 @@ impl SideTally {
         self.handshakes = self.handshakes.saturating_add(1);
         self.first_ns = self.first_ns.min(handshake.began_ns);
         self.last_ns = self.last_ns.max(handshake.began_ns);
+        self.gave_up = self.gave_up.saturating_add(u32::from(gave_up(handshake)));
         count(&mut self.outcomes, handshake.outcome);
         for &mark in &handshake.marks {
             count(&mut self.marks, mark);
         }
         self.peers.add(peer);
-        if let (Some(to_server), Some(to_client)) =
-            (handshake.stages.syn_ack_ns, handshake.stages.ack_ns)
-        {
-            self.near.0 += u32::from(to_client > to_server.saturating_mul(3));
-            self.near.1 += u32::from(to_server > to_client.saturating_mul(3));
-        }
+        self.near.add(&handshake.stages);
         let is_connected = handshake.stages.connect_ns.is_some();
         if let Some(ns) = handshake.stages.connect_ns {
             self.connect.add(ns);
@@ -309,13 +327,6 @@ impl HeavySeconds {
             self.all.len() - 1
         });
         &mut self.all[place].1
-    }
-}
-
-fn count<K: PartialEq>(counts: &mut Vec<(K, u32)>, key: K) {
-    match counts.iter_mut().find(|(it, _)| *it == key) {
-        Some((_, count)) => *count = count.saturating_add(1),
-        None => counts.push((key, 1)),
     }
 }
 

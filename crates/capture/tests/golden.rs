@@ -58,6 +58,11 @@ captures! {
     handshakes_that_overlap: "clients-overlapping" = [Established => 6];
     cookies_that_are_acknowledged: "cookie-acks-overflow" = [Established => 4];
     cookies_that_are_not_acknowledged: "cookies-always" = [Undecided => 20];
+    // Both ends of the wire: each handshake that passes it is there twice.
+    a_path_that_loses_each_kind_of_segment: "path-loses-each" = [
+        Established => 16, SynUnanswered => 2, ThirdAckIgnored { ended: Open } => 1,
+        ThirdAckMissing => 2
+    ];
     data_before_accept: "data-before-accept" = [Established => 2];
     data_instead_of_the_third_ack: "data-is-third-ack" = [Established => 1];
     data_after_a_dropped_ack: "data-promotes" = [Established => 6];

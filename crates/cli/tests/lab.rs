@@ -54,6 +54,7 @@ scenarios! {
     never_accepts_overlapping = "never-accepts-overlapping",
     no_route_back = "no-route-back",
     out_of_fds = "out-of-fds",
+    path_loses_each = "path-loses-each",
     ports_exhausted = "ports-exhausted",
     ports_in_time_wait = "ports-in-time-wait",
     ports_low = "ports-low",

@@ -222,7 +222,7 @@ print(table.num_rows, table.num_columns)
     let python = Command::new("python3").args(["-c", QUERY, &file]).output();
     match python {
         Ok(output) if output.status.success() => {
-            assert_eq!(String::from_utf8_lossy(&output.stdout), "96 25\n");
+            assert_eq!(String::from_utf8_lossy(&output.stdout), "96 26\n");
         }
         Ok(output) if !String::from_utf8_lossy(&output.stderr).contains("No module named") => {
             panic!("{}", String::from_utf8_lossy(&output.stderr));

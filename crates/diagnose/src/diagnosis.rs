@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use halfopen_evidence::{Evidence, Want, Watched};
 
+use crate::analysis::clients_apart;
 use crate::{Context, Finding, FindingId, Subject};
 
 /// What the rules made of some evidence.
@@ -48,13 +49,14 @@ pub fn diagnose(evidence: &Evidence) -> Diagnosis {
     verdicts.sorted()
 }
 
-/// Runs every rule for watched handshakes over those of each listener.
+/// Runs every rule for watched handshakes over those of each listener, and apart from the others over
+/// those of clients for whom alone something is wrong.
 #[must_use]
 pub fn diagnose_watched(watched: &Watched) -> Diagnosis {
     let mut verdicts = Verdicts::default();
-    for listener in &watched.listeners {
+    for listener in watched.listeners.iter().flat_map(clients_apart::split) {
         for judge in FindingId::ALL.iter().filter_map(|id| id.rules().watched) {
-            judge(listener, &mut verdicts);
+            judge(&listener, &mut verdicts);
         }
     }
     verdicts.sorted()

@@ -14,11 +14,11 @@ use std::net::SocketAddr;
 use halfopen_evidence::{
     Activity, Between, Call, CallTarget, CgroupState, CloseWaitGroup, CloseWaitSide, Connecting,
     Cookie, Counters, DestinationPorts, Endpoint, EndpointKey, EpollRegistration, Evidence, FdUse,
-    Holder, HolderSearch, Holders, Host, Inode, Interval, Listener, Mark, Missing, Netns, NetnsId,
-    NetnsLabel, NeverAccepted, Outcome, OwnerBasis, Pid, PortSpace, PortStates, Process,
+    Holder, HolderSearch, Holders, Host, Inode, Interval, Listener, Located, Mark, Missing, Netns,
+    NetnsId, NetnsLabel, NeverAccepted, Outcome, OwnerBasis, Pid, PortSpace, PortStates, Process,
     QueueTrack, Reading, RequestSample, SchedStat, Sighting, Snapshot, SynRecv, SyncKind, Sysctls,
     Taken, TcpUse, Thread, ThreadTrack, Throttling, Tid, Via, WaitedSocket, Waiting, Watched,
-    WatchedListener, WatchedSide,
+    WatchedClient, WatchedListener, WatchedSide,
 };
 use halfopen_model::{Counter, PortRange};
 
@@ -478,12 +478,17 @@ pub(crate) fn watched_listener(outcomes: &[(Outcome, u32)]) -> Seen {
             handshakes: outcomes.iter().map(|&(_, count)| count).sum(),
             outcomes: outcomes.to_vec(),
             marks: Vec::new(),
+            joined: 0,
+            located: Vec::new(),
             clients: 1,
             connect: None,
             side: WatchedSide::Server,
             burst: None,
             first_ns: 0,
             last_ns: 2_000_000_000,
+            gave_up: 0,
+            troubled: Vec::new(),
+            only: None,
         },
     }
 }
@@ -498,6 +503,29 @@ impl Seen {
     /// With so many of a mark.
     pub(crate) fn mark(mut self, mark: Mark, count: u32) -> Self {
         self.listener.marks.push((mark, count));
+        self
+    }
+
+    /// Seen at two points, with so many that went wrong there between them.
+    pub(crate) fn located(mut self, located: Located, count: u32) -> Self {
+        self.listener.joined = self.listener.handshakes;
+        self.listener.located.push((located, count));
+        self
+    }
+
+    /// With a client of whose handshakes these came out so; they are among those of the listener.
+    pub(crate) fn troubled(mut self, last: u8, outcomes: &[(Outcome, u32)]) -> Self {
+        self.listener.troubled.push(WatchedClient {
+            client: [10, 0, 0, last].into(),
+            handshakes: outcomes.iter().map(|&(_, count)| count).sum(),
+            gave_up: 0,
+            outcomes: outcomes.to_vec(),
+            marks: Vec::new(),
+            joined: 0,
+            located: Vec::new(),
+            first_ns: 0,
+            last_ns: 1_000_000_000,
+        });
         self
     }
 

@@ -102,6 +102,10 @@ finding_ids! {
         "Connections are attempted and no answer comes.",
     ConnectRefused = "connect-refused" in connect_refused(watched):
         "Connections are refused: nothing listens there, or a firewall says no.",
+    ClientGivesUp = "client-gives-up" in client_gives_up(watched):
+        "Clients end their attempts before the answer comes.",
+    PortsReused = "ports-reused" in ports_reused(watched):
+        "Clients use ports again whose connections the server has not forgotten.",
     HalfOpen = "half-open" in half_open(watched):
         "One end had a connection that the other knew nothing of any more.",
     SynFlood = "syn-flood" in syn_flood(watched):

@@ -121,6 +121,13 @@ impl Subject {
         }
     }
 
+    /// One client of such a listener.
+    #[must_use]
+    pub fn client(client: IpAddr, server: SocketAddr, scope: &str) -> Self {
+        let kind = SubjectKind::Destination { source: client, destination: server };
+        Self { kind, ..Self::server(server, scope) }
+    }
+
     /// A namespace.
     #[must_use]
     pub fn netns(netns: &Netns) -> Self {

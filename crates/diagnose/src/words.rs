@@ -1,5 +1,7 @@
 //! Figures in words.
 
+use halfopen_evidence::Located;
+
 /// A time span as people say it: `340 ms`, `2.0 s`, `6m12s`, `3h05m`, `2d04h`.
 #[must_use]
 pub fn duration(ms: u64) -> String {
@@ -21,6 +23,26 @@ pub fn latency(us: u64) -> String {
         1_000..1_000_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
         _ => format!("{}.{:02} s", us / 1_000_000, us % 1_000_000 / 10_000),
     }
+}
+
+/// A span in nanoseconds with the unit that people use: `800 ns`, `40 µs`, `1.03 s`, `6m12s`.
+#[must_use]
+pub fn span(ns: u64) -> String {
+    let us = ns / 1_000;
+    match us {
+        0 if ns > 0 => format!("{ns} ns"),
+        0..60_000_000 => latency(us),
+        _ => duration(us / 1_000),
+    }
+}
+
+/// `2026-11-21 10:29:28` of seconds since 1970, UTC.
+#[must_use]
+pub fn date_time(seconds: i64) -> String {
+    const DAY: i64 = 86_400;
+    let second = seconds.rem_euclid(DAY);
+    let (hour, minute) = (second / 3600, second % 3600 / 60);
+    format!("{} {hour:02}:{minute:02}:{:02}", date(seconds.div_euclid(DAY)), second % 60)
 }
 
 /// `2026-11-21` of a day, counted from 1970-01-01; days that are more than 10^17 away are taken for
@@ -72,6 +94,30 @@ pub fn rate(events: u64, ms: u64) -> String {
         (tenths / 10).to_string()
     } else {
         format!("{}.{}", tenths / 10, tenths % 10)
+    }
+}
+
+/// Where a handshake went wrong between two points, or what was done to it.
+#[must_use]
+pub const fn located(located: Located) -> &'static str {
+    match located {
+        Located::SynLost => "SYN lost on the way to the server's side",
+        Located::SynUnseen => "SYN not seen at the server's side, nor anything of that listener",
+        Located::SynIgnored => "SYN reached the server's side, which did not answer it",
+        Located::SynAckLost => "SYN-ACK lost on the way to the client's side",
+        Located::AckLost => "ACK lost on the way to the server's side",
+        Located::AckIgnored => "ACK reached the server's side, which ignored it",
+        Located::RequestLost => "first data lost on the way to the server's side",
+        Located::ResetNotByServer => "RST in the server's name, not sent by the server's side",
+        Located::ResetNotByClient => "RST in the client's name, not sent by the client's side",
+        Located::ResetLost => "RST lost on the way to the client's side",
+        Located::AnsweredBetween => "SYN-ACK not sent by the server's side",
+        Located::Translated => "addresses rewritten between",
+        Located::Renumbered => "sequence numbers rewritten between: losses not told",
+        Located::MssChanged => "MSS changed between",
+        Located::WindowScaleChanged => "window scale changed between",
+        Located::SackRemoved => "SACK-permitted removed between",
+        Located::TimestampsRemoved => "timestamps removed between",
     }
 }
 

@@ -96,6 +96,30 @@ pub enum Outcome {
     Undecided,
 }
 
+impl Outcome {
+    /// Whether it is trouble that can be one client's, by its way or by what it does; a full queue is
+    /// the listener's.
+    #[must_use]
+    pub const fn may_be_a_clients(self) -> bool {
+        match self {
+            Self::EstablishedLate { .. }
+            | Self::SynUnanswered
+            | Self::Refused
+            | Self::ResetByMiddlebox
+            | Self::Unreachable
+            | Self::ThirdAckMissing
+            | Self::AbortedByClient
+            | Self::Challenged => true,
+            Self::Established
+            | Self::ThirdAckIgnored { .. }
+            | Self::ResetAfterAck
+            | Self::Deferred
+            | Self::MidStream
+            | Self::Undecided => false,
+        }
+    }
+}
+
 /// How a handshake ended whose third ACK the server ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

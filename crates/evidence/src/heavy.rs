@@ -39,6 +39,11 @@ impl<K: Eq + Hash + Clone, V: Weight + Default> HeavyKeys<K, V> {
         self.undercount
     }
 
+    /// The keys that are there now, in no order.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.values.keys()
+    }
+
     /// Every key that is left, in no order.
     pub fn into_entries(self) -> impl Iterator<Item = (K, V)> {
         self.values.into_iter()

@@ -16,6 +16,7 @@
 
 mod close_wait;
 mod counters;
+mod crossing;
 mod destination;
 mod endpoint;
 mod fold;
@@ -36,6 +37,7 @@ mod watched;
 
 pub use close_wait::{CloseWaitGroup, CloseWaitSide, HeldCloseWait};
 pub use counters::Counters;
+pub use crossing::{Crossing, Located, Passage};
 pub use destination::{Connecting, DestinationPorts, PortStates};
 pub use endpoint::{
     Endpoint, EndpointKey, Holder, HolderSearch, Holders, Listener, NeverAccepted, RequestSample,
@@ -58,4 +60,6 @@ pub use snapshot::{Gap, Host, Snapshot, Taken};
 pub use stack::{Frame, SourceLine, Stack, StackEnd};
 pub use sync::{OwnerBasis, SyncKind};
 pub use want::Want;
-pub use watched::{Burst, BurstKind, ConnectTimes, Watched, WatchedListener, WatchedSide};
+pub use watched::{
+    Burst, BurstKind, ConnectTimes, OneClient, Watched, WatchedClient, WatchedListener, WatchedSide,
+};

@@ -1,10 +1,10 @@
 //! What was seen of handshakes on the way, folded per listener: what the rules see of a capture.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Mark, Outcome};
+use crate::{Located, Mark, Outcome};
 
 /// Handshakes that were watched, in a capture or by a packet socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,12 @@ pub struct WatchedListener {
     pub marks: Vec<(Mark, u32)>,
     /// Different client addresses; an estimate when there are many.
     pub clients: u64,
+    /// Handshakes that were seen at two points on the way.
+    #[serde(default)]
+    pub joined: u32,
+    /// Where those went wrong between the two, or what was done to them.
+    #[serde(default)]
+    pub located: Vec<(Located, u32)>,
     /// What connect() took, of those that came to a connection.
     pub connect: Option<ConnectTimes>,
     /// Where it was watched.
@@ -41,6 +47,51 @@ pub struct WatchedListener {
     pub first_ns: i64,
     /// When the last one began.
     pub last_ns: i64,
+    /// Attempts that their clients ended because no answer came in time.
+    #[serde(default)]
+    pub gave_up: u32,
+    /// The clients with most trouble, a few; of each at least half of its handshakes are in trouble.
+    #[serde(default)]
+    pub troubled: Vec<WatchedClient>,
+    /// Whose handshakes these are, where one client was set apart from the others.
+    #[serde(default)]
+    pub only: Option<OneClient>,
+}
+
+/// The handshakes of one client with one listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchedClient {
+    /// Its address.
+    pub client: IpAddr,
+    /// Handshakes.
+    pub handshakes: u32,
+    /// Attempts that it ended because no answer came in time.
+    pub gave_up: u32,
+    /// By how they came out.
+    pub outcomes: Vec<(Outcome, u32)>,
+    /// By what was noticed of them.
+    pub marks: Vec<(Mark, u32)>,
+    /// Handshakes that were seen at two points on the way.
+    pub joined: u32,
+    /// Where those went wrong between the two.
+    pub located: Vec<(Located, u32)>,
+    /// When the first one began, in nanoseconds since 1970.
+    pub first_ns: i64,
+    /// When the last one began.
+    pub last_ns: i64,
+}
+
+/// A client that fares otherwise than the other clients of its listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OneClient {
+    /// Its address.
+    pub client: IpAddr,
+    /// Other clients.
+    pub others: u64,
+    /// Their handshakes.
+    pub others_handshakes: u32,
+    /// Of these, those in trouble.
+    pub others_troubled: u32,
 }
 
 /// What connect() took, in microseconds.
@@ -110,5 +161,11 @@ impl WatchedListener {
     #[must_use]
     pub fn mark(&self, mark: Mark) -> u32 {
         self.marks.iter().find(|&&(it, _)| it == mark).map_or(0, |&(_, count)| count)
+    }
+
+    /// Handshakes that went wrong there between two points.
+    #[must_use]
+    pub fn located(&self, located: Located) -> u32 {
+        self.located.iter().find(|&&(it, _)| it == located).map_or(0, |&(_, count)| count)
     }
 }

@@ -68,6 +68,7 @@ pub const CATALOG: &[(&str, &str)] = catalog! {
     "overflow-resets",
     "overflow-resets-no-cookies",
     "overflow-resets-no-syns",
+    "path-loses-each",
     "ports-exhausted",
     "ports-in-time-wait",
     "ports-low",

@@ -26,3 +26,23 @@ pub struct Statistics {
     /// Most flows at a time.
     pub most_flows: usize,
 }
+
+impl Statistics {
+    /// Of two trackers together.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self {
+            segments: self.segments + other.segments,
+            handshakes: self.handshakes + other.handshakes,
+            duplicates: self.duplicates + other.duplicates,
+            strays: self.strays + other.strays,
+            out_of_order: self.out_of_order + other.out_of_order,
+            icmp_errors: self.icmp_errors + other.icmp_errors,
+            icmp_strays: self.icmp_strays + other.icmp_strays,
+            superseded: self.superseded + other.superseded,
+            timed_out: self.timed_out + other.timed_out,
+            evicted: self.evicted + other.evicted,
+            most_flows: self.most_flows + other.most_flows,
+        }
+    }
+}

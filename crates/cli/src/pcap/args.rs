@@ -11,8 +11,16 @@ use halfopen_capture::Tunnels;
 pub(crate) struct PcapArgs {
     /// Captures, `-` for standard input; then a filter in the words of tcpdump: `port 443 and net
     /// 10.0.0.0/8`
-    #[arg(value_name = "FILE|FILTER", required = true)]
+    #[arg(value_name = "FILE|FILTER", required_unless_present = "point")]
     pub(super) words: Vec<String>,
+    /// A capture and the point on the path where it was taken, twice or more: client=a.pcap. Two files
+    /// that hold the same packets are taken for two points anyway
+    #[arg(long, value_name = "NAME=FILE", action = ArgAction::Append,
+          conflicts_with_all = ["pieces", "follow"])]
+    pub(super) point: Vec<String>,
+    /// The files are pieces of one capture, even if two of them hold the same packets
+    #[arg(long)]
+    pub(super) pieces: bool,
     /// A line per handshake, in the order in which they end, instead of the summary
     #[arg(long, conflicts_with_all = ["json", "sequence"])]
     pub(super) handshakes: bool,
@@ -40,7 +48,7 @@ pub(crate) struct PcapArgs {
     /// Go on as the file is written, until Ctrl-C
     #[arg(short, long, conflicts_with_all = ["sequence", "html"])]
     pub(super) follow: bool,
-    /// Flows kept in memory at a time, some 150 bytes each
+    /// Flows kept in memory at a time, some 150 bytes each; of two points some 700 bytes more
     #[arg(long, value_name = "N", default_value_t = 1_000_000,
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100_000_000))]
     pub(super) max_flows: usize,
@@ -102,6 +110,8 @@ Examples:
   halfopen pcap a.pcap --handshakes           a line each
   halfopen pcap a.pcap --sequence 10.0.0.9:40000
   halfopen pcap a.pcap --sequence 4711 --svg flow.svg
+  halfopen pcap client.pcap server.pcap       one path seen at two points: what was lost between them
+  halfopen pcap --point lb=lb1.pcap --point lb=lb2.pcap --point web=web.pcap
   halfopen pcap day/*.pcap.zst --parquet day.parquet
   halfopen pcap a.pcap --json | jq 'select(.outcome == \"third-ack-ignored\")'
 

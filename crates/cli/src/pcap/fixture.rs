@@ -57,7 +57,7 @@ pub(super) fn some() -> Vec<Found> {
         .map(|(mut handshake, record)| {
             handshake.first_record = record;
             handshake.began_ns += i64::try_from(record).expect("small") * 1_000_000_000;
-            Found { number: Number::new(0, record), handshake }
+            Found { number: Number::new(0, record), handshake, crossing: None }
         })
         .collect()
 }

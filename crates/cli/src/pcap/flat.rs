@@ -2,11 +2,11 @@
 //!
 //! Columns may be added at the end; none changes its meaning or goes.
 
-use halfopen_evidence::{Outcome, Sends, Vantage};
+use halfopen_evidence::{Crossing, Located, Outcome, Sends, Vantage};
 
 use super::class;
 use super::found::Found;
-use super::words::rfc_3339;
+use super::words::{rfc_3339, timetable};
 
 /// What is in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub(super) enum Value {
 }
 
 /// Names and kinds of the columns.
-pub(super) const COLUMNS: [(&str, Kind); 25] = [
+pub(super) const COLUMNS: [(&str, Kind); 26] = [
     ("file", Kind::Integer),
     ("record", Kind::Integer),
     ("began", Kind::Time),
@@ -57,6 +57,7 @@ pub(super) const COLUMNS: [(&str, Kind); 25] = [
     ("request_ns", Kind::Integer),
     ("response_ns", Kind::Integer),
     ("source", Kind::Text),
+    ("located", Kind::Text),
 ];
 
 /// The row of a handshake; `sources` are the names of the files.
@@ -83,7 +84,7 @@ pub(super) fn row(found: &Found, sources: &[String]) -> [Value; COLUMNS.len()] {
         Value::Text(Some(marks.join(" "))),
         integer(handshake.syns.count.into()),
         Value::Text(Some(times(&handshake.syns))),
-        Value::Text(super::timetable::name(&handshake.syns)),
+        Value::Text(timetable(&handshake.syns)),
         integer(handshake.syn_acks.count.into()),
         Value::Text(Some(times(&handshake.syn_acks))),
         integer(handshake.lasted_ns),
@@ -93,6 +94,7 @@ pub(super) fn row(found: &Found, sources: &[String]) -> [Value; COLUMNS.len()] {
         optional(stages.request_ns),
         optional(stages.response_ns),
         text(sources.get(found.number.file).map_or("", String::as_str)),
+        Value::Text(found.crossing.as_ref().map(|it| located_ids(it).join(" "))),
     ]
 }
 
@@ -166,6 +168,34 @@ pub(super) const fn mark_id(mark: halfopen_evidence::Mark) -> &'static str {
     }
 }
 
+/// The ids of what was located.
+pub(super) fn located_ids(crossing: &Crossing) -> Vec<&'static str> {
+    crossing.located.iter().map(|&located| located_id(located)).collect()
+}
+
+/// The id of something located.
+pub(super) const fn located_id(located: Located) -> &'static str {
+    match located {
+        Located::SynLost => "syn-lost",
+        Located::SynUnseen => "syn-unseen",
+        Located::SynIgnored => "syn-ignored",
+        Located::SynAckLost => "syn-ack-lost",
+        Located::AckLost => "ack-lost",
+        Located::AckIgnored => "ack-ignored",
+        Located::RequestLost => "request-lost",
+        Located::ResetNotByServer => "reset-not-by-server",
+        Located::ResetNotByClient => "reset-not-by-client",
+        Located::ResetLost => "reset-lost",
+        Located::AnsweredBetween => "answered-between",
+        Located::Translated => "translated",
+        Located::Renumbered => "renumbered",
+        Located::MssChanged => "mss-changed",
+        Located::WindowScaleChanged => "window-scale-changed",
+        Located::SackRemoved => "sack-removed",
+        Located::TimestampsRemoved => "timestamps-removed",
+    }
+}
+
 fn times(sends: &Sends) -> String {
     let times: Vec<String> = sends.at_us.iter().map(u64::to_string).collect();
     times.join(" ")
@@ -196,6 +226,9 @@ mod tests {
         for mark in Mark::ALL {
             assert_eq!(serde_json::to_value(mark).expect("JSON"), mark_id(mark));
         }
+        for located in Located::ALL {
+            assert_eq!(serde_json::to_value(located).expect("JSON"), located_id(located));
+        }
     }
 
     #[test]
@@ -205,7 +238,7 @@ mod tests {
             csv_row(&row(found, &["a,\"b\".pcap".to_owned()])),
             "1,4,2026-01-01T00:00:04.000000Z,10.77.0.2,40000,10.77.0.1,8080,vlan 7,both,\
              third-ack-ignored,open,,data-ignored,1,0,,3,40 1000000 3000000,2000000000,\
-             40000,60000,100000,,,\"a,\"\"b\"\".pcap\"\n"
+             40000,60000,100000,,,\"a,\"\"b\"\".pcap\",\n"
         );
         assert_eq!(csv_header().matches(',').count() + 1, COLUMNS.len());
     }

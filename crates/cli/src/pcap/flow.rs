@@ -15,6 +15,9 @@ use super::read::{self, Event, Plan};
 /// Segments that are kept of one handshake, from its beginning.
 const SEGMENTS: usize = 512;
 
+/// How far apart the two points' sightings of a handshake lie at the most.
+const APART_NS: i64 = 500_000_000;
+
 /// Which handshakes are meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
@@ -108,8 +111,11 @@ pub(super) fn follow(plan: &Plan, found: Vec<Found>) -> Result<Vec<Followed>, Co
     let mut places: HashMap<(SocketAddr, SocketAddr), Vec<usize>> = HashMap::new();
     for (place, one) in followed.iter().enumerate() {
         let (client, server) = (one.found.handshake.client, one.found.handshake.server);
-        places.entry((client, server)).or_default().push(place);
-        places.entry((server, client)).or_default().push(place);
+        let translated = one.found.crossing.as_ref().and_then(|crossing| crossing.translated);
+        for (client, server) in [(client, server)].into_iter().chain(translated) {
+            places.entry((client, server)).or_default().push(place);
+            places.entry((server, client)).or_default().push(place);
+        }
     }
     read::read(plan, |event| {
         if let Event::Observed(Observed::Segment(segment), scopes) = event
@@ -130,9 +136,13 @@ pub(super) fn follow(plan: &Plan, found: Vec<Found>) -> Result<Vec<Followed>, Co
 impl Followed {
     fn add(&mut self, segment: &TcpSegment, scope: &str) {
         let handshake = &self.found.handshake;
-        let after_ns = segment.time_ns.saturating_sub(handshake.began_ns);
-        let is_in_time = u64::try_from(after_ns).is_ok_and(|ns| ns <= handshake.lasted_ns);
-        if !is_in_time || scope != handshake.scope {
+        // At the other point it begins and ends a little earlier or later, in whatever VLAN.
+        let is_one = self.found.crossing.is_none();
+        let apart_ns = if is_one { 0 } else { APART_NS };
+        let after_ns = segment.time_ns.saturating_sub(handshake.began_ns).saturating_add(apart_ns);
+        let lasted_ns = handshake.lasted_ns.saturating_add(2 * apart_ns.unsigned_abs());
+        let is_in_time = u64::try_from(after_ns).is_ok_and(|ns| ns <= lasted_ns);
+        if !is_in_time || (is_one && scope != handshake.scope) {
             return;
         }
         if self.segments.len() < SEGMENTS {
@@ -168,7 +178,7 @@ mod tests {
             [Outcome::Established, Outcome::SynUnanswered, Outcome::Refused, Outcome::Deferred];
         for (record, outcome) in (1..).zip(outcomes) {
             let handshake = handshake(outcome);
-            choice.add(&Found { number: Number::new(0, record), handshake });
+            choice.add(&Found { number: Number::new(0, record), handshake, crossing: None });
         }
         assert_eq!(choice.count, 4);
         assert_eq!(choice.chosen.map(|found| found.number.record), Some(2));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use halfopen_evidence::Handshake;
+use halfopen_evidence::{Crossing, Handshake};
 
 /// The number of a handshake: the record, as other programs count packets, that holds its first
 /// segment, and the file that holds the record.
@@ -67,6 +67,8 @@ pub(super) struct Found {
     pub(super) number: Number,
     /// The handshake; its scope is named.
     pub(super) handshake: Handshake,
+    /// What two points say of it together.
+    pub(super) crossing: Option<Crossing>,
 }
 
 #[cfg(test)]

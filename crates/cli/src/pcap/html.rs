@@ -8,6 +8,7 @@ use halfopen_diagnose::{Severity, Status};
 use super::class::{CLASSES, Gravity};
 use super::flow::Followed;
 use super::over_time::OverTime;
+use super::points::Points;
 use super::summary::{Told, vantage, wrong};
 use super::totals::Totals;
 use super::words::{clock, counted, date_time, grouped, share, span};
@@ -58,7 +59,7 @@ pub(super) fn page(told: &Told<'_>, examples: &[Followed]) -> String {
     over_time(&mut page, &totals.over_time);
     latency(&mut page, totals);
     listeners(&mut page, told);
-    ladders(&mut page, examples);
+    ladders(&mut page, examples, told.points);
     warnings(&mut page, told);
     let _ = write!(
         page,
@@ -78,7 +79,13 @@ fn head(page: &mut String, told: &Told<'_>) {
         let length = u64::try_from(last.saturating_sub(first)).unwrap_or(0);
         facts.push(format!("{} from {} UTC", span(length), date_time(first)));
     }
-    facts.extend(vantage(totals));
+    match told.points {
+        Some(points) => {
+            facts.extend([points.words(), points.clock_words()]);
+            facts.extend(totals.located_words());
+        }
+        None => facts.extend(vantage(totals)),
+    }
     let (class, words) = match told.verdict.status {
         Status::Healthy => ("fine", "Nothing wrong seen."),
         Status::Warning => ("late", "Some connections were late, or few failed."),
@@ -339,13 +346,13 @@ fn listeners(page: &mut String, told: &Told<'_>) {
     page.push_str("</figure>\n");
 }
 
-fn ladders(page: &mut String, examples: &[Followed]) {
+fn ladders(page: &mut String, examples: &[Followed], points: Option<&Points>) {
     if examples.is_empty() {
         return;
     }
     page.push_str("<h2>One example of each</h2>\n");
     for (at, followed) in examples.iter().enumerate() {
-        let svg = ladder_svg::inline(&ladder::ladder(followed), &format!("ladder{at}"));
+        let svg = ladder_svg::inline(&ladder::ladder(followed, points), &format!("ladder{at}"));
         let class = class::of(followed.found.handshake.outcome);
         let _ = write!(
             page,
@@ -360,8 +367,8 @@ fn ladders(page: &mut String, examples: &[Followed]) {
 fn warnings(page: &mut String, told: &Told<'_>) {
     let account = told.account;
     let mut items: Vec<String> = account.failures.clone();
-    if told.statistics.evicted > 0 {
-        let flows = counted(told.statistics.evicted, "flow");
+    if told.counted.statistics.evicted > 0 {
+        let flows = counted(told.counted.statistics.evicted, "flow");
         items.push(format!("{flows} forgotten early because the table was full"));
     }
     if let Some(lost) = account.lost.filter(|&lost| lost > 0) {
@@ -387,9 +394,9 @@ fn warnings(page: &mut String, told: &Told<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use halfopen_capture::Statistics;
 
     use super::super::fixture;
+    use super::super::following::Counted;
     use super::super::ladder::tests::ignored;
     use super::super::read::Account;
     use super::super::totals::Counting;
@@ -403,11 +410,12 @@ mod tests {
         let totals = counting.finish();
         let account =
             Account { sources: vec!["<script>x</script>".to_owned()], ..Account::default() };
-        let statistics = Statistics::default();
+        let counted = Counted::default();
         let verdict = Verdict::of(&totals);
         let told = Told {
             account: &account,
-            statistics: &statistics,
+            points: None,
+            counted: &counted,
             totals: &totals,
             verdict: &verdict,
             command: "",

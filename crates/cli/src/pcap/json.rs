@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use halfopen_diagnose::Status;
 use halfopen_diagnose::report::{FindingEntry, json_text};
-use halfopen_evidence::Sends;
+use halfopen_evidence::{Crossing, Passage, Sends};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::class::CLASSES;
-use super::flat::{answered_syn, ended_id, mark_id, vantage_id};
+use super::class::{self, CLASSES};
+use super::flat::{answered_syn, ended_id, located_id, located_ids, mark_id, vantage_id};
 use super::found::Found;
 use super::histogram::Histogram;
+use super::points::Points;
 use super::summary::Told;
 use super::totals::Listener;
-use super::words::rfc_3339;
-use super::{class, timetable};
+use super::words::{rfc_3339, timetable};
 
 const PCAP: &str = "halfopen.pcap/1";
 
@@ -70,10 +70,72 @@ struct HandshakeEntry<'a> {
     ack_ns: Option<u64>,
     /// From the first SYN to the third ACK: what connect() took.
     connect_ns: Option<u64>,
+    /// What two points say of it together; null with one, or if they say nothing.
+    between: Option<CrossingEntry>,
     /// From the third ACK to the client's first data.
     request_ns: Option<u64>,
     /// From the client's first data to the server's first data.
     response_ns: Option<u64>,
+}
+
+/// A handshake between two points.
+#[derive(Serialize, JsonSchema)]
+struct CrossingEntry {
+    /// Which point is the client's side, from 1.
+    client_side: u8,
+    /// The client as the server's side names it, if other than the client's side.
+    client_there: Option<String>,
+    /// The server as the server's side names it, if other than the client's side.
+    server_there: Option<String>,
+    /// SYNs on their way to the server's side.
+    syn: PassageEntry,
+    /// SYN-ACKs on their way to the client's side.
+    syn_ack: PassageEntry,
+    /// Third ACKs, without data, on their way to the server's side.
+    ack: PassageEntry,
+    /// Where it went wrong, or what was done to it: syn-lost, syn-unseen, syn-ignored, syn-ack-lost,
+    /// ack-lost, ack-ignored, request-lost, reset-not-by-server, reset-not-by-client, reset-lost,
+    /// answered-between, translated, renumbered, mss-changed, window-scale-changed, sack-removed,
+    /// timestamps-removed.
+    located: Vec<&'static str>,
+}
+
+/// Segments of one kind between two points.
+#[derive(Serialize, JsonSchema)]
+struct PassageEntry {
+    /// Seen at their sender's side.
+    sent: u32,
+    /// Of these, seen at the other side.
+    arrived: u32,
+    /// Of these, not seen at the other side although it was capturing and dropped nothing.
+    lost: u32,
+    /// Nanoseconds that the first took, by the clocks as they were estimated.
+    took_ns: Option<i64>,
+}
+
+/// Two points on one path.
+#[derive(Serialize, JsonSchema)]
+struct PointsEntry<'a> {
+    /// Their names. All times are by the first one's clock.
+    names: &'a [String; 2],
+    /// The number of the point, from 1, that each file belongs to.
+    of_file: Vec<u64>,
+    /// The point that is the clients' side for most handshakes, from 1; null if that does not show.
+    clients_side: Option<u64>,
+    /// By how many nanoseconds the second clock is ahead of the first.
+    offset_ns: i64,
+    /// By how many more or fewer it may be; null if segments of one direction alone are in both.
+    offset_within_ns: Option<u64>,
+    /// By how many billionths the second clock is faster.
+    drift_ppb: i64,
+    /// From one point to the other and back, at the least.
+    round_trip_ns: Option<u64>,
+    /// Handshakes that were seen at both.
+    joined: u64,
+    /// Handshakes that could not be compared because there were too many at a time.
+    uncompared: u64,
+    /// Handshakes by what was located; those of which there are some.
+    located: BTreeMap<&'static str, u64>,
 }
 
 /// Segments of one kind.
@@ -97,6 +159,8 @@ struct SummaryEntry<'a> {
     status: StatusName,
     /// Names of the files.
     files: &'a [String],
+    /// Two points on one path, if the files are of two.
+    points: Option<PointsEntry<'a>>,
     /// Packets read.
     packets: u64,
     /// TCP segments among them.
@@ -241,11 +305,12 @@ pub(super) fn handshake(found: &Found) -> serde_json::Result<String> {
         answered_syn: answered_syn(handshake.outcome),
         marks: handshake.marks.iter().map(|&mark| mark_id(mark)).collect(),
         syns: sends(&handshake.syns),
-        timetable: timetable::name(&handshake.syns),
+        timetable: timetable(&handshake.syns),
         syn_acks: sends(&handshake.syn_acks),
         syn_ack_ns: stages.syn_ack_ns,
         ack_ns: stages.ack_ns,
         connect_ns: stages.connect_ns,
+        between: found.crossing.as_ref().map(crossing),
         request_ns: stages.request_ns,
         response_ns: stages.response_ns,
     })))
@@ -264,6 +329,7 @@ pub(super) fn summary(told: &Told<'_>) -> serde_json::Result<String> {
             Status::Unknown => StatusName::Unknown,
         },
         files: &account.sources,
+        points: told.points.map(|points| self::points(points, told)),
         packets: account.packets,
         segments: account.counts.segments,
         matched: account.matched,
@@ -276,8 +342,8 @@ pub(super) fn summary(told: &Told<'_>) -> serde_json::Result<String> {
         listeners: totals.listeners().iter().map(listener).collect(),
         listeners_undercount: totals.tallied.listeners_undercount,
         findings: &told.verdict.findings,
-        evicted: told.statistics.evicted,
-        duplicates: told.statistics.duplicates,
+        evicted: told.counted.statistics.evicted,
+        duplicates: told.counted.statistics.duplicates,
         lost_packets: account.lost,
         unread_link: account.unread_link.map(|link| UnreadLinkEntry {
             link_type: link.0,
@@ -300,6 +366,42 @@ fn line(line: &Line<'_>) -> serde_json::Result<String> {
     }
     let text = json_text(line)?;
     Ok(text.lines().map(str::trim_start).collect::<String>() + "\n")
+}
+
+fn crossing(crossing: &Crossing) -> CrossingEntry {
+    let there =
+        crossing.translated.map(|(client, server)| (client.to_string(), server.to_string()));
+    let (client_there, server_there) = there.unzip();
+    CrossingEntry {
+        client_side: crossing.client_side + 1,
+        client_there,
+        server_there,
+        syn: passage(crossing.syn),
+        syn_ack: passage(crossing.syn_ack),
+        ack: passage(crossing.ack),
+        located: located_ids(crossing),
+    }
+}
+
+const fn passage(Passage { sent, arrived, lost, took_ns }: Passage) -> PassageEntry {
+    PassageEntry { sent, arrived, lost, took_ns }
+}
+
+fn points<'a>(points: &'a Points, told: &Told<'_>) -> PointsEntry<'a> {
+    let relation = &points.relation;
+    let clock = relation.clock;
+    PointsEntry {
+        names: &points.names,
+        of_file: points.of_file.iter().map(|&point| point as u64 + 1).collect(),
+        clients_side: relation.first_is_clients().map(|is_first| if is_first { 1 } else { 2 }),
+        offset_ns: clock.map_or(0, |clock| clock.offset_ns),
+        offset_within_ns: clock.and_then(|clock| clock.within_ns),
+        drift_ppb: clock.map_or(0, |clock| clock.drift_ppb),
+        round_trip_ns: relation.round_trip_ns,
+        joined: told.counted.joined,
+        uncompared: told.counted.uncompared,
+        located: told.totals.located.iter().map(|(&it, &count)| (located_id(it), count)).collect(),
+    }
 }
 
 fn sends(sends: &Sends) -> SendsEntry<'_> {

@@ -2,9 +2,12 @@
 //! drawn is told in `ladder_text` and `ladder_svg`.
 
 use halfopen_capture::TcpSegment;
+use halfopen_diagnose::words::harmless;
 
 use super::class;
 use super::flow::Followed;
+use super::ladder_points::{Reach, merged};
+use super::points::Points;
 use super::words::span;
 
 /// Rungs that are drawn: so many from the beginning, and so many from the end.
@@ -29,6 +32,8 @@ pub(super) struct Ladder {
     pub(super) client: String,
     /// The other end.
     pub(super) server: String,
+    /// What the lifelines are: the two ends, or the points where it was seen.
+    pub(super) roles: [String; 2],
     /// The outcome in words.
     pub(super) outcome: String,
     /// What crosses between the lifelines, in order.
@@ -55,8 +60,10 @@ pub(super) struct Rung {
     pub(super) from_client: bool,
     /// Flags and numbers: `SYN-ACK seq 0 ack 1`.
     pub(super) label: String,
+    /// How far it got.
+    pub(super) reach: Reach,
     /// What is notable about it.
-    pub(super) note: Option<&'static str>,
+    pub(super) note: Option<String>,
     /// Whether that is trouble.
     pub(super) is_trouble: bool,
 }
@@ -72,23 +79,34 @@ struct Seen {
     client_next: Option<u32>,
 }
 
-/// The ladder of a handshake.
-pub(super) fn ladder(followed: &Followed) -> Ladder {
+/// The ladder of a handshake, at one place or between two points.
+pub(super) fn ladder(followed: &Followed, points: Option<&Points>) -> Ladder {
     let handshake = &followed.found.handshake;
     let mut seen = Seen::default();
-    let begin_ns = followed.segments.first().map_or(0, |segment| segment.time_ns);
-    let rungs: Vec<Rung> = followed
-        .segments
+    let segments = points.map_or_else(
+        || followed.segments.iter().map(|segment| (*segment, Reach::Through)).collect(),
+        |points| merged(followed, points),
+    );
+    let roles = roles(followed, points);
+    let begin_ns = segments.first().map_or(0, |(segment, _)| segment.time_ns);
+    let rungs: Vec<Rung> = segments
         .iter()
-        .map(|segment| {
+        .map(|&(ref segment, reach)| {
             let from_client = segment.from == handshake.client;
             seen.note_numbers(segment, from_client);
-            let (note, is_trouble) = seen.notable(segment, from_client);
+            let (note, is_trouble) = match (reach, from_client) {
+                (Reach::Through, _) => seen.notable(segment, from_client),
+                (Reach::Left, true) => (Some("not seen at the server's side"), true),
+                (Reach::Left, false) => (Some("not seen at the client's side"), true),
+                (Reach::Came, true) => (Some("not sent by the client's side"), true),
+                (Reach::Came, false) => (Some("not sent by the server's side"), true),
+            };
             let rung = Rung {
                 at_ns: u64::try_from(segment.time_ns.saturating_sub(begin_ns)).unwrap_or(0),
                 from_client,
                 label: seen.label(segment, from_client),
-                note,
+                reach,
+                note: note.map(str::to_owned),
                 is_trouble,
             };
             seen.remember(segment, from_client);
@@ -100,9 +118,22 @@ pub(super) fn ladder(followed: &Followed) -> Ladder {
     Ladder {
         client: handshake.client.to_string(),
         server: handshake.server.to_string(),
+        roles,
         outcome: format!("{}{}", class.long, connect.unwrap_or_default()),
         steps: steps(rungs, followed.more),
     }
+}
+
+/// What the lifelines are.
+fn roles(followed: &Followed, points: Option<&Points>) -> [String; 2] {
+    let both = points.zip(followed.found.crossing.as_ref());
+    both.map_or_else(
+        || ["client", "server"].map(str::to_owned),
+        |(points, crossing)| {
+            let side = usize::from(crossing.client_side.min(1));
+            [&points.names[side], &points.names[1 - side]].map(|name| harmless(name))
+        },
+    )
 }
 
 /// Rungs with gaps between them; of many, the first and the last.
@@ -289,17 +320,21 @@ pub(super) mod tests {
             segment(60_000, true, ACK, 99, 501, 0),
             segment(60_001, false, RST, 501, 0, 0),
         ];
-        Followed { found: Found { number: Number::new(0, 1), handshake }, segments, more: 0 }
+        Followed {
+            found: Found { number: Number::new(0, 1), handshake, crossing: None },
+            segments,
+            more: 0,
+        }
     }
 
     #[test]
     fn what_is_notable_is_told() {
-        let ladder = ladder(&ignored());
+        let ladder = ladder(&ignored(), None);
         let notes: Vec<&str> = ladder
             .steps
             .iter()
             .filter_map(|step| match step {
-                Step::Rung(rung) => rung.note,
+                Step::Rung(rung) => rung.note.as_deref(),
                 _ => None,
             })
             .collect();
@@ -317,7 +352,7 @@ pub(super) mod tests {
 
     #[test]
     fn numbers_are_relative_across_their_wrap() {
-        let ladder = ladder(&ignored());
+        let ladder = ladder(&ignored(), None);
         let labels: Vec<&str> = ladder
             .steps
             .iter()
@@ -339,7 +374,7 @@ pub(super) mod tests {
         let last = followed.segments[2];
         followed.segments.resize(500, last);
         followed.more = 7;
-        let steps = ladder(&followed).steps;
+        let steps = ladder(&followed, None).steps;
         let omitted: Vec<u64> = steps
             .iter()
             .filter_map(|step| match step {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::ladder::{Ladder, Rung, Step};
+use super::ladder_points::Reach;
 use super::words::{counted, span};
 use crate::markup::escaped;
 
@@ -50,8 +51,9 @@ fn draw(ladder: &Ladder, style: &str, id: &str) -> String {
     text(&mut svg, 16, 26, "ink", "font-size=\"15\" font-weight=\"600\"", &ladder.outcome);
     text(&mut svg, LEFT, 56, "ink", "text-anchor=\"start\" font-weight=\"600\"", &ladder.client);
     text(&mut svg, RIGHT, 56, "ink", "text-anchor=\"end\" font-weight=\"600\"", &ladder.server);
-    text(&mut svg, LEFT, 73, "dim", "text-anchor=\"start\"", "client");
-    text(&mut svg, RIGHT, 73, "dim", "text-anchor=\"end\"", "server");
+    let [client, server] = &ladder.roles;
+    text(&mut svg, LEFT, 73, "dim", "text-anchor=\"start\"", client);
+    text(&mut svg, RIGHT, 73, "dim", "text-anchor=\"end\"", server);
     let mut y = TOP;
     for step in &ladder.steps {
         let next = y + height_of(step);
@@ -93,14 +95,28 @@ const fn height_of(step: &Step) -> u32 {
 fn arrow(svg: &mut String, rung: &Rung, y: u32) {
     let line = y + 22;
     let (stroke, fill) = if rung.is_trouble { ("alarm", "bad") } else { ("arrow", "ink") };
-    let (from, to, head) =
-        if rung.from_client { (LEFT, RIGHT, RIGHT - 9) } else { (RIGHT, LEFT, LEFT + 9) };
+    let (begin, end) = if rung.from_client { (LEFT, RIGHT) } else { (RIGHT, LEFT) };
+    let middle = u32::midpoint(LEFT, RIGHT);
+    let (from, to) = match rung.reach {
+        Reach::Through => (begin, end),
+        Reach::Left => (begin, middle),
+        Reach::Came => (middle, end),
+    };
+    let head = if rung.from_client { to - 9 } else { to + 9 };
     let (up, down) = (line - 4, line + 4);
     let _ = writeln!(
         svg,
         "<path class=\"{stroke}\" stroke-width=\"1.5\" fill=\"none\" \
          d=\"M{from} {line}H{to}M{head} {up}L{to} {line}L{head} {down}\"/>"
     );
+    if rung.reach != Reach::Through {
+        let (left, right) = (middle - 5, middle + 5);
+        let (up, down) = (line - 5, line + 5);
+        let _ = writeln!(
+            svg,
+            "<path class=\"{stroke}\" stroke-width=\"1.5\" d=\"M{left} {up}L{right} {down}M{left} {down}L{right} {up}\"/>"
+        );
+    }
     let at = if rung.at_ns == 0 { "0".to_owned() } else { span(rung.at_ns) };
     text(svg, LEFT - 12, line + 4, "dim", "text-anchor=\"end\"", &at);
     let (x, anchor) = if rung.from_client {
@@ -109,7 +125,7 @@ fn arrow(svg: &mut String, rung: &Rung, y: u32) {
         (RIGHT - 14, "text-anchor=\"end\"")
     };
     text(svg, x, line - 5, fill, anchor, &rung.label);
-    if let Some(note) = rung.note {
+    if let Some(note) = &rung.note {
         let fill = if rung.is_trouble { "bad" } else { "dim" };
         text(
             svg,
@@ -131,7 +147,7 @@ fn described(ladder: &Ladder) -> String {
     let sentences: Vec<String> = rungs
         .map(|rung| {
             let who = if rung.from_client { "client" } else { "server" };
-            let note = rung.note.map_or_else(String::new, |note| format!(" ({note})"));
+            let note = rung.note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
             format!("{}: {who} sends {}{note}", span(rung.at_ns), rung.label)
         })
         .collect();
@@ -150,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_drawing_says_in_words_what_it_shows() {
-        let svg = document(&ladder::ladder(&ignored()));
+        let svg = document(&ladder::ladder(&ignored(), None));
         assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
         assert!(
             svg.contains("server sends SYN-ACK  seq 0 ack 1 (sent again, although acknowledged)")

@@ -3,6 +3,7 @@
 use halfopen_diagnose::report::layout::{Ink, Page, Span, columns};
 
 use super::ladder::{Ladder, Rung, Step};
+use super::ladder_points::Reach;
 use super::words::{counted, span};
 
 /// Columns of the times.
@@ -23,8 +24,9 @@ pub(super) fn text(ladder: &Ladder, width: usize, colour: bool) -> String {
     page.put(Ink::Plain, &" ".repeat(between.max(2)));
     page.put(Ink::Subject, &ladder.server);
     page.blank();
-    let roles = inner.saturating_sub("client".len() + "server".len()) + 2;
-    page.put(Ink::Dim, &format!("{:w$}client{:roles$}server", "", "", w = TIMES + 1));
+    let [client, server] = &ladder.roles;
+    let between = (inner + 2).saturating_sub(columns(client) + columns(server)).max(2);
+    page.put(Ink::Dim, &format!("{:w$}{client}{:between$}{server}", "", "", w = TIMES + 1));
     page.blank();
     for step in &ladder.steps {
         match step {
@@ -45,16 +47,11 @@ fn draw(page: &mut Page, rung: &Rung, inner: usize) {
     let at = if rung.at_ns == 0 { "0".to_owned() } else { span(rung.at_ns) };
     page.put(Ink::Dim, &format!("{at:>TIMES$} │"));
     let label = format!(" {} ", rung.label);
-    let rest = "─".repeat(inner.saturating_sub(columns(&label) + 3));
-    let arrow = if rung.from_client {
-        format!("──{label}{rest}>")
-    } else {
-        format!("<{rest}{label}──")
-    };
+    let arrow = arrow(rung, &label, inner);
     page.put(if rung.is_trouble { Ink::Failure } else { Ink::Plain }, &arrow);
     page.put(Ink::Dim, "│");
     page.blank();
-    if let Some(note) = rung.note {
+    if let Some(note) = &rung.note {
         let ink = if rung.is_trouble { Ink::Failure } else { Ink::Dim };
         // A note stands at the side where its segment comes from.
         let note = format!("^ {note}");
@@ -68,6 +65,26 @@ fn draw(page: &mut Page, rung: &Rung, inner: usize) {
         page.put(ink, &line);
         page.put(Ink::Dim, "│");
         page.blank();
+    }
+}
+
+/// An arrow between the lifelines; one that was seen at one of them alone is shorter.
+fn arrow(rung: &Rung, label: &str, inner: usize) -> String {
+    let room = inner.saturating_sub(columns(label) + 3);
+    let (rest, gap) = if rung.reach == Reach::Through {
+        (room, 0)
+    } else {
+        let rest = (inner / 2 + 8).saturating_sub(columns(label) + 3).min(room);
+        (rest, room - rest)
+    };
+    let (rest, gap) = ("─".repeat(rest), " ".repeat(gap));
+    match (rung.from_client, rung.reach) {
+        (true, Reach::Through) => format!("──{label}{rest}>"),
+        (false, Reach::Through) => format!("<{rest}{label}──"),
+        (true, Reach::Left) => format!("──{label}{rest}×{gap}"),
+        (false, Reach::Left) => format!("{gap}×{rest}{label}──"),
+        (true, Reach::Came) => format!("{gap}×─{label}{rest}>"),
+        (false, Reach::Came) => format!("<{rest}{label}─×{gap}"),
     }
 }
 
@@ -86,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_ladder_in_eighty_columns() {
-        let text = text(&ladder::ladder(&ignored()), 80, false);
+        let text = text(&ladder::ladder(&ignored(), None), 80, false);
         assert!(text.lines().all(|line| columns(line) <= 80), "{text}");
         insta::assert_snapshot!(text);
     }

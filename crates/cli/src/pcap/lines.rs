@@ -1,12 +1,12 @@
 //! Handshakes, a line each, in columns that stay where they are.
 
 use halfopen_diagnose::report::layout::{Ink, Page};
-use halfopen_diagnose::words::harmless;
+use halfopen_diagnose::words::{harmless, located};
 
 use super::class::{self, Gravity};
+use super::flat;
 use super::found::Found;
-use super::words::{clock, date, mark, sent_at, span};
-use super::{flat, timetable};
+use super::words::{clock, date, mark, sent_at, span, timetable};
 
 /// From so many columns on, addresses have all the room that IPv4 takes.
 const WIDE: usize = 100;
@@ -89,7 +89,7 @@ fn notes(found: &Found) -> Vec<String> {
     if let Some(syn) = flat::answered_syn(handshake.outcome) {
         notes.push(format!("SYN {syn} was answered"));
     }
-    if let Some(timetable) = timetable::name(&handshake.syns) {
+    if let Some(timetable) = timetable(&handshake.syns) {
         notes.push(format!("{} SYNs, again after {timetable}", handshake.syns.count));
     }
     if handshake.syn_acks.count > 1 {
@@ -97,6 +97,10 @@ fn notes(found: &Found) -> Vec<String> {
         notes.push(format!("{} SYN-ACKs at {times}", handshake.syn_acks.count));
     }
     notes.extend(handshake.marks.iter().map(|&it| mark(it).to_owned()));
+    if let Some(crossing) = &found.crossing {
+        notes.extend(crossing.located.iter().map(|&it| located(it).to_owned()));
+        notes.extend(crossing.translated.map(|(client, server)| format!("as {client} > {server}")));
+    }
     if !handshake.scope.is_empty() {
         notes.push(handshake.scope.clone());
     }

@@ -10,12 +10,14 @@ mod class;
 mod fixture;
 mod flat;
 mod flow;
+mod following;
 mod found;
 mod histogram;
 mod html;
 mod input;
 mod json;
 mod ladder;
+mod ladder_points;
 mod ladder_svg;
 mod ladder_text;
 mod lines;
@@ -23,10 +25,10 @@ mod outputs;
 mod over_time;
 #[cfg_attr(not(feature = "parquet"), path = "parquet_absent.rs")]
 mod parquet_file;
+mod points;
 mod progress;
 mod read;
 mod summary;
-mod timetable;
 mod totals;
 mod verdict;
 mod words;
@@ -37,10 +39,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::Context as _;
-use halfopen_capture::{Filter, Limits, Scopes, Statistics, Tracker};
+use halfopen_capture::{Filter, Joined, Limits, Scopes};
 use halfopen_diagnose::report::TextOptions;
 use halfopen_diagnose::words::harmless;
-use halfopen_evidence::Handshake;
 
 use crate::exit::Exit;
 use crate::{interrupt, output};
@@ -50,30 +51,34 @@ pub(crate) use json::schema as json_schema;
 
 use class::{CLASSES, Gravity};
 use flow::{Choice, Flow};
+use following::{Counted, Following};
 use found::{Found, Number};
 use input::{Complaint, Input};
 use outputs::Outputs;
+use points::{Asked, Points};
 use read::{Account, Event, Plan};
 use summary::Told;
 use totals::{Counting, Totals};
 use verdict::Verdict;
-
-/// Packets that the tracker takes at a time, whose memory it then fetches together.
-const BATCH: usize = 256;
 
 /// Reads the captures and prints what was asked for.
 ///
 /// # Errors
 /// If something could not be written.
 pub(crate) fn pcap(arguments: &PcapArgs) -> anyhow::Result<Exit> {
-    let (plan, flow) = match prepare(arguments) {
+    let (mut plan, flow, asked) = match prepare(arguments) {
         Ok(prepared) => prepared,
         Err(complaint) => return refuse(&complaint),
     };
     interrupt::listen();
+    let points = match points::find(&plan, &asked) {
+        Ok(points) => points,
+        Err(complaint) => return refuse(&complaint),
+    };
+    plan.clocks = points.as_ref().map(Points::clocks).unwrap_or_default();
     let sources = plan.inputs.iter().map(Input::name).collect();
     let mut outputs = Outputs::open(arguments, sources)?;
-    let read = match read_handshakes(arguments, &plan, flow, &mut outputs) {
+    let read = match read_handshakes(arguments, &plan, points, flow, &mut outputs) {
         Ok(read) => read,
         Err(complaint) => return refuse(&complaint),
     };
@@ -82,7 +87,7 @@ pub(crate) fn pcap(arguments: &PcapArgs) -> anyhow::Result<Exit> {
 }
 
 /// What the arguments say, checked before anything is read.
-fn prepare(arguments: &PcapArgs) -> Result<(Plan, Option<Flow>), Complaint> {
+fn prepare(arguments: &PcapArgs) -> Result<(Plan, Option<Flow>, Asked), Complaint> {
     let paths = [&arguments.csv, &arguments.svg, &arguments.html];
     let to_stdout = paths.into_iter().flatten().filter(|path| is_stdout(path)).count();
     let lines = usize::from(arguments.json) + usize::from(arguments.handshakes);
@@ -94,7 +99,13 @@ fn prepare(arguments: &PcapArgs) -> Result<(Plan, Option<Flow>), Complaint> {
     if arguments.parquet.as_deref().is_some_and(is_stdout) {
         return Err("--parquet needs a file".into());
     }
-    let (inputs, filter) = inputs_and_filter(&arguments.words)?;
+    let (inputs, filter, asked) = if arguments.point.is_empty() {
+        let (inputs, filter) = inputs_and_filter(&arguments.words)?;
+        (inputs, filter, if arguments.pieces { Asked::Pieces } else { Asked::Nothing })
+    } else {
+        let (inputs, asked) = points::named(&arguments.point)?;
+        (inputs, filter(&arguments.words)?, asked)
+    };
     let files = [&arguments.csv, &arguments.svg, &arguments.html, &arguments.parquet];
     if let Some(path) = files.into_iter().flatten().find(|path| inputs.iter().any(|it| it.is(path)))
     {
@@ -109,30 +120,35 @@ fn prepare(arguments: &PcapArgs) -> Result<(Plan, Option<Flow>), Complaint> {
         return Err("--follow reads one capture".into());
     }
     let flow = arguments.sequence.as_deref().map(Flow::parse).transpose()?;
-    let plan = Plan { inputs, filter, tunnels: arguments.tunnels(), follow: arguments.follow };
-    Ok((plan, flow))
+    let (tunnels, follow) = (arguments.tunnels(), arguments.follow);
+    Ok((Plan { inputs, filter, tunnels, follow, clocks: Vec::new() }, flow, asked))
 }
 
 /// The words that name captures, and the filter that the others make.
 fn inputs_and_filter(words: &[String]) -> Result<(Vec<Input>, Filter), Complaint> {
     let is_input = |word: &&String| word.as_str() == "-" || Path::new(word).exists();
-    // The first must be one; of what looks like a path, its absence is the better complaint.
-    let looks_like_path =
-        |word: &String| word.contains('/') && !is_network(word) || is_capture(word);
+    // The first must be one.
     let count = words.iter().take_while(is_input).count().max(1);
     let (names, rest) = words.split_at(count.min(words.len()));
     let inputs = names.iter().map(|name| Input::new(name)).collect::<Result<Vec<_>, _>>()?;
     if inputs.iter().filter(|input| input.is_stdin()).count() > 1 {
         return Err("standard input can be read once".into());
     }
-    if let Some(absent) = rest.iter().find(|word| looks_like_path(word)) {
+    Ok((inputs, filter(rest)?))
+}
+
+/// The filter that words make.
+fn filter(words: &[String]) -> Result<Filter, Complaint> {
+    // Of what looks like a path, its absence is the better complaint.
+    let looks_like_path =
+        |word: &&String| word.contains('/') && !is_network(word) || is_capture(word);
+    if let Some(absent) = words.iter().find(looks_like_path) {
         return Err(match Input::new(absent) {
             Ok(_) => format!("{absent}: captures come before the filter"),
             Err(complaint) => complaint,
         });
     }
-    let filter = Filter::parse(&rest.join(" ")).map_err(|error| error.to_string())?;
-    Ok((inputs, filter))
+    Filter::parse(&words.join(" ")).map_err(|error| error.to_string())
 }
 
 fn is_network(word: &str) -> bool {
@@ -146,7 +162,8 @@ fn is_capture(word: &str) -> bool {
 /// What came of reading.
 struct Read {
     account: Account,
-    statistics: Statistics,
+    points: Option<Points>,
+    counted: Counted,
     totals: Totals,
     choice: Option<Choice>,
 }
@@ -155,6 +172,7 @@ struct Read {
 fn read_handshakes(
     arguments: &PcapArgs,
     plan: &Plan,
+    points: Option<Points>,
     flow: Option<Flow>,
     outputs: &mut Outputs,
 ) -> Result<Read, Complaint> {
@@ -165,61 +183,49 @@ fn read_handshakes(
         established_ns: arguments.follow.then_some(2_000_000_000),
         ..Limits::default()
     };
-    let mut tracker = Some(Tracker::new(limits));
-    let mut statistics = Statistics::default();
+    let mut following = Following::new(limits, points.as_ref());
     let mut counting = Counting::default();
     let mut choice = flow.map(Choice::new);
-    let mut batch = Vec::with_capacity(BATCH);
     let account = read::read(plan, |event| {
-        let mut tell = |mut handshake: Handshake, scope: u32, scopes: &Scopes| {
+        let mut tell = |joined: Joined, scopes: &Scopes| {
+            let Joined { mut handshake, scope, crossing } = joined;
             let number = Number::unpacked(handshake.first_record);
             handshake.first_record = number.record;
             handshake.scope = scopes.name(scope).unwrap_or_default();
-            let found = Found { number, handshake };
+            let found = Found { number, handshake, crossing };
             counting.add(&found);
             if let Some(choice) = &mut choice {
                 choice.add(&found);
             }
             outputs.add(&found);
         };
-        match (event, &mut tracker) {
-            (Event::Observed(observed, scopes), Some(tracker)) => {
-                batch.push(observed);
-                if batch.len() >= BATCH {
-                    tracker.on_batch(&batch, &mut |it, scope| tell(it, scope, scopes));
-                    batch.clear();
-                }
+        match event {
+            Event::Observed(observed, scopes) => {
+                following.on_observed(observed, &mut |joined| tell(joined, scopes));
             }
-            (Event::Idle(now_ns, scopes), Some(tracker)) => {
-                tracker.on_batch(&batch, &mut |it, scope| tell(it, scope, scopes));
-                batch.clear();
-                tracker.on_clock(now_ns, &mut |it, scope| tell(it, scope, scopes));
+            Event::Idle(now_ns, scopes) => {
+                following.on_clock(now_ns, &mut |joined| tell(joined, scopes));
                 outputs.flush();
             }
-            (Event::End(scopes), tracker) => {
-                if let Some(mut tracker) = tracker.take() {
-                    tracker.on_batch(&batch, &mut |it, scope| tell(it, scope, scopes));
-                    statistics = tracker.finish(&mut |it, scope| tell(it, scope, scopes));
-                }
-            }
-            (Event::Idle(..) | Event::Observed(..), None) => {}
+            Event::End(scopes) => following.finish(&mut |joined| tell(joined, scopes)),
         }
         if outputs.is_wanted() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
-    Ok(Read { account, statistics, totals: counting.finish(), choice })
+    Ok(Read { account, points, counted: following.counted(), totals: counting.finish(), choice })
 }
 
 /// Prints what was read.
 fn print(arguments: &PcapArgs, plan: &Plan, read: Read) -> anyhow::Result<Exit> {
-    let Read { account, statistics, totals, choice } = read;
+    let Read { account, points, counted, totals, choice } = read;
     if let Some(choice) = choice {
-        return sequence(arguments, plan, choice);
+        return sequence(arguments, plan, points.as_ref(), choice);
     }
     let verdict = Verdict::of(&totals);
     let command = command(&account.sources);
     let told = Told {
         account: &account,
-        statistics: &statistics,
+        points: points.as_ref(),
+        counted: &counted,
         totals: &totals,
         verdict: &verdict,
         command: &command,
@@ -253,7 +259,12 @@ fn print(arguments: &PcapArgs, plan: &Plan, read: Read) -> anyhow::Result<Exit> 
 }
 
 /// Draws a handshake.
-fn sequence(arguments: &PcapArgs, plan: &Plan, choice: Choice) -> anyhow::Result<Exit> {
+fn sequence(
+    arguments: &PcapArgs,
+    plan: &Plan,
+    points: Option<&Points>,
+    choice: Choice,
+) -> anyhow::Result<Exit> {
     let Some(found) = choice.chosen else {
         let flow = arguments.sequence.as_deref().unwrap_or_default();
         eprintln!("halfopen: no handshake {} in it", harmless(flow));
@@ -265,7 +276,7 @@ fn sequence(arguments: &PcapArgs, plan: &Plan, choice: Choice) -> anyhow::Result
         Err(complaint) => return refuse(&complaint),
     };
     let Some(followed) = followed.first() else { return Ok(Exit::CannotTell) };
-    let ladder = ladder::ladder(followed);
+    let ladder = ladder::ladder(followed, points);
     if let Some(path) = &arguments.svg {
         write_text(path, &ladder_svg::document(&ladder))?;
     }

@@ -1,8 +1,8 @@
 //! Reads captures as one: in the order of time, through the filter, with progress.
 //!
 //! Rotated files can be named in any order. Each is opened when its first packet is due, so only those
-//! that overlap are open at a time. Clocks are taken as they are: captures of several hosts are not
-//! brought to one clock here.
+//! that overlap are open at a time. Times of a file that was captured by another clock are corrected as
+//! its packets are read (`points`).
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use halfopen_capture::{
-    Counts, Decoder, Filter, LinkType, Observed, Problem, Reader, Scopes, Tunnels, Warning,
+    Clock, Counts, Decoder, Filter, LinkType, Observed, Problem, Reader, Scopes, Tunnels, Warning,
     Warnings,
 };
 
@@ -32,7 +32,7 @@ const WARNINGS: usize = 100;
 const STRIDE: u64 = 1 << 12;
 
 /// What is to be read, and how.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Plan {
     /// The captures.
     pub(super) inputs: Vec<Input>,
@@ -42,6 +42,16 @@ pub(super) struct Plan {
     pub(super) tunnels: Tunnels,
     /// Whether to wait for more at the end.
     pub(super) follow: bool,
+    /// By which clock each file was captured, if not by that of the rest.
+    pub(super) clocks: Vec<Option<Clock>>,
+}
+
+impl Plan {
+    /// A time of a file by the clock of all.
+    fn corrected(&self, file: usize, time_ns: i64) -> i64 {
+        let clock = self.clocks.get(file).and_then(Option::as_ref);
+        clock.map_or(time_ns, |clock| clock.corrected(time_ns))
+    }
 }
 
 /// What is told while reading.
@@ -159,6 +169,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reading<'_, F> {
             }
             let mut reader = input.open(&Rc::default(), false, GLANCE)?;
             let first = reader.next_packet().ok().flatten().map(|packet| packet.time_ns);
+            let first = first.map(|time_ns| self.plan.corrected(file, time_ns));
             waiting.push((first.unwrap_or(i64::MAX), file));
         }
         waiting.sort_unstable_by(|a, b| b.cmp(a));
@@ -268,7 +279,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reading<'_, F> {
             }
         };
         self.account.packets += 1;
-        let time_ns = packet.time_ns;
+        let time_ns = self.plan.corrected(lane.file, packet.time_ns);
         let (first, last) = self.account.span_ns.unwrap_or((time_ns, time_ns));
         self.account.span_ns = Some((first.min(time_ns), last.max(time_ns)));
         let observed = match self.decoder.decode(&packet) {
@@ -280,7 +291,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reading<'_, F> {
                 Observed::Other
             }
         };
-        Some((time_ns, numbered(observed, lane.file)))
+        Some((time_ns, placed(observed, lane.file, time_ns)))
     }
 
     #[inline]
@@ -320,6 +331,16 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reading<'_, F> {
 }
 
 impl Account {
+    /// Packets that are known to be missing: dropped by the capturing program, cut until they told
+    /// nothing, or in damaged places, which count as one each.
+    pub(super) fn missing(&self) -> u64 {
+        let is_gap = |what: &Problem| {
+            matches!(what, Problem::PassedOver { .. } | Problem::Compression { .. })
+        };
+        let gaps = self.warnings.iter().filter(|(_, warning)| is_gap(&warning.what)).count();
+        self.lost.unwrap_or(0) + self.counts.cut + gaps as u64 + self.failures.len() as u64
+    }
+
     fn warn(&mut self, file: usize, warning: Warning) {
         self.warnings_count += 1;
         if self.warnings.len() < WARNINGS {
@@ -341,12 +362,18 @@ impl Account {
     }
 }
 
-/// The same with the file in the record's number.
+/// The same by the clock of all, with the file in the record's number.
 #[inline]
-const fn numbered(mut observed: Observed, file: usize) -> Observed {
+const fn placed(mut observed: Observed, file: usize, time_ns: i64) -> Observed {
     match &mut observed {
-        Observed::Segment(segment) => segment.record = Number::new(file, segment.record).packed(),
-        Observed::IcmpError(error) => error.record = Number::new(file, error.record).packed(),
+        Observed::Segment(segment) => {
+            segment.record = Number::new(file, segment.record).packed();
+            segment.time_ns = time_ns;
+        }
+        Observed::IcmpError(error) => {
+            error.record = Number::new(file, error.record).packed();
+            error.time_ns = time_ns;
+        }
         Observed::Other => {}
     }
     observed
@@ -365,6 +392,7 @@ mod tests {
             filter: Filter::parse("").expect("a filter"),
             tunnels: Tunnels::default(),
             follow: true,
+            clocks: Vec::new(),
         };
         let mut idle = Vec::new();
         let account = read(&plan, |event| {

@@ -1,16 +1,17 @@
 //! What a capture says, on one screen: what was read, how the attempts came out, which servers are in
 //! trouble, what may be missing.
 
-use halfopen_capture::Statistics;
 use halfopen_diagnose::Status;
 use halfopen_diagnose::report::layout::{Ink, Page, Span, columns};
 use halfopen_diagnose::report::{FindingEntry, TextOptions, write_findings};
 use halfopen_diagnose::words::harmless;
-use halfopen_evidence::{BurstKind, Mark};
+use halfopen_evidence::{BurstKind, Mark, WatchedSide};
 
 use super::class;
 use super::class::{CLASSES, Class, ENDS, Gravity};
+use super::following::Counted;
 use super::found::Found;
+use super::points::Points;
 use super::read::Account;
 use super::totals::{Listener, Totals};
 use super::verdict::Verdict;
@@ -36,8 +37,10 @@ const LABELLED: usize = 12;
 pub(super) struct Told<'a> {
     /// What was read.
     pub(super) account: &'a Account,
-    /// What the tracker counted.
-    pub(super) statistics: &'a Statistics,
+    /// The two points that it was captured at, if there are two.
+    pub(super) points: Option<&'a Points>,
+    /// What was counted while following.
+    pub(super) counted: &'a Counted,
     /// What the handshakes add up to.
     pub(super) totals: &'a Totals,
     /// What was found.
@@ -49,7 +52,10 @@ pub(super) struct Told<'a> {
 /// The screen.
 pub(super) fn text(told: &Told<'_>, options: &TextOptions) -> String {
     let mut page = Page::new(options.width.max(40), options.colour);
-    head(&mut page, told.account, told.totals);
+    head(&mut page, told);
+    if let Some(points) = told.points {
+        between(&mut page, points, told);
+    }
     if told.totals.handshakes() == 0 {
         page.blank();
         page.paragraph(
@@ -66,7 +72,8 @@ pub(super) fn text(told: &Told<'_>, options: &TextOptions) -> String {
     page.finish()
 }
 
-fn head(page: &mut Page, account: &Account, totals: &Totals) {
+fn head(page: &mut Page, told: &Told<'_>) {
+    let Told { account, points, totals, .. } = *told;
     let names: Vec<String> = account.sources.iter().map(|name| harmless(name)).collect();
     let name = match names.as_slice() {
         [first, .., last] if names.len() > 3 => {
@@ -86,8 +93,23 @@ fn head(page: &mut Page, account: &Account, totals: &Totals) {
         let length = u64::try_from(last.saturating_sub(first)).unwrap_or(0);
         facts.push(format!("{} from {} UTC", span(length), date_time(first)));
     }
-    facts.extend(vantage(totals));
+    if points.is_none() {
+        facts.extend((account.sources.len() > 1).then(|| "taken as one capture".to_owned()));
+        facts.extend(vantage(totals));
+    }
     page.paragraph(2, &[Span::new(Ink::Dim, facts.join(" · "))]);
+}
+
+/// The two points, their clocks, and what came of handshakes between them.
+fn between(page: &mut Page, points: &Points, told: &Told<'_>) {
+    let mut line =
+        |label, text: String| page.labelled(label, LABELLED, 0, Span::new(Ink::Plain, text));
+    line("points", points.words());
+    line("clock", points.clock_words());
+    let joined = counted(told.counted.joined, "handshake");
+    let mut facts = vec![format!("{joined} seen at both")];
+    facts.extend(told.totals.located_words());
+    line("between", facts.join(" · "));
 }
 
 /// Where the capture was taken, as far as it shows.
@@ -103,15 +125,10 @@ pub(super) fn vantage(totals: &Totals) -> Option<String> {
     if both == 0 && clients == 0 {
         return Some("only what servers sent".to_owned());
     }
-    // Close to the server its SYN-ACK comes at once, and the ACK after a round trip.
-    let server_ns = totals.syn_ack.of_a_thousand(500)?;
-    let client_ns = totals.ack.of_a_thousand(500)?;
-    if client_ns / 4 > server_ns {
-        Some("near the servers".to_owned())
-    } else if server_ns / 4 > client_ns {
-        Some("near the clients".to_owned())
-    } else {
-        None
+    match totals.nearness.side() {
+        WatchedSide::Server => Some("near the servers".to_owned()),
+        WatchedSide::Clients => Some("near the clients".to_owned()),
+        WatchedSide::Unknown => None,
     }
 }
 
@@ -314,7 +331,8 @@ fn worst(totals: &Totals) -> Option<&Found> {
 
 /// What may be missing: evictions, damage, loss.
 fn limits(page: &mut Page, told: &Told<'_>, all: bool) {
-    let Told { account, statistics, totals, .. } = *told;
+    let Told { account, points, counted: following, totals, .. } = *told;
+    let statistics = &following.statistics;
     let mut note = |label: &str, text: String| {
         page.labelled(label, LABELLED, 0, Span::new(Ink::Warning, text));
     };
@@ -327,6 +345,14 @@ fn limits(page: &mut Page, told: &Told<'_>, all: bool) {
             "evicted",
             format!("{flows} forgotten early because the table was full (--max-flows)"),
         );
+    }
+    if following.uncompared > 0 {
+        let handshakes = counted(following.uncompared, "handshake");
+        note("evicted", format!("{handshakes} seen at one point not compared: too many at a time"));
+    }
+    for name in points.map(Points::incomplete).unwrap_or_default() {
+        let gaps = "lacks packets (dropped, cut or damaged): nothing is called lost there";
+        note("gaps", harmless(&format!("{name} {gaps}")));
     }
     if let Some(lost) = account.lost.filter(|&lost| lost > 0) {
         note(
@@ -378,6 +404,8 @@ pub(super) fn is_notable(class: &Class) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use halfopen_capture::Statistics;
+
     use super::super::fixture;
     use super::super::totals::Counting;
     use super::*;
@@ -387,10 +415,11 @@ mod tests {
         found.iter().for_each(|found| counting.add(found));
         let totals = counting.finish();
         let statistics = Statistics { evicted: 2, ..Statistics::default() };
+        let counted = Counted { statistics, ..Counted::default() };
         let command = "halfopen pcap a.pcap";
         let verdict = Verdict::of(&totals);
-        let told =
-            Told { account, statistics: &statistics, totals: &totals, verdict: &verdict, command };
+        let (totals, verdict, counted) = (&totals, &verdict, &counted);
+        let told = Told { account, points: None, counted, totals, verdict, command };
         text(&told, &TextOptions { width: 80, colour: false, verbose: false })
     }
 

@@ -5,13 +5,15 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use halfopen_capture::{SideTally, Tallied, Tally, TallyLimits};
-use halfopen_evidence::{Handshake, Mark, Outcome, Vantage};
+use halfopen_capture::{Nearness, SideTally, Tallied, Tally, TallyLimits};
+use halfopen_diagnose::words;
+use halfopen_evidence::{Handshake, Located, Mark, Outcome, Vantage};
 
 use super::class::{self, CLASSES, ENDS, Gravity};
 use super::found::Found;
 use super::histogram::Histogram;
 use super::over_time::OverTime;
+use super::words::grouped;
 
 /// Counts per class, in the order of [`CLASSES`].
 pub(super) type ByClass = [u64; CLASSES.len()];
@@ -32,8 +34,12 @@ pub(super) struct Totals {
     pub(super) ends: [u64; ENDS.len()],
     /// By what was noticed.
     pub(super) marks: BTreeMap<Mark, u64>,
+    /// By what was located between two points.
+    pub(super) located: BTreeMap<Located, u64>,
     /// By vantage: both directions, only clients', only servers'.
     pub(super) vantages: [u64; 3],
+    /// Nearer to which end they were captured.
+    pub(super) nearness: Nearness,
     /// How long connect() took where it succeeded.
     pub(super) connect: Histogram,
     /// From the SYN to the SYN-ACK where both were seen.
@@ -72,7 +78,9 @@ impl Default for Counting {
             by_class: [0; CLASSES.len()],
             ends: [0; ENDS.len()],
             marks: BTreeMap::new(),
+            located: BTreeMap::new(),
             vantages: [0; 3],
+            nearness: Nearness::default(),
             connect: Histogram::default(),
             syn_ack: Histogram::default(),
             ack: Histogram::default(),
@@ -88,6 +96,9 @@ impl Counting {
     /// Counts a handshake.
     pub(super) fn add(&mut self, found: &Found) {
         self.tally.add(&found.handshake);
+        if let Some(crossing) = &found.crossing {
+            self.tally.add_crossing(&found.handshake, crossing);
+        }
         self.totals.add(found);
     }
 
@@ -113,8 +124,12 @@ impl Totals {
         for &mark in &handshake.marks {
             *self.marks.entry(mark).or_default() += 1;
         }
+        for &located in found.crossing.iter().flat_map(|crossing| &crossing.located) {
+            *self.located.entry(located).or_default() += 1;
+        }
         self.vantages[vantage_index(handshake)] += 1;
         let stages = handshake.stages;
+        self.nearness.add(&stages);
         for (histogram, ns) in [
             (&mut self.connect, stages.connect_ns),
             (&mut self.syn_ack, stages.syn_ack_ns),
@@ -135,6 +150,13 @@ impl Totals {
     /// Attempts whose beginning was seen.
     pub(super) fn attempts(&self) -> u64 {
         self.handshakes() - self.by_class[class::index(Outcome::MidStream)]
+    }
+
+    /// What was located between two points, with how often.
+    pub(super) fn located_words(&self) -> impl Iterator<Item = String> {
+        self.located
+            .iter()
+            .map(|(&it, &count)| format!("{} {}", grouped(count), words::located(it)))
     }
 
     /// The listeners, those with the most trouble first, then the busiest.

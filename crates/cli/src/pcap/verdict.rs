@@ -27,7 +27,9 @@ impl Verdict {
         let findings = diagnose_watched(&totals.tallied.watched()).findings;
         let mut worst = BTreeMap::new();
         for finding in &findings {
-            if let SubjectKind::Server(server) = finding.subject.kind {
+            if let SubjectKind::Server(server)
+            | SubjectKind::Destination { destination: server, .. } = finding.subject.kind
+            {
                 let key = (server, finding.subject.netns_label.clone());
                 let worst = worst.entry(key).or_insert(finding.severity);
                 *worst = finding.severity.max(*worst);
@@ -80,7 +82,7 @@ mod tests {
             for _ in 0..count {
                 record += 1;
                 let handshake = fixture::handshake(outcome);
-                counting.add(&Found { number: Number::new(0, record), handshake });
+                counting.add(&Found { number: Number::new(0, record), handshake, crossing: None });
             }
         }
         let totals = counting.finish();
@@ -108,9 +110,38 @@ mod tests {
         let mut counting = Counting::default();
         for (record, outcome) in (1..).zip([Outcome::MidStream, Outcome::Undecided]) {
             let handshake = fixture::handshake(outcome);
-            counting.add(&Found { number: Number::new(0, record), handshake });
+            counting.add(&Found { number: Number::new(0, record), handshake, crossing: None });
         }
         assert_eq!(Verdict::of(&counting.finish()).status, Status::Unknown);
+    }
+
+    /// What is found of ten clients with five attempts each, of which so many fail so.
+    fn of_ten_clients(failing: usize, outcome: Outcome) -> Vec<(String, Severity)> {
+        let mut counting = Counting::default();
+        for (client, record) in
+            (0..10_usize).flat_map(|client| (0..5).map(move |n| (client, n + 1)))
+        {
+            let mut handshake =
+                fixture::handshake(if client < failing { outcome } else { Outcome::Established });
+            let address = format!("10.77.1.{client}:40000");
+            handshake.client = fixture::address(&address);
+            let number = Number::new(client, record);
+            counting.add(&Found { number, handshake, crossing: None });
+        }
+        let verdict = Verdict::of(&counting.finish());
+        verdict.findings.iter().map(|it| (it.subject.label.clone(), it.severity)).collect()
+    }
+
+    #[test]
+    fn a_client_that_fares_otherwise_than_the_others_is_named() {
+        let of = |label: &str| (label.to_owned(), Severity::Failure);
+        for outcome in [Outcome::SynUnanswered, Outcome::ResetByMiddlebox, Outcome::Challenged] {
+            let found = of_ten_clients(1, outcome);
+            assert_eq!(found, [of("10.77.1.0 -> 10.77.0.1:8080")], "{outcome:?}");
+            assert_eq!(of_ten_clients(3, outcome).len(), 3, "{outcome:?}");
+            assert_eq!(of_ten_clients(4, outcome), [of("10.77.0.1:8080")], "{outcome:?}");
+            assert_eq!(of_ten_clients(0, outcome), [], "{outcome:?}");
+        }
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! Times, spans and numbers of a capture in words.
 
+use halfopen_capture::Timetable;
 use halfopen_diagnose::words;
+pub(super) use halfopen_diagnose::words::span;
 use halfopen_evidence::{Mark, Sends};
 
 const DAY_S: i64 = 86_400;
 
 /// `2026-11-21 10:29:28` of nanoseconds since 1970, UTC.
 pub(super) fn date_time(ns: i64) -> String {
-    format!("{} {}", date(ns), &clock(ns)[..8])
+    words::date_time(ns.div_euclid(1_000_000_000))
 }
 
 /// `2026-11-21T10:29:28.000001Z`, for programs.
@@ -26,16 +28,6 @@ pub(super) fn clock(ns: i64) -> String {
 /// `2026-11-21`.
 pub(super) fn date(ns: i64) -> String {
     words::date(ns.div_euclid(1_000_000_000 * DAY_S))
-}
-
-/// A span: `40 µs`, `1.2 ms`, `1.03 s`, `6m12s`.
-pub(super) fn span(ns: u64) -> String {
-    let us = ns / 1_000;
-    match us {
-        0 if ns > 0 => format!("{ns} ns"),
-        0..60_000_000 => words::latency(us),
-        _ => words::duration(us / 1_000),
-    }
 }
 
 /// A number with its thousands apart: `5,412,701`.
@@ -80,6 +72,12 @@ fn seconds(us: u64) -> String {
         100..100_000 => format!("0.{:03}", us / 1_000),
         _ => format!("{}.{}", us / 1_000_000, us % 1_000_000 / 100_000),
     }
+}
+
+/// When SYNs were sent again, and whose timetable that is: `1.0/2.0/3.1 s: Linux from 6.5 on`; none if
+/// there was one SYN only.
+pub(super) fn timetable(syns: &Sends) -> Option<String> {
+    Timetable::of(syns).map(|timetable| timetable.to_string())
 }
 
 /// A mark in words.

@@ -12,13 +12,15 @@
 //! [`syn_queues`] holds each SYN queue against its limits, [`rises`] says what a namespace's counters
 //! did over the window and [`attribution`] whose doing it was; [`client_ends`] tells what clients on
 //! this host believe. [`port_space`] counts local ports, and [`served_here`] joins clients with a
-//! listener of the same host. [`watched`] is for handshakes that were seen on their way.
+//! listener of the same host. [`watched`] is for handshakes that were seen on their way, and
+//! [`clients_apart`] says whose they are.
 
 pub(crate) mod accepting;
 pub(crate) mod attribution;
 pub(crate) mod blocked_report;
 pub(crate) mod cause;
 pub(crate) mod client_ends;
+pub(crate) mod clients_apart;
 pub(crate) mod event_loops;
 pub(crate) mod holders;
 pub(crate) mod lock_chain;

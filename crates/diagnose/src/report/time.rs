@@ -1,15 +1,11 @@
 //! Times as text.
 
-use crate::words::date;
-
-const DAY_S: u64 = 86_400;
+use crate::words::date_time;
 
 /// `2026-11-21T10:29:28Z` of milliseconds since 1970, UTC.
 pub(super) fn iso_8601(unix_ms: u64) -> String {
-    let seconds = unix_ms / 1000;
-    let date = date(i64::try_from(seconds / DAY_S).unwrap_or(i64::MAX));
-    let (hour, minute, second) = (seconds % DAY_S / 3600, seconds % 3600 / 60, seconds % 60);
-    format!("{date}T{hour:02}:{minute:02}:{second:02}Z")
+    let seconds = i64::try_from(unix_ms / 1000).unwrap_or(i64::MAX);
+    format!("{}Z", date_time(seconds).replacen(' ', "T", 1))
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@
 //! # How sure
 //!
 //! Certain that it was refused. A reset that differs from the server's other packets in its TTL or its
-//! timing was made by something in between, and is counted apart.
+//! timing was made by something in between, and is counted apart; captures of two points show for
+//! certain that the server's side did not send it.
 //!
 //! # What to do
 //!
@@ -31,10 +32,10 @@
 //!
 //! RFC 9293 3.10.7.1; net/ipv4/tcp_ipv4.c `tcp_v4_rcv` (label `no_tcp_socket`), `tcp_v4_err`.
 
-use halfopen_evidence::{Outcome, WatchedListener};
+use halfopen_evidence::{Located, Outcome, WatchedListener};
 
 use crate::analysis::watched::{self, Share};
-use crate::{Confidence, Finding, FindingId, Subject, Verdicts};
+use crate::{Confidence, Finding, FindingId, Verdicts};
 
 pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
     let is_answer = |outcome| {
@@ -54,24 +55,53 @@ pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
     }
     evidence.extend(watched::facts(listener));
     let port = listener.server.port();
+    let foreign = [Located::ResetNotByServer, Located::ResetNotByClient];
+    let is_forged = between.is_some() && watched::most_located(listener, &foreign).is_some();
     verdicts.find(Finding {
         id: FindingId::ConnectRefused,
         severity: all.severity(),
-        subject: Subject::server(listener.server, &listener.scope),
+        subject: watched::subject(listener),
         headline: format!("{} refused", all.words()),
-        cause: cause(reset.is_some(), unreachable.is_some(), all.is_all()).to_owned(),
+        cause: match listener.only {
+            Some(_) => cause_for_one(reset.is_some(), unreachable.is_some()),
+            None => cause(reset.is_some(), unreachable.is_some(), all.is_all()),
+        }
+        .to_owned(),
         evidence,
-        confidence: if reset.is_some() { Confidence::Certain } else { Confidence::Probable },
+        confidence: if reset.is_some() || is_forged {
+            Confidence::Certain
+        } else {
+            Confidence::Probable
+        },
         refuted_by: "the same answers while the server's own capture shows that it sent none"
             .to_owned(),
-        remedies: vec![
-            format!("on the server, see whether anything listens, and on which address: ss -ltn 'sport = :{port}'"),
-            "see whether a firewall rejects: nft list ruleset, iptables -nvL".to_owned(),
-        ],
+        remedies: if is_forged && reset.is_none() {
+            vec!["look at what is between the two points: a firewall, an intrusion-prevention system or a proxy resets connections there".to_owned()]
+        } else {
+            vec![
+                format!("on the server, see whether anything listens, and on which address: ss -ltn 'sport = :{port}'"),
+                "see whether a firewall rejects: nft list ruleset, iptables -nvL".to_owned(),
+            ]
+        },
         useless: vec![
             "a larger backlog: a full queue drops SYNs in silence and refuses none".to_owned(),
         ],
     });
+}
+
+/// What refuses one client while others connect.
+const fn cause_for_one(reset: bool, unreachable: bool) -> &'static str {
+    match (reset, unreachable) {
+        (true, _) => {
+            "other clients connect: a firewall refuses this client's address, or the address leads it to another host"
+        }
+        (false, true) => {
+            "other clients connect: a router on this client's way, or a firewall, says that there is no way for it"
+        }
+        (false, false) => {
+            "other clients connect: something on this client's way resets its connections in the server's name"
+        }
+    }
 }
 
 const fn cause(reset: bool, unreachable: bool, always: bool) -> &'static str {
@@ -108,6 +138,28 @@ mod tests {
         assert!(finding.cause.contains("a restart"));
         let all = watched_listener(&[(Outcome::Refused, 3)]).finding(FindingId::ConnectRefused);
         assert_eq!((all.severity, &*all.headline), (Severity::Failure, "3 handshakes refused"));
+    }
+
+    #[test]
+    fn a_reset_that_the_servers_side_did_not_send_is_certain() {
+        let seen = watched_listener(&[(Outcome::ResetByMiddlebox, 2)]);
+        let finding = |seen: &crate::fixture::Seen| seen.finding(FindingId::ConnectRefused);
+        assert_eq!(finding(&seen).confidence, Confidence::Probable);
+        let forged = finding(&seen.located(Located::ResetNotByServer, 2));
+        assert_eq!(forged.confidence, Confidence::Certain);
+        assert!(forged.remedies[0].contains("between the two points"));
+    }
+
+    #[test]
+    fn one_client_behind_a_middlebox_that_resets_is_told_apart() {
+        let resets = [(Outcome::ResetByMiddlebox, 4)];
+        let mut seen = watched_listener(&[(Outcome::Established, 50), resets[0]]);
+        seen.listener.clients = 9;
+        let finding = seen.clone().troubled(7, &resets).finding(FindingId::ConnectRefused);
+        assert_eq!(finding.subject.kind.to_string(), "10.0.0.7 -> 10.0.0.1:8080");
+        assert!(finding.cause.contains("on this client's way resets"), "{}", finding.cause);
+        let of_all = seen.finding(FindingId::ConnectRefused);
+        assert_eq!(of_all.subject.kind.to_string(), "10.0.0.1:8080");
     }
 
     #[test]

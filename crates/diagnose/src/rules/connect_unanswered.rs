@@ -22,6 +22,9 @@
 //! 4, 5, 7, 11, 19, 35, 67. A program can change its own timetable (TCP_SYNCNT, TCP_USER_TIMEOUT), and
 //! then the times are off. Three connections, or seven seconds, make it a failure.
 //!
+//! From captures of two points on the way it is also certain where: SYNs that left the clients' side and
+//! did not reach the server's, or that reached it and were not answered there.
+//!
 //! # What to do
 //!
 //! See whether the SYN leaves and whether anything comes back:
@@ -43,7 +46,8 @@
 use std::net::SocketAddr;
 
 use halfopen_evidence::{
-    BurstKind, Connecting, Missing, Netns, Outcome, Reading, Want, WatchedListener, WatchedSide,
+    BurstKind, Connecting, Located, Missing, Netns, Outcome, Reading, Want, WatchedListener,
+    WatchedSide,
 };
 use halfopen_model::Counter;
 use halfopen_model::SynGiveUp;
@@ -95,32 +99,73 @@ pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
     }));
     evidence.extend(watched::facts(listener));
     let port = listener.server.port();
+    let places = [Located::SynLost, Located::SynIgnored, Located::SynUnseen];
+    let located = watched::most_located(listener, &places);
     verdicts.find(Finding {
         id: ID,
         severity: lost.severity(),
-        subject: Subject::server(listener.server, &listener.scope),
+        subject: watched::subject(listener),
         headline: match never {
             Some(never) => format!("{} without an answer", never.words()),
             None => format!("{} late by whole seconds: SYNs were lost", lost.words()),
         },
-        cause: cause_of_loss(listener, never.is_some_and(Share::is_all)).to_owned(),
+        cause: located
+            .map_or_else(
+                || cause_of_loss(listener, never.is_some_and(Share::is_all)),
+                cause_between,
+            )
+            .to_owned(),
         evidence,
-        confidence: Confidence::Probable,
+        confidence: match located {
+            Some(Located::SynLost | Located::SynIgnored) => Confidence::Certain,
+            _ => Confidence::Probable,
+        },
         refuted_by: "answers to these SYNs in a capture on the server".to_owned(),
-        remedies: vec![
-            format!("on the server: halfopen check 'sport = :{port}' tells a full queue from a firewall"),
-            format!("capture there at the same time, tcpdump -ni any 'tcp port {port}': SYNs that arrive and are not answered are the server's affair, others the network's"),
-        ],
+        remedies: remedies_of_loss(located, port),
         useless: vec![
             "a larger tcp_syn_retries or longer time-outs: clients only hang for longer".to_owned(),
         ],
     });
 }
 
+/// Where SYNs ended between two points.
+const fn cause_between(located: Located) -> &'static str {
+    match located {
+        Located::SynIgnored => {
+            "the SYNs reach the server's side and no answer leaves it: a queue of the listener is full, or a firewall of that host drops them"
+        }
+        Located::SynUnseen => {
+            "the server's side has nothing of this listener, though other packets of that address come by: the SYNs do not reach it, or its capture left them out"
+        }
+        _ => {
+            "the SYNs leave the clients' side and do not reach the server's side: they are lost on the way between the two"
+        }
+    }
+}
+
+fn remedies_of_loss(located: Option<Located>, port: u16) -> Vec<String> {
+    let check = format!(
+        "on the server: halfopen check 'sport = :{port}' tells a full queue from a firewall"
+    );
+    match located {
+        Some(Located::SynLost) => vec![
+            "look at what is between the two points: firewalls, security groups, routes; a capture half-way halves the search".to_owned(),
+        ],
+        Some(Located::SynIgnored) => vec![check],
+        _ => vec![
+            check,
+            format!("capture there at the same time, tcpdump -ni any 'tcp port {port}', and give both files to halfopen pcap: SYNs that arrive and are not answered are the server's affair, others the network's"),
+        ],
+    }
+}
+
 /// Why SYNs go unanswered, by what else is seen of the listener.
 fn cause_of_loss(listener: &WatchedListener, all: bool) -> &'static str {
     let flooded = listener.burst.is_some_and(|burst| burst.kind == BurstKind::SynFlood);
     match listener.side {
+        _ if listener.only.is_some() => {
+            "other clients of the listener are answered: something on this client's way, or a rule for its address, drops its SYNs or the answers to them"
+        }
         _ if flooded => "the flood fills the SYN queue, and SYNs are dropped",
         _ if all => {
             "nothing answers there: a firewall drops the SYNs, the host is down or gone from its address, or the way back is missing"
@@ -372,6 +417,37 @@ mod tests {
         let late = Outcome::EstablishedLate { answered_syn: 2 };
         let late = watched_listener(&[(late, 1), (Outcome::Established, 9)]).finding(ID);
         assert_eq!(late.headline, "1 of 10 handshakes late by whole seconds: SYNs were lost");
+    }
+
+    #[test]
+    fn one_client_that_gets_no_answer_is_told_apart_from_those_that_do() {
+        let mut seen = watched_listener(&[(Outcome::SynUnanswered, 5), (Outcome::Established, 90)]);
+        seen.listener.clients = 10;
+        let finding = seen.troubled(9, &[(Outcome::SynUnanswered, 5)]).finding(ID);
+        assert_eq!(finding.subject.kind.to_string(), "10.0.0.9 -> 10.0.0.1:8080");
+        assert_eq!(finding.headline, "5 handshakes without an answer");
+        assert!(finding.cause.contains("other clients of the listener"), "{}", finding.cause);
+        assert!(finding.evidence.iter().any(|fact| fact.name == "other-clients"));
+        let all = watched_listener(&[(Outcome::SynUnanswered, 5), (Outcome::Established, 90)]);
+        let finding = all.finding(ID);
+        assert_eq!(finding.subject.kind.to_string(), "10.0.0.1:8080");
+    }
+
+    #[test]
+    fn two_points_tell_where_syns_are_lost() {
+        let seen = watched_listener(&[(Outcome::SynUnanswered, 3), (Outcome::Established, 9)]);
+        let found = |located| {
+            let finding = seen.clone().located(located, 3).finding(ID);
+            (finding.confidence, finding.cause)
+        };
+        let (confidence, cause) = found(Located::SynLost);
+        assert_eq!(confidence, Confidence::Certain);
+        assert!(cause.contains("do not reach the server's side"), "{cause}");
+        let (confidence, cause) = found(Located::SynIgnored);
+        assert_eq!(confidence, Confidence::Certain);
+        assert!(cause.contains("no answer leaves it"), "{cause}");
+        assert_eq!(found(Located::SynUnseen).0, Confidence::Probable);
+        assert_eq!(found(Located::MssChanged).0, Confidence::Probable);
     }
 
     #[test]

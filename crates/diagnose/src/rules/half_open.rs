@@ -32,20 +32,17 @@
 use halfopen_evidence::{Mark, WatchedListener};
 
 use crate::analysis::watched::{self, Share};
-use crate::{Confidence, Finding, FindingId, Severity, Subject, Verdicts};
+use crate::{Confidence, Finding, FindingId, Severity, Verdicts};
 
 pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
     let count = listener.mark(Mark::HalfOpenClosed);
-    if count == 0 {
-        return;
-    }
-    let closed = Share { count, of: listener.handshakes };
+    let Some(closed) = Share::of_all(listener, count) else { return };
     let mut evidence = vec![closed.fact("half-open-closed", "answered by RST after an idle time")];
     evidence.extend(watched::facts(listener));
     verdicts.find(Finding {
         id: FindingId::HalfOpen,
         severity: Severity::Warning,
-        subject: Subject::server(listener.server, &listener.scope),
+        subject: watched::subject(listener),
         headline: format!("{} known to one end only", closed.words()),
         cause: "one end went on with a connection that the other had lost or never had: its host was restarted, its address moved, or its accept queue was full when the connection was made".to_owned(),
         evidence,

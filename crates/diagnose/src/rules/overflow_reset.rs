@@ -62,7 +62,7 @@ pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
     verdicts.find(Finding {
         id: FindingId::OverflowReset,
         severity: reset.severity(),
-        subject: Subject::server(listener.server, &listener.scope),
+        subject: watched::subject(listener),
         headline: format!("{} reset by the server as soon as acknowledged", reset.words()),
         cause: "the server resets connections that find no room in the accept queue, as with \
                 tcp_abort_on_overflow: clients are told that they are connected, and then get \

@@ -33,23 +33,20 @@
 use halfopen_evidence::{Burst, BurstKind, Mark, WatchedListener};
 
 use crate::analysis::watched::{self, Share};
-use crate::{Confidence, Fact, Finding, FindingId, Severity, Subject, Verdicts, words};
+use crate::{Confidence, Fact, Finding, FindingId, Severity, Verdicts, words};
 
 pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
     let Some(burst) = listener.burst.filter(|burst| burst.kind == BurstKind::SynFlood) else {
         return;
     };
     let mut evidence = facts(&burst);
-    let cookies = listener.mark(Mark::CookieLikely);
-    if cookies > 0 {
-        let cookies = Share { count: cookies, of: listener.handshakes };
-        evidence.push(cookies.fact("cookies-likely", "answered as by SYN cookies"));
-    }
+    let cookies = Share::of_all(listener, listener.mark(Mark::CookieLikely));
+    evidence.extend(cookies.map(|it| it.fact("cookies-likely", "answered as by SYN cookies")));
     evidence.extend(watched::facts(listener));
     verdicts.find(Finding {
         id: FindingId::SynFlood,
         severity: if listener.connect.is_some() { Severity::Warning } else { Severity::Failure },
-        subject: Subject::server(listener.server, &listener.scope),
+        subject: watched::subject(listener),
         headline: format!(
             "{} in one second, {}% without any further segment",
             words::count(burst.attempts, "SYN"),

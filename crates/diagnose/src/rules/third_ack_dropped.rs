@@ -27,7 +27,8 @@
 //! rose: SYN_RECV behind a queue that stays full can also be clients that never answered. With less
 //! than that it is undetermined; the kernel marks such requests (`acked`), but no dump shows it.
 //!
-//! From a capture it is probable where it was taken at the server's end, since the ACK had arrived, or
+//! From captures of two points it is certain if the ACKs reached the server's side and at least one
+//! such connection was taken later: no firewall would relent. From one capture it is probable where it was taken at the server's end, since the ACK had arrived, or
 //! where it happened three times; an ACK that was lost behind the place of the capture looks the same.
 //! TCP_DEFER_ACCEPT does too, until the client sends data: such handshakes are told apart where they
 //! can be, and make it possible only where they cannot.
@@ -49,7 +50,7 @@
 //! net/ipv4/tcp_minisocks.c `tcp_check_req` (label `listen_overflow`), net/ipv4/tcp_ipv4.c
 //! `tcp_v4_syn_recv_sock`, net/ipv4/tcp_input.c `tcp_conn_request`; commit 5ea8ea2cb7f1 (4.10).
 
-use halfopen_evidence::{IgnoredEnd, Mark, Outcome, Reading, WatchedListener};
+use halfopen_evidence::{IgnoredEnd, Located, Mark, Outcome, Reading, WatchedListener};
 use halfopen_model::{Counter, SynOnFullAcceptQueue};
 
 use crate::analysis::client_ends::{self, ClientEnds};
@@ -57,7 +58,7 @@ use crate::analysis::rises::Rises;
 use crate::analysis::syn_queues::{self, SynQueueView};
 use crate::analysis::watched::{self, Share};
 use crate::{
-    Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity, Subject, Verdicts, words,
+    Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity, Verdicts, words,
 };
 
 const ID: FindingId = FindingId::ThirdAckDropped;
@@ -88,14 +89,14 @@ pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
     verdicts.find(Finding {
         id: ID,
         severity: ignored.severity(),
-        subject: Subject::server(listener.server, &listener.scope),
+        subject: watched::subject(listener),
         headline: format!(
             "{} not taken by the server although the client's ACK is there",
             ignored.words()
         ),
         cause: "the clients' last ACKs are dropped, as by a full accept queue: the clients believe that they are connected, the server does not, and what they send is ignored".to_owned(),
         evidence: watched_facts(listener, ignored, unsure),
-        confidence: watched::confidence(listener, ignored.count - unsure),
+        confidence: watched_confidence(listener, ignored, unsure),
         refuted_by: "a capture on the server in which these ACKs do not arrive, or TCP_DEFER_ACCEPT set on the listener".to_owned(),
         remedies: vec![
             format!("on the server, while it lasts: halfopen check 'sport = :{port}' names the process and why it does not accept"),
@@ -106,6 +107,19 @@ pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
             "SYN cookies: they do not help a full accept queue".to_owned(),
         ],
     });
+}
+
+/// That the ACKs were dropped behind the place of the capture, and not lost there.
+fn watched_confidence(listener: &WatchedListener, ignored: Share, unsure: u32) -> Confidence {
+    let recovered = Outcome::ThirdAckIgnored { ended: IgnoredEnd::Recovered };
+    let is_taken_later = listener.count(|it| it == recovered) > unsure;
+    let has_arrived =
+        listener.located(Located::AckIgnored) >= ignored.count && unsure < ignored.count;
+    match (has_arrived, is_taken_later) {
+        (true, true) => Confidence::Certain,
+        (true, false) => Confidence::Probable,
+        (false, _) => watched::confidence(listener, ignored.count - unsure),
+    }
 }
 
 fn watched_facts(listener: &WatchedListener, ignored: Share, unsure: u32) -> Vec<Fact> {
@@ -309,6 +323,19 @@ mod tests {
         assert_eq!(unsure.finding(ID).confidence, Confidence::Possible);
         let deferred = watched_listener(&[(Outcome::Deferred, 4)]);
         assert!(deferred.is_silent_about(ID));
+    }
+
+    #[test]
+    fn acks_that_reached_the_servers_side_and_were_taken_later_make_it_certain() {
+        let ignored = |ended| Outcome::ThirdAckIgnored { ended };
+        let confidence = |ended, arrived| {
+            let seen = watched_listener(&[(ignored(ended), 2), (Outcome::Established, 10)]);
+            let seen = seen.from(WatchedSide::Clients).located(Located::AckIgnored, arrived);
+            seen.finding(ID).confidence
+        };
+        assert_eq!(confidence(IgnoredEnd::Recovered, 2), Confidence::Certain);
+        assert_eq!(confidence(IgnoredEnd::Open, 2), Confidence::Probable);
+        assert_eq!(confidence(IgnoredEnd::Recovered, 1), Confidence::Possible);
     }
 
     #[test]

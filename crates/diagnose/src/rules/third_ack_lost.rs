@@ -25,7 +25,10 @@
 //! is possible only. A full or nearly full SYN queue is a finding of its own, and hides this one unless
 //! clients are known to be connected.
 //!
-//! From a capture it is possible only, since clients that never meant to answer look the same, and it
+//! From captures of two points on the way it is certain, and certain which of the two is lost: it left
+//! the one side and did not reach the other.
+//!
+//! From one capture it is possible only, since clients that never meant to answer look the same, and it
 //! takes three handshakes and a tenth of the listener's to make it a failure. A SYN flood explains it.
 //!
 //! TCP_DEFER_ACCEPT looks similar (client established, server in SYN_RECV) and is normal: there the
@@ -52,14 +55,16 @@
 
 use std::net::IpAddr;
 
-use halfopen_evidence::{BurstKind, Outcome, Reading, RequestSample, WatchedListener, WatchedSide};
+use halfopen_evidence::{
+    BurstKind, Located, Outcome, Reading, RequestSample, WatchedListener, WatchedSide,
+};
 use halfopen_model::Counter;
 
 use crate::analysis::client_ends::{self, ClientEnds};
 use crate::analysis::rises::Rises;
 use crate::analysis::syn_queues::{self, SynQueueView};
 use crate::analysis::watched::{self, Share};
-use crate::{Confidence, Context, Fact, Finding, FindingId, Severity, Subject, Verdicts, words};
+use crate::{Confidence, Context, Fact, Finding, FindingId, Severity, Verdicts, words};
 
 const ID: FindingId = FindingId::ThirdAckLost;
 
@@ -103,25 +108,39 @@ pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
     let is_often = missing.count >= SELDOM && missing.is_at_least_one_in(TENTH);
     let mut evidence = vec![missing.fact("third-ack-missing", "with a SYN-ACK and no ACK")];
     evidence.extend(watched::facts(listener));
-    let cause = match listener.side {
-        WatchedSide::Clients => {
+    let located = watched::most_located(listener, &[Located::AckLost, Located::SynAckLost]);
+    let cause = match (located, listener.side) {
+        (Some(Located::AckLost), _) => {
+            "the ACKs leave the clients' side and do not reach the server's side: the clients believe that they are connected, and what they send is lost like the ACK"
+        }
+        (Some(_), _) => {
+            "the SYN-ACKs leave the server's side and do not reach the clients' side, who still wait for an answer to their SYN"
+        }
+        (None, _) if listener.only.is_some() => {
+            "other clients complete their handshakes: what goes to this client or comes from it is lost on its way, or it never meant to connect"
+        }
+        (None, WatchedSide::Clients) => {
             "the SYN-ACKs came to the clients' end and were not answered: a firewall there takes them, or the clients never meant to connect"
         }
-        WatchedSide::Server | WatchedSide::Unknown => {
+        (None, WatchedSide::Server | WatchedSide::Unknown) => {
             "SYN-ACKs or the ACKs that answer them are lost on the way, or the clients never meant to connect"
         }
     };
     verdicts.find(Finding {
         id: ID,
         severity: if is_often { Severity::Failure } else { Severity::Warning },
-        subject: Subject::server(listener.server, &listener.scope),
+        subject: watched::subject(listener),
         headline: format!("{} with a SYN-ACK that no ACK answers", missing.words()),
         cause: cause.to_owned(),
         evidence,
-        confidence: Confidence::Possible,
+        confidence: if located.is_some() { Confidence::Certain } else { Confidence::Possible },
         refuted_by: "the ACKs in a capture at the other end".to_owned(),
         remedies: vec![
-            "capture at the other end at the same time, to see which of the two packets is lost".to_owned(),
+            if located.is_some() {
+                "look at what is between the two points, above all at firewalls that see one direction only"
+            } else {
+                "capture at the other end at the same time, and give both files to halfopen pcap: it says which of the two packets is lost"
+            }.to_owned(),
             "check the route back (ip route get CLIENT, on the server) and firewalls that see only one direction".to_owned(),
         ],
         useless: vec![
@@ -426,6 +445,19 @@ mod tests {
         let diagnosis = Scene::now().endpoint(half_open(&[0, 5], &remote())).diagnose();
         assert!(diagnosis.findings.is_empty());
         assert!(diagnosis.undetermined.iter().any(|undetermined| undetermined.id == ID));
+    }
+
+    #[test]
+    fn two_points_tell_which_of_the_two_is_lost() {
+        let seen = watched_listener(&[(Outcome::ThirdAckMissing, 4)]);
+        let ack = seen.clone().located(Located::AckLost, 4).finding(ID);
+        assert_eq!(ack.confidence, Confidence::Certain);
+        assert!(ack.cause.starts_with("the ACKs leave"), "{}", ack.cause);
+        let syn_ack = seen.clone().located(Located::SynAckLost, 4).finding(ID);
+        assert_eq!(syn_ack.confidence, Confidence::Certain);
+        assert!(syn_ack.cause.starts_with("the SYN-ACKs leave"), "{}", syn_ack.cause);
+        let silent = seen.located(Located::MssChanged, 4).finding(ID);
+        assert_eq!(silent.confidence, Confidence::Possible);
     }
 
     #[test]
