@@ -58,9 +58,6 @@ use summary::Told;
 use totals::{Counting, Totals};
 use verdict::Verdict;
 
-/// Packets that the tracker takes at a time, whose memory it then fetches together.
-const BATCH: usize = 256;
-
 /// Reads the captures and prints what was asked for.
 ///
 /// # Errors
@@ -169,7 +166,6 @@ fn read_handshakes(
     let mut statistics = Statistics::default();
     let mut counting = Counting::default();
     let mut choice = flow.map(Choice::new);
-    let mut batch = Vec::with_capacity(BATCH);
     let account = read::read(plan, |event| {
         let mut tell = |mut handshake: Handshake, scope: u32, scopes: &Scopes| {
             let number = Number::unpacked(handshake.first_record);
@@ -183,25 +179,16 @@ fn read_handshakes(
             outputs.add(&found);
         };
         match (event, &mut tracker) {
-            (Event::Observed(observed, scopes), Some(tracker)) => {
-                batch.push(observed);
-                if batch.len() >= BATCH {
-                    tracker.on_batch(&batch, &mut |it, scope| tell(it, scope, scopes));
-                    batch.clear();
-                }
+            (Event::Batch(batch, scopes), Some(tracker)) => {
+                tracker.on_batch(batch, &mut |it, scope| tell(it, scope, scopes));
             }
-            (Event::Idle(scopes), Some(tracker)) => {
-                tracker.on_batch(&batch, &mut |it, scope| tell(it, scope, scopes));
-                batch.clear();
-                outputs.flush();
-            }
+            (Event::Idle, Some(_)) => outputs.flush(),
             (Event::End(scopes), tracker) => {
-                if let Some(mut tracker) = tracker.take() {
-                    tracker.on_batch(&batch, &mut |it, scope| tell(it, scope, scopes));
+                if let Some(tracker) = tracker.take() {
                     statistics = tracker.finish(&mut |it, scope| tell(it, scope, scopes));
                 }
             }
-            (Event::Idle(_) | Event::Observed(..), None) => {}
+            (Event::Idle | Event::Batch(..), None) => {}
         }
         if outputs.is_wanted() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     })?;
