@@ -16,12 +16,14 @@
 //! Nothing in a packet can make it fail: what is damaged is told with its record and offset, and the
 //! rest goes on.
 
+mod bursts;
 mod container;
 mod decode;
 mod distinct;
 mod filter;
 mod latency;
 mod observed;
+mod prefetch;
 mod tally;
 mod timetable;
 mod tracker;

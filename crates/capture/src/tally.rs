@@ -1,16 +1,17 @@
 //! Handshakes counted per listener and per client address, in bounded memory: those with many
 //! handshakes are counted, those with few are forgotten when there are too many (`HeavyKeys`).
 //!
-//! And whether many of them at once were an attack or clients that all came back: see [`Burst`].
+//! And whether many of them at once were an attack or clients that all came back: see [`Bursts`].
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use halfopen_evidence::{
-    Burst, BurstKind, ConnectTimes, Handshake, HeavyKeys, Mark, Outcome, Watched, WatchedListener,
+    Burst, ConnectTimes, Handshake, HeavyKeys, Mark, Outcome, Watched, WatchedListener,
     WatchedSide, Weight,
 };
 
+use crate::bursts::Bursts;
 use crate::{Distinct, Latency};
 
 /// How much a tally may keep.
@@ -59,8 +60,6 @@ pub struct SideTally {
     pub connect: Latency,
     /// Addresses at the other end: clients of a listener, or listeners of a client.
     pub peers: Distinct,
-    /// Clients whose handshakes had one SYN and no ACK.
-    pub silent_peers: Distinct,
     /// Handshakes whose way to the client took longer than that to the server, and the other way
     /// round: watched at the server's end, and at the clients'.
     near: (u32, u32),
@@ -68,30 +67,8 @@ pub struct SideTally {
     pub first_ns: i64,
     /// When the last one began.
     pub last_ns: i64,
-    /// The seconds with most attempts.
-    seconds: HeavySeconds,
-}
-
-/// Fewer attempts in a second are no burst.
-const BURST: u32 = 100;
-
-/// Fewer addresses than this are no flood from forged ones: a scan, or a client with short patience.
-const FLOOD_SOURCES: u64 = 50;
-
-/// The seconds in which most attempts began.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct HeavySeconds {
-    all: Vec<(i64, Second)>,
-}
-
-const SECONDS: usize = 32;
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Second {
-    attempts: u32,
-    silent: u32,
-    connected: u32,
-    retried: u32,
+    /// Of a listener.
+    bursts: Option<Box<Bursts>>,
 }
 
 impl Default for TallyLimits {
@@ -144,9 +121,12 @@ impl Tally {
     pub fn add(&mut self, handshake: &Handshake) {
         let scope = self.scope(&handshake.scope);
         let Handshake { client, server, .. } = handshake;
-        self.listeners.entry((scope, *server)).add(handshake, bits(client.ip()));
-        let listener = bits(server.ip()) ^ u128::from(server.port()) << 64;
-        self.clients.entry((scope, client.ip())).add(handshake, listener);
+        let of_listener = self.listeners.entry((scope, *server));
+        let of_client = self.clients.entry((scope, client.ip()));
+        let peers = [bits(client.ip()), bits(server.ip()) ^ u128::from(server.port()) << 64];
+        of_listener.add(handshake, peers[0]);
+        of_listener.bursts.get_or_insert_default().add(handshake, peers[0]);
+        of_client.add(handshake, peers[1]);
     }
 
     /// The counts.
@@ -226,28 +206,10 @@ impl SideTally {
         }
     }
 
-    /// What its busiest second looks like, if that is a burst.
+    /// What the busiest second of a listener looks like, if that is a burst.
     #[must_use]
     pub fn burst(&self) -> Option<Burst> {
-        let &(second, busiest) =
-            self.seconds.all.iter().max_by_key(|(at, it)| (it.attempts, -at))?;
-        let Second { attempts, silent, connected, retried } = busiest;
-        let silent_clients = self.silent_peers.count();
-        let is_flood =
-            u64::from(silent) * 10 >= u64::from(attempts) * 8 && silent_clients >= FLOOD_SOURCES;
-        let lasted = self.last_ns.saturating_sub(self.first_ns) / 1_000_000_000 + 1;
-        let rest = i64::from(self.handshakes.saturating_sub(attempts));
-        let usual = rest / (lasted - 1).max(1);
-        let real = connected.saturating_add(retried).min(attempts);
-        let is_storm = u64::from(real) * 2 >= u64::from(attempts)
-            && i64::from(attempts) >= usual.saturating_mul(4);
-        let kind = match (attempts >= BURST, is_flood, is_storm) {
-            (true, true, _) => BurstKind::SynFlood,
-            (true, false, true) => BurstKind::ReconnectStorm,
-            _ => return None,
-        };
-        let second_ns = second.saturating_mul(1_000_000_000);
-        Some(Burst { kind, second_ns, attempts, silent, connected, retried, silent_clients })
+        self.bursts.as_ref()?.burst(self.handshakes, self.last_ns.saturating_sub(self.first_ns))
     }
 
     fn add(&mut self, handshake: &Handshake, peer: u128) {
@@ -268,47 +230,9 @@ impl SideTally {
             self.near.0 += u32::from(to_client > to_server.saturating_mul(3));
             self.near.1 += u32::from(to_server > to_client.saturating_mul(3));
         }
-        let is_connected = handshake.stages.connect_ns.is_some();
         if let Some(ns) = handshake.stages.connect_ns {
             self.connect.add(ns);
         }
-        if handshake.outcome == Outcome::MidStream {
-            return;
-        }
-        let is_retried = handshake.syns.count > 1;
-        let has_no_ack = matches!(
-            handshake.outcome,
-            Outcome::SynUnanswered
-                | Outcome::ThirdAckMissing
-                | Outcome::AbortedByClient
-                | Outcome::Undecided
-        );
-        let is_silent = has_no_ack && !is_retried;
-        if is_silent {
-            self.silent_peers.add(peer);
-        }
-        let second = self.seconds.at(handshake.began_ns.div_euclid(1_000_000_000));
-        second.attempts += 1;
-        second.silent += u32::from(is_silent);
-        second.connected += u32::from(is_connected);
-        second.retried += u32::from(is_retried && !is_connected);
-    }
-}
-
-impl HeavySeconds {
-    /// The counts of a second, made if they are new; those of the second with fewest attempts go when
-    /// there are too many.
-    fn at(&mut self, second: i64) -> &mut Second {
-        let found = self.all.iter().position(|&(at, _)| at == second);
-        let place = found.unwrap_or_else(|| {
-            if self.all.len() >= SECONDS {
-                let least = (0..self.all.len()).min_by_key(|&i| self.all[i].1.attempts);
-                self.all.swap_remove(least.unwrap_or(0));
-            }
-            self.all.push((second, Second::default()));
-            self.all.len() - 1
-        });
-        &mut self.all[place].1
     }
 }
 
@@ -330,7 +254,7 @@ fn bits(ip: IpAddr) -> u128 {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use halfopen_evidence::{Sends, Stages, Vantage};
+    use halfopen_evidence::{BurstKind, Sends, Stages, Vantage};
 
     use super::*;
 

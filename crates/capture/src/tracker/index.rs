@@ -2,6 +2,8 @@
 //! place. A place holds the hash beside the number, so that flows are looked at only when the hash fits,
 //! and neither growing nor removing looks at any.
 
+use crate::prefetch::prefetch;
+
 /// No flow.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -40,10 +42,10 @@ impl Index {
         }
     }
 
-    /// Reads the place where the search for a hash begins, for the caches. The value is of no use.
+    /// Asks for the memory where the search for a hash begins.
     #[inline]
-    pub(super) fn touch(&self, hash: u32) -> u64 {
-        self.places[self.home(hash)]
+    pub(super) fn fetch(&self, hash: u32) {
+        prefetch(&self.places[self.home(hash)]);
     }
 
     /// Adds a flow that is not there.

@@ -11,8 +11,6 @@
 //! reordering of data are not told. Segments of a connection after its handshake was told are not
 //! told again.
 
-use std::hint::black_box;
-
 use halfopen_evidence::Handshake;
 
 use crate::{IcmpError, IcmpKind, Observed, TcpSegment};
@@ -135,16 +133,14 @@ impl Tracker {
         }
     }
 
-    /// Reads what the segments will need, for the caches.
+    /// Asks for the memory that segments will need.
     fn fetch(&self, senders: &[Sender; TOGETHER]) {
-        let places = senders.iter().fold(0, |read, sender| read ^ self.index.touch(sender.hash));
-        black_box(places);
-        self.fetch_flows(senders.iter().filter_map(|it| self.index.find(it.hash, |_| true)));
-    }
-
-    /// Reads flows, for the caches.
-    fn fetch_flows(&self, numbers: impl Iterator<Item = u32>) {
-        black_box(numbers.fold(0, |read, number| read ^ self.flows.get(number).facts));
+        senders.iter().for_each(|sender| self.index.fetch(sender.hash));
+        for sender in senders {
+            if let Some(number) = self.index.find(sender.hash, |_| true) {
+                self.flows.fetch(number);
+            }
+        }
     }
 
     #[inline]
@@ -301,7 +297,7 @@ impl Tracker {
         self.first_ns.get_or_insert(time_ns);
         for list in self.clock.advance(time_ns) {
             for some in list.chunks(TOGETHER) {
-                self.fetch_flows(some.iter().copied());
+                some.iter().for_each(|&number| self.flows.fetch(number));
                 some.iter().for_each(|&number| self.look_at(number, sink));
             }
         }
