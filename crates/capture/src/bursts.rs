@@ -3,6 +3,7 @@
 use halfopen_evidence::{Burst, BurstKind, Handshake, Outcome};
 
 use crate::Distinct;
+use crate::prefetch::prefetch;
 
 /// Fewer attempts in a second are no burst.
 const BURST: u32 = 100;
@@ -16,8 +17,10 @@ const SECONDS: usize = 32;
 /// The seconds in which most attempts on a listener began, and beside them their counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bursts {
-    seconds: Vec<i64>,
-    counts: Vec<Second>,
+    /// How many are kept.
+    kept: usize,
+    seconds: [i64; SECONDS],
+    counts: [Second; SECONDS],
     /// Clients whose handshakes had one SYN and no ACK.
     silent_clients: Distinct,
 }
@@ -78,19 +81,23 @@ impl Bursts {
         Some(Burst { kind, second_ns, attempts, silent, connected, retried, silent_clients })
     }
 
-    /// The counts of a second, made if they are new; those of the second with fewest attempts go when
-    /// there are too many.
+    /// Asks for the memory that adding needs.
+    pub(crate) fn fetch(&self) {
+        prefetch(&self.kept);
+        self.seconds.iter().step_by(8).for_each(prefetch);
+        self.counts.first().into_iter().for_each(prefetch);
+    }
+
+    /// The counts of a second. They begin anew if it is not kept, in the place of those with fewest
+    /// attempts if there are too many.
     fn at(&mut self, second: i64) -> &mut Second {
-        let found = self.seconds.iter().position(|&at| at == second);
-        let place = found.unwrap_or_else(|| {
-            if self.seconds.len() >= SECONDS {
-                let least = self.least();
-                self.seconds.swap_remove(least);
-                self.counts.swap_remove(least);
-            }
-            self.seconds.push(second);
-            self.counts.push(Second::default());
-            self.seconds.len() - 1
+        let kept = self.seconds.iter().take(self.kept).position(|&at| at == second);
+        let place = kept.unwrap_or_else(|| {
+            let place = if self.kept < SECONDS { self.kept } else { self.least() };
+            self.kept = self.kept.max(place + 1);
+            self.seconds[place] = second;
+            self.counts[place] = Second::default();
+            place
         });
         &mut self.counts[place]
     }
@@ -98,12 +105,12 @@ impl Bursts {
     /// The first of those with fewest attempts; none has less than one.
     fn least(&self) -> usize {
         let one = self.counts.iter().position(|counts| counts.attempts == 1);
-        let least = || (0..self.counts.len()).min_by_key(|&place| self.counts[place].attempts);
+        let least = || (0..SECONDS).min_by_key(|&place| self.counts[place].attempts);
         one.or_else(least).unwrap_or(0)
     }
 
     fn busiest(&self) -> Option<(i64, Second)> {
         let all = self.seconds.iter().copied().zip(self.counts.iter().copied());
-        all.max_by_key(|&(second, counts)| (counts.attempts, -second))
+        all.take(self.kept).max_by_key(|&(second, counts)| (counts.attempts, -second))
     }
 }

@@ -12,6 +12,7 @@ use halfopen_evidence::{
 };
 
 use crate::bursts::Bursts;
+use crate::prefetch::prefetch;
 use crate::{Distinct, Latency};
 
 /// How much a tally may keep.
@@ -71,6 +72,18 @@ pub struct SideTally {
     bursts: Option<Box<Bursts>>,
 }
 
+/// Where the two sides of a handshake are counted, and what each is to the other.
+#[derive(Clone, Copy, Default)]
+struct Sides {
+    listener: usize,
+    client: usize,
+    listener_bits: u128,
+    client_bits: u128,
+}
+
+/// Handshakes whose memory is asked for together.
+const TOGETHER: usize = 32;
+
 impl Default for TallyLimits {
     /// Some 30 MiB at the most.
     fn default() -> Self {
@@ -117,16 +130,44 @@ impl Tally {
         }
     }
 
-    /// Counts a handshake.
-    pub fn add(&mut self, handshake: &Handshake) {
+    /// Counts handshakes. Many at a time take half as long as one after the other: each has to wait
+    /// for the memory of its two sides, and here they wait together.
+    pub fn add(&mut self, handshakes: &[Handshake]) {
+        for some in handshakes.chunks(TOGETHER) {
+            self.add_some(some);
+        }
+    }
+
+    fn add_some(&mut self, some: &[Handshake]) {
+        self.listeners.make_room(some.len());
+        self.clients.make_room(some.len());
+        let mut sides = [Sides::default(); TOGETHER];
+        for (sides, handshake) in sides.iter_mut().zip(some) {
+            *sides = self.sides(handshake);
+            self.listeners.at(sides.listener).fetch(handshake, sides.client_bits);
+            self.clients.at(sides.client).fetch(handshake, sides.listener_bits);
+        }
+        for sides in sides.iter().take(some.len()) {
+            self.listeners.at(sides.listener).fetch_more();
+            self.clients.at(sides.client).fetch_more();
+        }
+        for (sides, handshake) in sides.iter().zip(some) {
+            let listener = self.listeners.at(sides.listener);
+            listener.add(handshake, sides.client_bits);
+            listener.bursts.get_or_insert_default().add(handshake, sides.client_bits);
+            self.clients.at(sides.client).add(handshake, sides.listener_bits);
+        }
+    }
+
+    fn sides(&mut self, handshake: &Handshake) -> Sides {
         let scope = self.scope(&handshake.scope);
         let Handshake { client, server, .. } = handshake;
-        let of_listener = self.listeners.entry((scope, *server));
-        let of_client = self.clients.entry((scope, client.ip()));
-        let peers = [bits(client.ip()), bits(server.ip()) ^ u128::from(server.port()) << 64];
-        of_listener.add(handshake, peers[0]);
-        of_listener.bursts.get_or_insert_default().add(handshake, peers[0]);
-        of_client.add(handshake, peers[1]);
+        Sides {
+            listener: self.listeners.place((scope, *server)),
+            client: self.clients.place((scope, client.ip())),
+            listener_bits: bits(server.ip()) ^ u128::from(server.port()) << 64,
+            client_bits: bits(client.ip()),
+        }
     }
 
     /// The counts.
@@ -212,6 +253,19 @@ impl SideTally {
         self.bursts.as_ref()?.burst(self.handshakes, self.last_ns.saturating_sub(self.first_ns))
     }
 
+    /// Asks for the memory that adding a handshake needs, and then for what that leads to.
+    fn fetch(&self, handshake: &Handshake, peer: u128) {
+        prefetch(&self.outcomes);
+        prefetch(&self.handshakes);
+        self.peers.fetch(peer);
+        self.connect.fetch(handshake.stages.connect_ns.unwrap_or(0));
+    }
+
+    fn fetch_more(&self) {
+        self.outcomes.first().into_iter().for_each(prefetch);
+        self.bursts.iter().for_each(|bursts| bursts.fetch());
+    }
+
     fn add(&mut self, handshake: &Handshake, peer: u128) {
         if self.handshakes == 0 {
             (self.first_ns, self.last_ns) = (handshake.began_ns, handshake.began_ns);
@@ -279,9 +333,7 @@ mod tests {
 
     fn listener(handshakes: impl IntoIterator<Item = Handshake>) -> SideTally {
         let mut tally = Tally::new(TallyLimits::default());
-        for handshake in handshakes {
-            tally.add(&handshake);
-        }
+        tally.add(&handshakes.into_iter().collect::<Vec<_>>());
         tally.finish().listeners.swap_remove(0).2
     }
 
@@ -289,9 +341,9 @@ mod tests {
     fn outcomes_marks_and_times_are_counted_per_listener_and_per_client() {
         let mut tally = Tally::new(TallyLimits::default());
         for at in 0..10 {
-            tally.add(&handshake(at % 2, i64::from(at) * 100, Outcome::Established, 1));
+            tally.add(&[handshake(at % 2, i64::from(at) * 100, Outcome::Established, 1)]);
         }
-        tally.add(&handshake(1, 5000, Outcome::Refused, 1));
+        tally.add(&[handshake(1, 5000, Outcome::Refused, 1)]);
         let tallied = tally.finish();
         let (_, address, listener) = &tallied.listeners[0];
         assert_eq!((address.to_string().as_str(), listener.handshakes), ("10.9.9.9:80", 11));
@@ -310,7 +362,7 @@ mod tests {
         let mut tally = Tally::new(TallyLimits { scopes: 2, ..TallyLimits::default() });
         for vlan in 0..5 {
             let scope = format!("vlan {vlan}");
-            tally.add(&Handshake { scope, ..handshake(1, 0, Outcome::Established, 1) });
+            tally.add(&[Handshake { scope, ..handshake(1, 0, Outcome::Established, 1) }]);
         }
         let listeners: Vec<(String, u32)> =
             tally.finish().listeners.into_iter().map(|it| (it.0, it.2.handshakes)).collect();

@@ -34,12 +34,29 @@ impl<K: Eq + Hash + Clone, V: Weight + Default> HeavyKeys<K, V> {
         if self.values.len() >= self.capacity * 2 && !self.places.contains_key(&key) {
             self.prune();
         }
+        let place = self.place(key);
+        self.at(place)
+    }
+
+    /// Forgets light keys if so many new ones would be too many.
+    pub fn make_room(&mut self, new: usize) {
+        if self.values.len() + new > self.capacity * 2 {
+            self.prune();
+        }
+    }
+
+    /// Where the value of a key is until room is made again; it is made if it is new, room or not.
+    pub fn place(&mut self, key: K) -> usize {
         let values = &mut self.values;
-        let place = *self.places.entry(key).or_insert_with_key(|key| {
+        *self.places.entry(key).or_insert_with_key(|key| {
             values.push((key.clone(), V::default()));
             values.len() - 1
-        });
-        &mut values[place].1
+        })
+    }
+
+    /// The value at a place.
+    pub fn at(&mut self, place: usize) -> &mut V {
+        &mut self.values[place].1
     }
 
     /// By how much any weight may be too low.
@@ -55,6 +72,9 @@ impl<K: Eq + Hash + Clone, V: Weight + Default> HeavyKeys<K, V> {
 
     /// Forgets the lighter half.
     fn prune(&mut self) {
+        if self.values.is_empty() {
+            return;
+        }
         let mut weights: Vec<u32> = self.values.iter().map(|(_, value)| value.weight()).collect();
         let middle = weights.len() / 2;
         let (_, &mut median, _) = weights.select_nth_unstable(middle);

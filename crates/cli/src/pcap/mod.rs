@@ -172,11 +172,11 @@ fn read_handshakes(
             handshake.first_record = number.record;
             handshake.scope = scopes.name(scope).unwrap_or_default();
             let found = Found { number, handshake };
-            counting.add(&found);
             if let Some(choice) = &mut choice {
                 choice.add(&found);
             }
             outputs.add(&found);
+            counting.add(found);
         };
         match (event, &mut tracker) {
             (Event::Batch(batch, scopes), Some(tracker)) => {

@@ -80,7 +80,7 @@ mod tests {
             for _ in 0..count {
                 record += 1;
                 let handshake = fixture::handshake(outcome);
-                counting.add(&Found { number: Number::new(0, record), handshake });
+                counting.add(Found { number: Number::new(0, record), handshake });
             }
         }
         let totals = counting.finish();
@@ -108,7 +108,7 @@ mod tests {
         let mut counting = Counting::default();
         for (record, outcome) in (1..).zip([Outcome::MidStream, Outcome::Undecided]) {
             let handshake = fixture::handshake(outcome);
-            counting.add(&Found { number: Number::new(0, record), handshake });
+            counting.add(Found { number: Number::new(0, record), handshake });
         }
         assert_eq!(Verdict::of(&counting.finish()).status, Status::Unknown);
     }
