@@ -4,6 +4,7 @@
 //! them; `outputs` writes each as it is told, and `totals` adds them up. The rest are pure functions
 //! from values to text: `summary`, `lines`, `json`, `flat` (CSV and Parquet), `ladder`, `html`.
 
+mod ahead;
 mod args;
 mod class;
 #[cfg(test)]
@@ -166,7 +167,7 @@ fn read_handshakes(
     let mut statistics = Statistics::default();
     let mut counting = Counting::default();
     let mut choice = flow.map(Choice::new);
-    let account = read::read(plan, |event| {
+    let visit = |event: Event<'_>| {
         let mut tell = |mut handshake: Handshake, scope: u32, scopes: &Scopes| {
             let number = Number::unpacked(handshake.first_record);
             handshake.first_record = number.record;
@@ -191,7 +192,9 @@ fn read_handshakes(
             (Event::Idle | Event::Batch(..), None) => {}
         }
         if outputs.is_wanted() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
+    };
+    let account =
+        if arguments.threads > 1 { ahead::read(plan, visit) } else { read::read(plan, visit) }?;
     Ok(Read { account, statistics, totals: counting.finish(), choice })
 }
 

@@ -28,7 +28,7 @@ const GLANCE: usize = 1 << 16;
 const WARNINGS: usize = 100;
 
 /// Packets that are handed over together. After each batch comes a look at the clock and at Ctrl-C.
-const BATCH: usize = 256;
+const BATCH: usize = 1024;
 
 /// What is to be read, and how.
 #[derive(Debug)]
@@ -46,8 +46,8 @@ pub(super) struct Plan {
 /// What is told while reading.
 #[derive(Debug)]
 pub(super) enum Event<'a> {
-    /// What some packets showed; their records are packed [`Number`]s.
-    Batch(&'a [Observed], &'a Scopes),
+    /// What some packets showed; their records are packed [`Number`]s. The vector may be taken.
+    Batch(&'a mut Vec<Observed>, &'a Scopes),
     /// There is no more for now.
     Idle,
     /// There is no more at all.
@@ -240,7 +240,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reading<'_, F> {
             Observed::Other => false,
         });
         self.account.matched += self.batch.len() as u64;
-        let flow = (self.visit)(Event::Batch(&self.batch, scopes));
+        let flow = (self.visit)(Event::Batch(&mut self.batch, scopes));
         self.batch.clear();
         self.progress.show(self.bytes.get(), self.account.packets);
         if interrupt::pressed() { ControlFlow::Break(()) } else { flow }
