@@ -1,6 +1,8 @@
 //! How many different values there were, in 256 bytes: HyperLogLog (Flajolet et al., 2007), with linear
 //! counting while they are few. Off by some 7 %, and much less below a hundred.
 
+use crate::prefetch::prefetch;
+
 /// See the module's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Distinct {
@@ -16,10 +18,15 @@ impl Default for Distinct {
 }
 
 impl Distinct {
+    /// Asks for the memory that adding a value needs.
+    pub(crate) fn fetch(&self, bits: u128) {
+        prefetch(&self.registers[register(hash(bits))]);
+    }
+
     /// Adds a value by its bits.
     pub fn add(&mut self, bits: u128) {
         let hash = hash(bits);
-        let register = usize::try_from(hash & 0xff).unwrap_or(0);
+        let register = register(hash);
         let rank = u8::try_from((hash >> 8 | 1 << 56).trailing_zeros() + 1).unwrap_or(u8::MAX);
         self.registers[register] = self.registers[register].max(rank);
     }
@@ -41,6 +48,10 @@ impl Distinct {
         }
         estimate.round() as u64
     }
+}
+
+fn register(hash: u64) -> usize {
+    usize::try_from(hash & 0xff).unwrap_or(0)
 }
 
 /// Mixes all bits into all bits (the finaliser of MurmurHash3, for each half).

@@ -1,6 +1,8 @@
 //! A histogram of times in fixed logarithmic buckets, four to each power of two, from a microsecond to
 //! four minutes. A quantile is off by a fifth at most.
 
+use crate::prefetch::prefetch;
+
 /// See the module's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latency {
@@ -20,6 +22,12 @@ impl Default for Latency {
 }
 
 impl Latency {
+    /// Asks for the memory that adding a time needs.
+    pub(crate) fn fetch(&self, ns: u64) {
+        prefetch(&self.count);
+        prefetch(&self.buckets[bucket_of(ns)]);
+    }
+
     /// Adds a time.
     pub fn add(&mut self, ns: u64) {
         let bucket = &mut self.buckets[bucket_of(ns)];

@@ -17,6 +17,7 @@
 //! Nothing in a packet can make it fail: what is damaged is told with its record and offset, and the
 //! rest goes on.
 
+mod bursts;
 mod client_tally;
 mod container;
 mod decode;
@@ -26,6 +27,7 @@ mod latency;
 mod nearness;
 mod observed;
 mod points;
+mod prefetch;
 #[cfg(any(test, feature = "script"))]
 pub mod script;
 mod tally;

@@ -1,17 +1,19 @@
 //! Handshakes counted per listener and per client address, in bounded memory: those with many
 //! handshakes are counted, those with few are forgotten when there are too many (`HeavyKeys`).
 //!
-//! And whether many of them at once were an attack or clients that all came back: see [`Burst`].
+//! And whether many of them at once were an attack or clients that all came back: see [`Bursts`].
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use halfopen_evidence::{
-    Burst, BurstKind, ConnectTimes, Crossing, Handshake, HeavyKeys, Located, Mark, Outcome,
-    Watched, WatchedClient, WatchedListener, Weight,
+    Burst, ConnectTimes, Crossing, Handshake, HeavyKeys, Located, Mark, Outcome, Watched,
+    WatchedClient, WatchedListener, Weight,
 };
 
+use crate::bursts::Bursts;
 use crate::client_tally::{ClientTallies, count, gave_up};
+use crate::prefetch::prefetch;
 use crate::{Distinct, Latency, Nearness};
 
 /// How much a tally may keep.
@@ -67,8 +69,6 @@ pub struct SideTally {
     pub connect: Latency,
     /// Addresses at the other end: clients of a listener, or listeners of a client.
     pub peers: Distinct,
-    /// Clients whose handshakes had one SYN and no ACK.
-    pub silent_peers: Distinct,
     /// Nearer to which end they were watched.
     near: Nearness,
     /// Attempts that their clients ended because no answer came in time.
@@ -79,31 +79,22 @@ pub struct SideTally {
     pub first_ns: i64,
     /// When the last one began.
     pub last_ns: i64,
-    /// The seconds with most attempts.
-    seconds: HeavySeconds,
+    /// Of a listener.
+    bursts: Option<Box<Bursts>>,
 }
 
-/// Fewer attempts in a second are no burst.
-const BURST: u32 = 100;
-
-/// Fewer addresses than this are no flood from forged ones: a scan, or a client with short patience.
-const FLOOD_SOURCES: u64 = 50;
-
-/// The seconds in which most attempts began.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct HeavySeconds {
-    all: Vec<(i64, Second)>,
+/// Where the two sides of a handshake are counted, and what each is to the other.
+#[derive(Clone, Copy, Default)]
+struct Sides {
+    scope: u32,
+    listener: usize,
+    client: usize,
+    listener_bits: u128,
+    client_bits: u128,
 }
 
-const SECONDS: usize = 32;
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Second {
-    attempts: u32,
-    silent: u32,
-    connected: u32,
-    retried: u32,
-}
+/// Handshakes whose memory is asked for together.
+const TOGETHER: usize = 32;
 
 impl Default for TallyLimits {
     /// Some 30 MiB at the most.
@@ -157,14 +148,46 @@ impl Tally {
         }
     }
 
-    /// Counts a handshake.
-    pub fn add(&mut self, handshake: &Handshake) {
+    /// Counts handshakes. Many at a time take half as long as one after the other: each has to wait
+    /// for the memory of its two sides, and here they wait together.
+    pub fn add(&mut self, handshakes: &[Handshake]) {
+        for some in handshakes.chunks(TOGETHER) {
+            self.add_some(some);
+        }
+    }
+
+    fn add_some(&mut self, some: &[Handshake]) {
+        self.listeners.make_room(some.len());
+        self.clients.make_room(some.len());
+        let mut sides = [Sides::default(); TOGETHER];
+        for (sides, handshake) in sides.iter_mut().zip(some) {
+            *sides = self.sides(handshake);
+            self.listeners.at(sides.listener).fetch(handshake, sides.client_bits);
+            self.clients.at(sides.client).fetch(handshake, sides.listener_bits);
+        }
+        for sides in sides.iter().take(some.len()) {
+            self.listeners.at(sides.listener).fetch_more();
+            self.clients.at(sides.client).fetch_more();
+        }
+        for (sides, handshake) in sides.iter().zip(some) {
+            let listener = self.listeners.at(sides.listener);
+            listener.add(handshake, sides.client_bits);
+            listener.bursts.get_or_insert_default().add(handshake, sides.client_bits);
+            self.clients.at(sides.client).add(handshake, sides.listener_bits);
+            self.clients_of_listeners.add((sides.scope, handshake.server), handshake);
+        }
+    }
+
+    fn sides(&mut self, handshake: &Handshake) -> Sides {
         let scope = self.scope(&handshake.scope);
         let Handshake { client, server, .. } = handshake;
-        self.listeners.entry((scope, *server)).add(handshake, bits(client.ip()));
-        let listener = bits(server.ip()) ^ u128::from(server.port()) << 64;
-        self.clients.entry((scope, client.ip())).add(handshake, listener);
-        self.clients_of_listeners.add((scope, *server), handshake);
+        Sides {
+            scope,
+            listener: self.listeners.place((scope, *server)),
+            client: self.clients.place((scope, client.ip())),
+            listener_bits: bits(server.ip()) ^ u128::from(server.port()) << 64,
+            client_bits: bits(client.ip()),
+        }
     }
 
     /// Counts where a handshake that was counted went wrong between two points.
@@ -248,28 +271,23 @@ impl SideTally {
         Some(ConnectTimes { p50_us: us(500)?, p99_us: us(990)?, p999_us: us(999)? })
     }
 
-    /// What its busiest second looks like, if that is a burst.
+    /// What the busiest second of a listener looks like, if that is a burst.
     #[must_use]
     pub fn burst(&self) -> Option<Burst> {
-        let &(second, busiest) =
-            self.seconds.all.iter().max_by_key(|(at, it)| (it.attempts, -at))?;
-        let Second { attempts, silent, connected, retried } = busiest;
-        let silent_clients = self.silent_peers.count();
-        let is_flood =
-            u64::from(silent) * 10 >= u64::from(attempts) * 8 && silent_clients >= FLOOD_SOURCES;
-        let lasted = self.last_ns.saturating_sub(self.first_ns) / 1_000_000_000 + 1;
-        let rest = i64::from(self.handshakes.saturating_sub(attempts));
-        let usual = rest / (lasted - 1).max(1);
-        let real = connected.saturating_add(retried).min(attempts);
-        let is_storm = u64::from(real) * 2 >= u64::from(attempts)
-            && i64::from(attempts) >= usual.saturating_mul(4);
-        let kind = match (attempts >= BURST, is_flood, is_storm) {
-            (true, true, _) => BurstKind::SynFlood,
-            (true, false, true) => BurstKind::ReconnectStorm,
-            _ => return None,
-        };
-        let second_ns = second.saturating_mul(1_000_000_000);
-        Some(Burst { kind, second_ns, attempts, silent, connected, retried, silent_clients })
+        self.bursts.as_ref()?.burst(self.handshakes, self.last_ns.saturating_sub(self.first_ns))
+    }
+
+    /// Asks for the memory that adding a handshake needs, and then for what that leads to.
+    fn fetch(&self, handshake: &Handshake, peer: u128) {
+        prefetch(&self.outcomes);
+        prefetch(&self.handshakes);
+        self.peers.fetch(peer);
+        self.connect.fetch(handshake.stages.connect_ns.unwrap_or(0));
+    }
+
+    fn fetch_more(&self) {
+        self.outcomes.first().into_iter().for_each(prefetch);
+        self.bursts.iter().for_each(|bursts| bursts.fetch());
     }
 
     fn add(&mut self, handshake: &Handshake, peer: u128) {
@@ -286,47 +304,9 @@ impl SideTally {
         }
         self.peers.add(peer);
         self.near.add(&handshake.stages);
-        let is_connected = handshake.stages.connect_ns.is_some();
         if let Some(ns) = handshake.stages.connect_ns {
             self.connect.add(ns);
         }
-        if handshake.outcome == Outcome::MidStream {
-            return;
-        }
-        let is_retried = handshake.syns.count > 1;
-        let has_no_ack = matches!(
-            handshake.outcome,
-            Outcome::SynUnanswered
-                | Outcome::ThirdAckMissing
-                | Outcome::AbortedByClient
-                | Outcome::Undecided
-        );
-        let is_silent = has_no_ack && !is_retried;
-        if is_silent {
-            self.silent_peers.add(peer);
-        }
-        let second = self.seconds.at(handshake.began_ns.div_euclid(1_000_000_000));
-        second.attempts += 1;
-        second.silent += u32::from(is_silent);
-        second.connected += u32::from(is_connected);
-        second.retried += u32::from(is_retried && !is_connected);
-    }
-}
-
-impl HeavySeconds {
-    /// The counts of a second, made if they are new; those of the second with fewest attempts go when
-    /// there are too many.
-    fn at(&mut self, second: i64) -> &mut Second {
-        let found = self.all.iter().position(|&(at, _)| at == second);
-        let place = found.unwrap_or_else(|| {
-            if self.all.len() >= SECONDS {
-                let least = (0..self.all.len()).min_by_key(|&i| self.all[i].1.attempts);
-                self.all.swap_remove(least.unwrap_or(0));
-            }
-            self.all.push((second, Second::default()));
-            self.all.len() - 1
-        });
-        &mut self.all[place].1
     }
 }
 
@@ -341,7 +321,7 @@ fn bits(ip: IpAddr) -> u128 {
 mod tests {
     use std::net::Ipv4Addr;
 
-    use halfopen_evidence::{Sends, Stages, Vantage};
+    use halfopen_evidence::{BurstKind, Sends, Stages, Vantage};
 
     use super::*;
 
@@ -366,9 +346,7 @@ mod tests {
 
     fn listener(handshakes: impl IntoIterator<Item = Handshake>) -> SideTally {
         let mut tally = Tally::new(TallyLimits::default());
-        for handshake in handshakes {
-            tally.add(&handshake);
-        }
+        tally.add(&handshakes.into_iter().collect::<Vec<_>>());
         tally.finish().listeners.swap_remove(0).2
     }
 
@@ -376,9 +354,9 @@ mod tests {
     fn outcomes_marks_and_times_are_counted_per_listener_and_per_client() {
         let mut tally = Tally::new(TallyLimits::default());
         for at in 0..10 {
-            tally.add(&handshake(at % 2, i64::from(at) * 100, Outcome::Established, 1));
+            tally.add(&[handshake(at % 2, i64::from(at) * 100, Outcome::Established, 1)]);
         }
-        tally.add(&handshake(1, 5000, Outcome::Refused, 1));
+        tally.add(&[handshake(1, 5000, Outcome::Refused, 1)]);
         let tallied = tally.finish();
         let (_, address, listener) = &tallied.listeners[0];
         assert_eq!((address.to_string().as_str(), listener.handshakes), ("10.9.9.9:80", 11));
@@ -397,7 +375,7 @@ mod tests {
         let mut tally = Tally::new(TallyLimits { scopes: 2, ..TallyLimits::default() });
         for vlan in 0..5 {
             let scope = format!("vlan {vlan}");
-            tally.add(&Handshake { scope, ..handshake(1, 0, Outcome::Established, 1) });
+            tally.add(&[Handshake { scope, ..handshake(1, 0, Outcome::Established, 1) }]);
         }
         let listeners: Vec<(String, u32)> =
             tally.finish().listeners.into_iter().map(|it| (it.0, it.2.handshakes)).collect();

@@ -166,6 +166,16 @@ fn pipes_and_compressed_captures_give_the_same() {
 }
 
 #[test]
+fn one_thread_tells_the_same_as_two() {
+    let capture = Capture::of("abort-on-overflow");
+    for output in [&["--handshakes"][..], &["--json"], &["--verbose"]] {
+        let two = capture.run(output);
+        let one = capture.run(&[output, &["--threads", "1"]].concat());
+        assert_eq!((two.status, two.stdout), (one.status, one.stdout));
+    }
+}
+
+#[test]
 fn files_named_together_are_one_capture_in_the_order_of_time() {
     let (one, two) = (Capture::of("abort-on-overflow"), Capture::of("client-gives-up"));
     for files in [[&one.path, &two.path], [&two.path, &one.path]] {

@@ -13,7 +13,10 @@ pub trait Weight {
 /// At most `2 * capacity` keys; see the module's text.
 #[derive(Clone, Debug)]
 pub struct HeavyKeys<K, V> {
-    values: HashMap<K, V>,
+    /// Where the value of a key lies. Apart from the values, which may be large, so that looking for a
+    /// key reads little memory.
+    places: HashMap<K, usize>,
+    values: Vec<(K, V)>,
     capacity: usize,
     undercount: u32,
 }
@@ -22,15 +25,38 @@ impl<K: Eq + Hash + Clone, V: Weight + Default> HeavyKeys<K, V> {
     /// Room for so many keys that are kept for certain.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { values: HashMap::new(), capacity: capacity.max(1), undercount: 0 }
+        let (places, values) = (HashMap::new(), Vec::new());
+        Self { places, values, capacity: capacity.max(1), undercount: 0 }
     }
 
     /// The value of a key, made if it is new.
     pub fn entry(&mut self, key: K) -> &mut V {
-        if self.values.len() >= self.capacity * 2 && !self.values.contains_key(&key) {
+        if self.values.len() >= self.capacity * 2 && !self.places.contains_key(&key) {
             self.prune();
         }
-        self.values.entry(key).or_default()
+        let place = self.place(key);
+        self.at(place)
+    }
+
+    /// Forgets light keys if so many new ones would be too many.
+    pub fn make_room(&mut self, new: usize) {
+        if self.values.len() + new > self.capacity * 2 {
+            self.prune();
+        }
+    }
+
+    /// Where the value of a key is until room is made again; it is made if it is new, room or not.
+    pub fn place(&mut self, key: K) -> usize {
+        let values = &mut self.values;
+        *self.places.entry(key).or_insert_with_key(|key| {
+            values.push((key.clone(), V::default()));
+            values.len() - 1
+        })
+    }
+
+    /// The value at a place.
+    pub fn at(&mut self, place: usize) -> &mut V {
+        &mut self.values[place].1
     }
 
     /// By how much any weight may be too low.
@@ -41,7 +67,7 @@ impl<K: Eq + Hash + Clone, V: Weight + Default> HeavyKeys<K, V> {
 
     /// The keys that are there now, in no order.
     pub fn keys(&self) -> impl Iterator<Item = &K> {
-        self.values.keys()
+        self.values.iter().map(|(key, _)| key)
     }
 
     /// Every key that is left, in no order.
@@ -51,10 +77,15 @@ impl<K: Eq + Hash + Clone, V: Weight + Default> HeavyKeys<K, V> {
 
     /// Forgets the lighter half.
     fn prune(&mut self) {
-        let mut weights: Vec<u32> = self.values.values().map(Weight::weight).collect();
+        if self.values.is_empty() {
+            return;
+        }
+        let mut weights: Vec<u32> = self.values.iter().map(|(_, value)| value.weight()).collect();
         let middle = weights.len() / 2;
         let (_, &mut median, _) = weights.select_nth_unstable(middle);
-        self.values.retain(|_, value| value.weight() > median);
+        self.values.retain(|(_, value)| value.weight() > median);
+        self.places.clear();
+        self.places.extend(self.values.iter().map(|(key, _)| key.clone()).zip(0..));
         self.undercount = self.undercount.saturating_add(median);
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Figure {
 
 #[derive(Clone, Debug, PartialEq)]
 enum Outcome {
-    Measured { value: f64, goal: Goal },
+    Measured { value: f64, goal: Goal, is_bound: bool },
     Skipped { why: String },
 }
 
@@ -34,9 +34,14 @@ impl Goal {
 }
 
 impl Figure {
-    /// A figure that was measured.
+    /// A figure that was measured and must meet its goal.
     pub(crate) const fn measured(name: &'static str, value: f64, goal: Goal) -> Self {
-        Self { name, outcome: Outcome::Measured { value, goal } }
+        Self { name, outcome: Outcome::Measured { value, goal, is_bound: true } }
+    }
+
+    /// A figure that was measured and may miss its goal: what else the machine does decides too.
+    pub(crate) const fn observed(name: &'static str, value: f64, goal: Goal) -> Self {
+        Self { name, outcome: Outcome::Measured { value, goal, is_bound: false } }
     }
 
     /// A figure that could not be measured here.
@@ -44,10 +49,15 @@ impl Figure {
         Self { name, outcome: Outcome::Skipped { why: why.to_owned() } }
     }
 
+    /// Whether it misses a goal that it must meet.
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(self.outcome, Outcome::Measured { is_bound: true, .. }) && self.is_short()
+    }
+
     /// Whether it was measured and misses its goal.
-    pub(crate) fn is_short(&self) -> bool {
+    fn is_short(&self) -> bool {
         match self.outcome {
-            Outcome::Measured { value, goal } => !goal.is_met_by(value),
+            Outcome::Measured { value, goal, .. } => !goal.is_met_by(value),
             Outcome::Skipped { .. } => false,
         }
     }
@@ -65,7 +75,7 @@ impl fmt::Display for Goal {
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.outcome {
-            Outcome::Measured { value, goal } => {
+            Outcome::Measured { value, goal, .. } => {
                 let met = if self.is_short() { "short" } else { "met" };
                 write!(f, "figure {} = {} (goal {goal}) {met}", self.name, Rounded(*value))
             }
@@ -87,9 +97,9 @@ impl fmt::Display for Rounded {
 mod tests {
     use super::*;
 
-    fn check(figure: &Figure, short: bool, line: &str) {
+    fn check(figure: &Figure, fails: bool, line: &str) {
         assert_eq!(figure.to_string(), line);
-        assert_eq!(figure.is_short(), short);
+        assert_eq!(figure.is_failure(), fails);
     }
 
     #[test]
@@ -107,11 +117,17 @@ mod tests {
 
     #[test]
     fn what_is_not_a_number_is_short() {
-        assert!(Figure::measured("cpu", f64::NAN, Goal::AtMost(1.0)).is_short());
+        assert!(Figure::measured("cpu", f64::NAN, Goal::AtMost(1.0)).is_failure());
     }
 
     #[test]
-    fn a_skipped_figure_is_not_short() {
+    fn what_is_only_observed_is_no_failure() {
+        let figure = Figure::observed("rate", 7.5, Goal::AtLeast(8.0));
+        check(&figure, false, "figure rate = 7.500 (goal >= 8) short");
+    }
+
+    #[test]
+    fn a_skipped_figure_is_no_failure() {
         check(&Figure::skipped("cpu", "not root"), false, "figure cpu skipped: not root");
     }
 }

@@ -59,6 +59,12 @@ impl Scopes {
         Some(path.tags().iter().map(Tag::to_string).collect::<Vec<_>>().join(", "))
     }
 
+    /// How many are told apart; their numbers are those below.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.paths.len()
+    }
+
     /// Whether a scope lies in a VLAN: in that one, or in any.
     #[must_use]
     pub fn is_in_vlan(&self, scope: u32, vlan: Option<u16>) -> bool {

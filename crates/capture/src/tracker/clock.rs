@@ -1,9 +1,7 @@
 //! When flows are looked at again: a ring of lists, one for each second or so of the capture's time.
 //! Each flow is in one list and is looked at every sixteen seconds, whatever happens on it, so that a
-//! packet costs the clock nothing.
-
-use super::index::NONE;
-use super::store::Flows;
+//! packet costs the clock nothing. Lists hold numbers and are not linked through the flows: so the
+//! flows of a list can be fetched from memory side by side, and not one after the other.
 
 const LISTS: usize = 16;
 const LIST_BITS: u32 = 30;
@@ -11,20 +9,18 @@ const LIST_BITS: u32 = 30;
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Clock {
-    heads: [u32; LISTS],
+    lists: [Vec<u32>; LISTS],
     now: i64,
 }
 
 impl Clock {
     pub(super) fn new() -> Self {
-        Self { heads: [NONE; LISTS], now: i64::MIN >> LIST_BITS }
+        Self { lists: Default::default(), now: i64::MIN >> LIST_BITS }
     }
 
     /// Adds a flow to the list that comes up last.
-    pub(super) fn add(&mut self, flows: &mut Flows, flow: u32) {
-        let list = list_of(self.now.wrapping_sub(1));
-        flows.at(flow).link = self.heads[list];
-        self.heads[list] = flow;
+    pub(super) fn add(&mut self, flow: u32) {
+        self.lists[list_of(self.now.wrapping_sub(1))].push(flow);
     }
 
     /// Whether a time lies in another list than the time before.
@@ -33,43 +29,28 @@ impl Clock {
         time_ns >> LIST_BITS > self.now
     }
 
-    /// Goes on to a time, and gives the first flows of the lists that came up.
-    pub(super) fn advance(&mut self, time_ns: i64) -> Due {
+    /// Goes on to a time, and gives the lists that came up.
+    pub(super) fn advance(&mut self, time_ns: i64) -> Vec<Vec<u32>> {
         let then = time_ns >> LIST_BITS;
-        let passed = usize::try_from(then.saturating_sub(self.now)).unwrap_or(LISTS).min(LISTS);
-        let first = then.saturating_sub(i64::try_from(passed).unwrap_or(0)).saturating_add(1);
+        let passed = self.now.max(then - 16) + 1..=then;
         self.now = then;
-        let mut due = Due { heads: [NONE; LISTS], count: passed };
-        for (place, list) in due.heads[..passed].iter_mut().zip(first..) {
-            *place = std::mem::replace(&mut self.heads[list_of(list)], NONE);
-        }
-        due
+        passed.map(|second| std::mem::take(&mut self.lists[list_of(second)])).collect()
     }
 
     /// Takes out up to so many flows, those that come up first.
-    pub(super) fn take_some(&mut self, flows: &Flows, most: usize) -> Vec<u32> {
+    pub(super) fn take_some(&mut self, most: usize) -> Vec<u32> {
         let mut taken = Vec::with_capacity(most);
         for ahead in 1..=16 {
-            let head = &mut self.heads[list_of(self.now.wrapping_add(ahead))];
-            while *head != NONE && taken.len() < most {
-                taken.push(*head);
-                *head = flows.get(*head).link;
-            }
+            let list = &mut self.lists[list_of(self.now.wrapping_add(ahead))];
+            let left = list.len().saturating_sub(most - taken.len());
+            taken.extend(list.drain(left..).rev());
         }
         taken
     }
-}
 
-/// The first flows of lists that came up.
-#[derive(Debug)]
-pub(super) struct Due {
-    heads: [u32; LISTS],
-    count: usize,
-}
-
-impl Due {
-    pub(super) fn heads(&self) -> &[u32] {
-        &self.heads[..self.count]
+    /// Bytes of memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.lists.iter().map(|list| list.capacity() * size_of::<u32>()).sum()
     }
 }
 

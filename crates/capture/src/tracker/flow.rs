@@ -130,8 +130,6 @@ pub(super) struct Flow {
     pub(super) ip_id: [u16; 2],
     /// Bits of [`mark`].
     pub(super) marks: u16,
-    /// The next flow in the same list of the clock.
-    pub(super) link: u32,
     /// The number of its [`Resends`], or [`NONE`].
     pub(super) resends: u32,
 }
@@ -159,7 +157,6 @@ impl Flow {
             last_ns: segment.time_ns,
             began_ns: segment.time_ns,
             first_record: segment.record,
-            link: NONE,
             resends: NONE,
             ..Self::default()
         }

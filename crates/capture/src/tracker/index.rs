@@ -2,11 +2,17 @@
 //! place. A place holds the hash beside the number, so that flows are looked at only when the hash fits,
 //! and neither growing nor removing looks at any.
 
+use crate::prefetch::prefetch;
+
 /// No flow.
 pub(super) const NONE: u32 = u32::MAX;
 
 const EMPTY: u64 = u64::MAX;
 const SMALLEST: usize = 1024;
+
+/// The part of the places that may be taken. When seven of eight are, a search that finds nothing
+/// looks at 32 of them; when five of eight are, at four (Knuth, 6.4, theorem K).
+const FULL: (usize, usize) = (5, 8);
 
 /// Numbers of flows by hash.
 #[derive(Debug)]
@@ -36,9 +42,15 @@ impl Index {
         }
     }
 
+    /// Asks for the memory where the search for a hash begins.
+    #[inline]
+    pub(super) fn fetch(&self, hash: u32) {
+        prefetch(&self.places[self.home(hash)]);
+    }
+
     /// Adds a flow that is not there.
     pub(super) fn insert(&mut self, hash: u32, flow: u32) {
-        if (self.used + 1) * 8 > self.places.len() * 7 {
+        if (self.used + 1) * FULL.1 > self.places.len() * FULL.0 {
             self.grow();
         }
         self.put(place(hash, flow));

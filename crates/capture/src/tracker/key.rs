@@ -16,6 +16,7 @@ pub(super) type End = usize;
 
 impl Key {
     /// The flow of a segment, and which of its ends sent it.
+    #[inline]
     pub(super) fn of(from: SocketAddr, to: SocketAddr, scope: u32) -> (Self, End) {
         let from = (bits(from.ip()), from.port());
         let to = (bits(to.ip()), to.port());

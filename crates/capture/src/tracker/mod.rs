@@ -17,7 +17,7 @@ use crate::{IcmpError, IcmpKind, Observed, TcpSegment};
 
 use self::clock::Clock;
 use self::flow::{Fit, Flow, mark, of_end, of_flow};
-use self::index::{Index, NONE};
+use self::index::Index;
 use self::key::{End, Key};
 use self::store::{AllResends, Flows};
 use self::verdict::Case;
@@ -71,6 +71,14 @@ pub struct Tracker {
     told_ns: i64,
 }
 
+/// Whose segment it is: one end of a flow.
+#[derive(Clone, Copy, Default)]
+struct Sender {
+    key: Key,
+    end: End,
+    hash: u32,
+}
+
 /// What is to be done with a flow that was looked at.
 enum Due {
     Nothing,
@@ -108,35 +116,55 @@ impl Tracker {
     /// hundreds of thousands of connections are open at once. Then each packet has to wait for memory,
     /// and here they wait together.
     pub fn on_batch(&mut self, batch: &[Observed], sink: &mut impl FnMut(Handshake, u32)) {
+        let mut senders = [Sender::default(); TOGETHER];
         for some in batch.chunks(TOGETHER) {
-            self.fetch(some);
-            for observed in some {
-                self.on_observed(observed, sink);
+            for (sender, observed) in senders.iter_mut().zip(some) {
+                *sender = match observed {
+                    Observed::Segment(segment) => self.sender(segment),
+                    Observed::IcmpError(_) | Observed::Other => Sender::default(),
+                };
+            }
+            self.fetch(&senders);
+            for (sender, observed) in senders.iter().zip(some) {
+                match observed {
+                    Observed::Segment(segment) => self.on_segment_of(sender, segment, sink),
+                    Observed::IcmpError(error) => self.on_icmp(error, sink),
+                    Observed::Other => {}
+                }
             }
         }
     }
 
-    /// Reads what the packets will need, for the caches.
-    fn fetch(&self, some: &[Observed]) {
-        let mut flows = [NONE; TOGETHER];
-        for (flow, observed) in flows.iter_mut().zip(some) {
-            if let Observed::Segment(segment) = observed {
-                let (key, _) = Key::of(segment.from, segment.to, segment.scope);
-                let hash = key.hash(self.limits.hash_seed);
-                *flow = self.index.find(hash, |_| true).unwrap_or(NONE);
+    /// Asks for the memory that segments will need.
+    fn fetch(&self, senders: &[Sender; TOGETHER]) {
+        senders.iter().for_each(|sender| self.index.fetch(sender.hash));
+        for sender in senders {
+            if let Some(number) = self.index.find(sender.hash, |_| true) {
+                self.flows.fetch(number);
             }
         }
-        let known = flows.iter().filter(|&&flow| flow != NONE);
-        let read = known.fold(0, |read, &flow| read ^ self.flows.get(flow).facts);
-        std::hint::black_box(read);
+    }
+
+    #[inline]
+    fn sender(&self, segment: &TcpSegment) -> Sender {
+        let (key, end) = Key::of(segment.from, segment.to, segment.scope);
+        Sender { key, end, hash: key.hash(self.limits.hash_seed) }
     }
 
     /// Takes in a segment.
     pub fn on_segment(&mut self, segment: &TcpSegment, sink: &mut impl FnMut(Handshake, u32)) {
+        self.on_segment_of(&self.sender(segment), segment, sink);
+    }
+
+    #[inline]
+    fn on_segment_of(
+        &mut self,
+        &Sender { key, end, hash }: &Sender,
+        segment: &TcpSegment,
+        sink: &mut impl FnMut(Handshake, u32),
+    ) {
         self.statistics.segments += 1;
         self.on_time(segment.time_ns, sink);
-        let (key, end) = Key::of(segment.from, segment.to, segment.scope);
-        let hash = key.hash(self.limits.hash_seed);
         let flows = &self.flows;
         let Some(number) = self.index.find(hash, |flow| flows.get(flow).key == key) else {
             self.add(key, hash, segment, end, sink);
@@ -207,7 +235,7 @@ impl Tracker {
     /// Bytes of memory that the table takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.index.bytes() + self.flows.bytes() + self.resends.bytes()
+        self.index.bytes() + self.flows.bytes() + self.resends.bytes() + self.clock.bytes()
     }
 
     fn add(
@@ -226,7 +254,7 @@ impl Tracker {
         flow.take(segment, end, silent_ns, &mut self.resends);
         let number = self.flows.add(flow);
         self.index.insert(hash, number);
-        self.clock.add(&mut self.flows, number);
+        self.clock.add(number);
         self.statistics.handshakes += 1;
         self.statistics.most_flows = self.statistics.most_flows.max(self.flows.len());
     }
@@ -260,7 +288,7 @@ impl Tracker {
         let flow = self.flows.at(number);
         let marks = flow.bequeaths(segment, end);
         self.resends.free(flow.resends);
-        *flow = Flow { link: flow.link, marks, ..Flow::new(flow.key, segment) };
+        *flow = Flow { marks, ..Flow::new(flow.key, segment) };
         flow.take(segment, end, 0, &mut self.resends);
         self.statistics.handshakes += 1;
         self.statistics.superseded += 1;
@@ -281,13 +309,10 @@ impl Tracker {
     #[cold]
     fn look_again(&mut self, time_ns: i64, sink: &mut impl FnMut(Handshake, u32)) {
         self.first_ns.get_or_insert(time_ns);
-        let due = self.clock.advance(time_ns);
-        for &head in due.heads() {
-            let mut number = head;
-            while number != NONE {
-                let next = self.flows.get(number).link;
-                self.look_at(number, sink);
-                number = next;
+        for list in self.clock.advance(time_ns) {
+            for some in list.chunks(TOGETHER) {
+                some.iter().for_each(|&number| self.flows.fetch(number));
+                some.iter().for_each(|&number| self.look_at(number, sink));
             }
         }
     }
@@ -302,7 +327,7 @@ impl Tracker {
                 return self.forget(number);
             }
         }
-        self.clock.add(&mut self.flows, number);
+        self.clock.add(number);
     }
 
     fn due(&self, flow: &Flow) -> Due {
@@ -334,7 +359,7 @@ impl Tracker {
     /// Makes room for a flow: of some that come up next, the one goes that has been told, or was
     /// silent longest.
     fn evict(&mut self, sink: &mut impl FnMut(Handshake, u32)) {
-        let some = self.clock.take_some(&self.flows, CANDIDATES);
+        let some = self.clock.take_some(CANDIDATES);
         let worth = |&number: &u32| {
             let flow = self.flows.get(number);
             (!flow.is(of_flow::TOLD), !flow.closed(), flow.last_ns)
@@ -344,7 +369,7 @@ impl Tracker {
         };
         for number in some {
             if number != out {
-                self.clock.add(&mut self.flows, number);
+                self.clock.add(number);
             }
         }
         self.tell(out, sink);

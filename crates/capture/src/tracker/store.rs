@@ -1,6 +1,8 @@
 //! Where flows lie: blocks that never move, so that growing copies nothing and leaves no slack; and,
 //! apart from them, what only those flows need whose segments were sent again.
 
+use crate::prefetch::prefetch;
+
 use super::flow::Flow;
 use super::index::NONE;
 use super::resends::Resends;
@@ -41,6 +43,14 @@ impl Flows {
     #[inline]
     pub(super) fn get(&self, number: u32) -> &Flow {
         &self.blocks[(number >> BLOCK_BITS) as usize][number as usize & (BLOCK - 1)]
+    }
+
+    /// Asks for the memory of a flow.
+    #[inline]
+    pub(super) fn fetch(&self, number: u32) {
+        let flow = self.get(number);
+        prefetch(&flow.facts);
+        prefetch(&flow.began_ns);
     }
 
     /// How many are in use.

@@ -118,13 +118,13 @@ pub(super) fn follow(plan: &Plan, found: Vec<Found>) -> Result<Vec<Followed>, Co
         }
     }
     read::read(plan, |event| {
-        if let Event::Observed(Observed::Segment(segment), scopes) = event
-            && let Some(places) = places.get(&(segment.from, segment.to))
-        {
-            let scope = scopes.name(segment.scope).unwrap_or_default();
-            for &place in places {
-                if let Some(one) = followed.get_mut(place) {
-                    one.add(&segment, &scope);
+        if let Event::Batch(batch, scopes) = event {
+            for observed in batch {
+                if let Observed::Segment(segment) = observed
+                    && let Some(places) = places.get(&(segment.from, segment.to))
+                {
+                    let scope = scopes.name(segment.scope).unwrap_or_default();
+                    places.iter().for_each(|&place| followed[place].add(segment, &scope));
                 }
             }
         }

@@ -1,12 +1,10 @@
 //! What follows handshakes: a tracker for one capture, or a joiner for two points.
 
 use halfopen_capture::{Joined, Joiner, Limits, Observed, Statistics, Tracker};
+use halfopen_evidence::Handshake;
 
 use super::found::Number;
 use super::points::Points;
-
-/// Packets that the tracker takes at a time, whose memory it then fetches together.
-const BATCH: usize = 256;
 
 /// See the module's text.
 pub(super) enum Following {
@@ -14,8 +12,6 @@ pub(super) enum Following {
     One {
         /// Its tracker; none after the end.
         tracker: Option<Box<Tracker>>,
-        /// Packets that it has not taken yet.
-        batch: Vec<Observed>,
         /// What it counted, after the end.
         statistics: Statistics,
     },
@@ -45,7 +41,6 @@ impl Following {
         points.map_or_else(
             || Self::One {
                 tracker: Some(Box::new(Tracker::new(limits))),
-                batch: Vec::with_capacity(BATCH),
                 statistics: Statistics::default(),
             },
             |points| Self::Two {
@@ -55,24 +50,25 @@ impl Following {
         )
     }
 
-    /// Takes in what a packet showed; its record is a packed [`Number`].
-    #[inline]
-    pub(super) fn on_observed(&mut self, observed: Observed, sink: &mut impl FnMut(Joined)) {
+    /// Takes in what packets showed; their records are packed [`Number`]s.
+    pub(super) fn on_batch(&mut self, batch: &[Observed], sink: &mut impl FnMut(Joined)) {
         match self {
-            Self::One { batch, .. } => {
-                batch.push(observed);
-                if batch.len() >= BATCH {
-                    self.take_batch(sink);
+            Self::One { tracker, .. } => {
+                if let Some(tracker) = tracker {
+                    tracker.on_batch(batch, &mut |handshake, scope| sink(alone(handshake, scope)));
                 }
             }
             Self::Two { joiner, of_file } => {
-                let record = match &observed {
-                    Observed::Segment(segment) => segment.record,
-                    Observed::IcmpError(error) => error.record,
-                    Observed::Other => return,
-                };
-                let point = of_file.get(Number::unpacked(record).file).copied().unwrap_or(0);
-                joiner.on_observed(point, &observed, sink);
+                for observed in batch {
+                    let record = match observed {
+                        Observed::Segment(segment) => segment.record,
+                        Observed::IcmpError(error) => error.record,
+                        Observed::Other => continue,
+                    };
+                    let file = Number::unpacked(record).file;
+                    let point = of_file.get(file).copied().unwrap_or(0);
+                    joiner.on_observed(point, observed, sink);
+                }
             }
         }
     }
@@ -80,33 +76,18 @@ impl Following {
     /// Takes in that it is so late and no packet has come, in nanoseconds since 1970 by the capture's
     /// clock.
     pub(super) fn on_clock(&mut self, now_ns: i64, sink: &mut impl FnMut(Joined)) {
-        self.take_batch(sink);
         if let Self::One { tracker: Some(tracker), .. } = self {
-            tracker.on_clock(now_ns, &mut |handshake, scope| {
-                sink(Joined { handshake, scope, crossing: None });
-            });
-        }
-    }
-
-    /// Takes in what was put off.
-    fn take_batch(&mut self, sink: &mut impl FnMut(Joined)) {
-        if let Self::One { tracker: Some(tracker), batch, .. } = self {
-            tracker.on_batch(batch, &mut |handshake, scope| {
-                sink(Joined { handshake, scope, crossing: None });
-            });
-            batch.clear();
+            tracker.on_clock(now_ns, &mut |handshake, scope| sink(alone(handshake, scope)));
         }
     }
 
     /// Ends it.
     pub(super) fn finish(&mut self, sink: &mut impl FnMut(Joined)) {
-        self.take_batch(sink);
         match self {
             Self::One { tracker, statistics, .. } => {
                 if let Some(tracker) = tracker.take() {
-                    *statistics = tracker.finish(&mut |handshake, scope| {
-                        sink(Joined { handshake, scope, crossing: None });
-                    });
+                    *statistics =
+                        tracker.finish(&mut |handshake, scope| sink(alone(handshake, scope)));
                 }
             }
             Self::Two { joiner, .. } => joiner.finish(sink),
@@ -126,4 +107,8 @@ impl Following {
             },
         }
     }
+}
+
+const fn alone(handshake: Handshake, scope: u32) -> Joined {
+    Joined { handshake, scope, crossing: None }
 }

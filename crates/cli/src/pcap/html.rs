@@ -406,7 +406,7 @@ mod tests {
     #[test]
     fn names_cannot_leave_their_elements_and_nothing_is_loaded() {
         let mut counting = Counting::default();
-        fixture::some().iter().for_each(|found| counting.add(found));
+        fixture::some().into_iter().for_each(|found| counting.add(found));
         let totals = counting.finish();
         let account =
             Account { sources: vec!["<script>x</script>".to_owned()], ..Account::default() };

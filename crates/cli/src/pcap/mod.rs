@@ -4,6 +4,7 @@
 //! them; `outputs` writes each as it is told, and `totals` adds them up. The rest are pure functions
 //! from values to text: `summary`, `lines`, `json`, `flat` (CSV and Parquet), `ladder`, `html`.
 
+mod ahead;
 mod args;
 mod class;
 #[cfg(test)]
@@ -186,22 +187,22 @@ fn read_handshakes(
     let mut following = Following::new(limits, points.as_ref());
     let mut counting = Counting::default();
     let mut choice = flow.map(Choice::new);
-    let account = read::read(plan, |event| {
+    let visit = |event: Event<'_>| {
         let mut tell = |joined: Joined, scopes: &Scopes| {
             let Joined { mut handshake, scope, crossing } = joined;
             let number = Number::unpacked(handshake.first_record);
             handshake.first_record = number.record;
             handshake.scope = scopes.name(scope).unwrap_or_default();
             let found = Found { number, handshake, crossing };
-            counting.add(&found);
             if let Some(choice) = &mut choice {
                 choice.add(&found);
             }
             outputs.add(&found);
+            counting.add(found);
         };
         match event {
-            Event::Observed(observed, scopes) => {
-                following.on_observed(observed, &mut |joined| tell(joined, scopes));
+            Event::Batch(batch, scopes) => {
+                following.on_batch(batch, &mut |joined| tell(joined, scopes));
             }
             Event::Idle(now_ns, scopes) => {
                 following.on_clock(now_ns, &mut |joined| tell(joined, scopes));
@@ -210,7 +211,9 @@ fn read_handshakes(
             Event::End(scopes) => following.finish(&mut |joined| tell(joined, scopes)),
         }
         if outputs.is_wanted() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
+    };
+    let account =
+        if arguments.threads > 1 { ahead::read(plan, visit) } else { read::read(plan, visit) }?;
     Ok(Read { account, points, counted: following.counted(), totals: counting.finish(), choice })
 }
 

@@ -107,8 +107,8 @@ fn survey(plan: &Plan, of_file: &[usize], point: usize) -> Result<Survey, Compla
     };
     let mut survey = Survey::default();
     let account = read::read(&plan, |event| {
-        if let Event::Observed(observed, _) = event {
-            survey.add(&observed);
+        if let Event::Batch(batch, _) = event {
+            batch.iter().for_each(|observed| survey.add(observed));
         }
         ControlFlow::Continue(())
     })?;

@@ -10,8 +10,8 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use halfopen_capture::{
-    Clock, Counts, Decoder, Filter, LinkType, Observed, Problem, Reader, Scopes, Tunnels, Warning,
-    Warnings,
+    Clock, Counts, Decoder, Filter, LinkType, Observed, Packet, Problem, Reader, Scopes, Tunnels,
+    Warning, Warnings,
 };
 
 use super::found::Number;
@@ -28,8 +28,8 @@ const GLANCE: usize = 1 << 16;
 /// Warnings that are kept of all files.
 const WARNINGS: usize = 100;
 
-/// Packets between two looks at the clock and at Ctrl-C.
-const STRIDE: u64 = 1 << 12;
+/// Packets that are handed over together. After each batch comes a look at the clock and at Ctrl-C.
+const BATCH: usize = 1024;
 
 /// What is to be read, and how.
 #[derive(Clone, Debug)]
@@ -57,8 +57,8 @@ impl Plan {
 /// What is told while reading.
 #[derive(Debug)]
 pub(super) enum Event<'a> {
-    /// What a packet showed; its record is a packed [`Number`].
-    Observed(Observed, &'a Scopes),
+    /// What some packets showed; their records are packed [`Number`]s. The vector may be taken.
+    Batch(&'a mut Vec<Observed>, &'a Scopes),
     /// There is no more for now. By the capture's clock it is so late, in nanoseconds since 1970.
     Idle(i64, &'a Scopes),
     /// There is no more at all.
@@ -110,6 +110,7 @@ struct Reading<'a, F> {
     decoder: Decoder,
     progress: Progress,
     bytes: Rc<Cell<u64>>,
+    batch: Vec<Observed>,
     visit: F,
 }
 
@@ -129,6 +130,7 @@ pub(super) fn read(
         decoder: Decoder::with_tunnels(plan.tunnels),
         progress: Progress::new(total.filter(|_| !plan.follow)),
         bytes: Rc::new(Cell::new(0)),
+        batch: Vec::with_capacity(BATCH),
         visit,
     };
     let (mut lanes, mut waiting) = reading.begin()?;
@@ -208,8 +210,8 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reading<'_, F> {
         let reader = input.open(&self.bytes, self.plan.follow, BUFFER)?;
         let mut lane = Lane { file, reader, head: None };
         loop {
-            lane.head = self.next(&mut lane);
-            if lane.head.is_some() {
+            if let Some(time_ns) = self.next(&mut lane) {
+                lane.head = self.batch.pop().map(|observed| (time_ns, observed));
                 return Ok(Some(lane));
             }
             if !self.waits() {
@@ -221,32 +223,40 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reading<'_, F> {
 
     /// Reads a lane on until this time; its head is `None` if it ended.
     fn run(&mut self, lane: &mut Lane, until_ns: i64) -> ControlFlow<()> {
-        if let Some((_, observed)) = lane.head.take() {
-            self.tell(observed)?;
-        }
+        self.batch.extend(lane.head.take().map(|(_, observed)| observed));
         let mut quiet_since = None;
         loop {
-            match self.next(lane) {
-                Some((time_ns, observed)) if time_ns > until_ns => {
-                    lane.head = Some((time_ns, observed));
-                    return self.pause();
-                }
-                Some((_, observed)) => {
-                    quiet_since = None;
-                    self.tell(observed)?;
-                }
-                None if self.waits() => self.idle(*quiet_since.get_or_insert_with(Instant::now))?,
-                None => return ControlFlow::Continue(()),
+            if self.batch.len() >= BATCH {
+                self.hand_over()?;
             }
-            if self.account.packets.is_multiple_of(STRIDE) {
-                self.pause()?;
+            match self.next(lane) {
+                Some(time_ns) if time_ns > until_ns => {
+                    lane.head = self.batch.pop().map(|observed| (time_ns, observed));
+                    return ControlFlow::Continue(());
+                }
+                Some(_) => quiet_since = None,
+                None if self.waits() => {
+                    self.hand_over()?;
+                    self.idle(*quiet_since.get_or_insert_with(Instant::now))?;
+                }
+                None => return ControlFlow::Continue(()),
             }
         }
     }
 
-    fn pause(&mut self) -> ControlFlow<()> {
+    /// Hands over what was read, as far as the filter lets it through.
+    fn hand_over(&mut self) -> ControlFlow<()> {
+        let (filter, scopes) = (&self.plan.filter, self.decoder.scopes());
+        self.batch.retain(|observed| match observed {
+            Observed::Segment(segment) => filter.matches(segment, scopes),
+            Observed::IcmpError(error) => filter.matches_error(error, scopes),
+            Observed::Other => false,
+        });
+        self.account.matched += self.batch.len() as u64;
+        let flow = (self.visit)(Event::Batch(&mut self.batch, scopes));
+        self.batch.clear();
         self.progress.show(self.bytes.get(), self.account.packets);
-        if interrupt::pressed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if interrupt::pressed() { ControlFlow::Break(()) } else { flow }
     }
 
     /// Nothing has come since. The clock of the host that captures may be another than ours, so time is
@@ -266,9 +276,9 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reading<'_, F> {
         true
     }
 
-    /// What the next packet of a lane shows.
+    /// Adds what the next packet of a lane shows to the batch; its time.
     #[inline]
-    fn next(&mut self, lane: &mut Lane) -> Option<(i64, Observed)> {
+    fn next(&mut self, lane: &mut Lane) -> Option<i64> {
         let packet = match lane.reader.next_packet() {
             Ok(packet) => packet?,
             Err(error) => {
@@ -282,31 +292,15 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reading<'_, F> {
         let time_ns = self.plan.corrected(lane.file, packet.time_ns);
         let (first, last) = self.account.span_ns.unwrap_or((time_ns, time_ns));
         self.account.span_ns = Some((first.min(time_ns), last.max(time_ns)));
-        let observed = match self.decoder.decode(&packet) {
-            Ok(observed) => observed,
-            Err(malformed) => {
-                let (record, offset) = (packet.record, packet.offset);
-                let what = Problem::Malformed(malformed);
-                self.account.warn(lane.file, Warning { record, offset, what });
-                Observed::Other
-            }
-        };
-        Some((time_ns, placed(observed, lane.file, time_ns)))
-    }
-
-    #[inline]
-    fn tell(&mut self, observed: Observed) -> ControlFlow<()> {
-        let scopes = self.decoder.scopes();
-        let matches = match &observed {
-            Observed::Other => return ControlFlow::Continue(()),
-            Observed::Segment(segment) => self.plan.filter.matches(segment, scopes),
-            Observed::IcmpError(error) => self.plan.filter.matches_error(error, scopes),
-        };
-        if !matches {
-            return ControlFlow::Continue(());
+        let record = Number::new(lane.file, packet.record).packed();
+        let observed = self.decoder.decode(&Packet { record, time_ns, ..packet });
+        if let Err(malformed) = observed {
+            let (record, offset) = (packet.record, packet.offset);
+            self.account
+                .warn(lane.file, Warning { record, offset, what: Problem::Malformed(malformed) });
         }
-        self.account.matched += 1;
-        (self.visit)(Event::Observed(observed, scopes))
+        self.batch.push(observed.unwrap_or(Observed::Other));
+        Some(time_ns)
     }
 
     fn end(&mut self, lane: Lane) {
@@ -320,6 +314,7 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reading<'_, F> {
     fn finish(mut self) -> Account {
         self.progress.clear();
         // What comes after the end is nobody's to ask for.
+        let _ = self.hand_over();
         let _ = (self.visit)(Event::End(self.decoder.scopes()));
         self.account.counts = *self.decoder.counts();
         self.account.unread_link = self.decoder.unread_link();
@@ -360,23 +355,6 @@ impl Account {
         let unlisted = warnings.count().saturating_sub(warnings.listed().len() as u64);
         self.warnings_count = before + listed.count() as u64 + unlisted;
     }
-}
-
-/// The same by the clock of all, with the file in the record's number.
-#[inline]
-const fn placed(mut observed: Observed, file: usize, time_ns: i64) -> Observed {
-    match &mut observed {
-        Observed::Segment(segment) => {
-            segment.record = Number::new(file, segment.record).packed();
-            segment.time_ns = time_ns;
-        }
-        Observed::IcmpError(error) => {
-            error.record = Number::new(file, error.record).packed();
-            error.time_ns = time_ns;
-        }
-        Observed::Other => {}
-    }
-    observed
 }
 
 #[cfg(test)]

@@ -412,7 +412,7 @@ mod tests {
 
     fn printed(found: &[Found], account: &Account) -> String {
         let mut counting = Counting::default();
-        found.iter().for_each(|found| counting.add(found));
+        found.iter().cloned().for_each(|found| counting.add(found));
         let totals = counting.finish();
         let statistics = Statistics { evicted: 2, ..Statistics::default() };
         let counted = Counted { statistics, ..Counted::default() };

@@ -23,7 +23,11 @@ pub(super) type ByClass = [u64; CLASSES.len()];
 pub(super) struct Counting {
     totals: Totals,
     tally: Tally,
+    untallied: Vec<Handshake>,
 }
+
+/// Handshakes that are tallied together.
+const TOGETHER: usize = 32;
 
 /// All handshakes together.
 #[derive(Clone, Debug)]
@@ -88,22 +92,30 @@ impl Default for Counting {
             examples: [const { None }; CLASSES.len()],
             tallied: nothing.clone().finish(),
         };
-        Self { totals, tally: nothing }
+        Self { totals, tally: nothing, untallied: Vec::with_capacity(TOGETHER) }
     }
 }
 
 impl Counting {
     /// Counts a handshake.
-    pub(super) fn add(&mut self, found: &Found) {
-        self.tally.add(&found.handshake);
-        if let Some(crossing) = &found.crossing {
-            self.tally.add_crossing(&found.handshake, crossing);
+    pub(super) fn add(&mut self, found: Found) {
+        self.totals.add(&found);
+        let Found { handshake, crossing, .. } = found;
+        if let Some(crossing) = crossing {
+            self.tally.add(std::slice::from_ref(&handshake));
+            self.tally.add_crossing(&handshake, &crossing);
+            return;
         }
-        self.totals.add(found);
+        self.untallied.push(handshake);
+        if self.untallied.len() >= TOGETHER {
+            self.tally.add(&self.untallied);
+            self.untallied.clear();
+        }
     }
 
     /// The counts.
-    pub(super) fn finish(self) -> Totals {
+    pub(super) fn finish(mut self) -> Totals {
+        self.tally.add(&self.untallied);
         Totals { tallied: self.tally.finish(), ..self.totals }
     }
 }
@@ -223,7 +235,7 @@ mod tests {
     #[test]
     fn listeners_with_trouble_come_first() {
         let mut counting = Counting::default();
-        fixture::some().iter().for_each(|found| counting.add(found));
+        fixture::some().into_iter().for_each(|found| counting.add(found));
         let totals = counting.finish();
         assert_eq!((totals.handshakes(), totals.attempts()), (5, 5));
         let listeners = totals.listeners();
