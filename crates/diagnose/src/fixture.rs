@@ -17,8 +17,7 @@ use halfopen_evidence::{
     Holder, HolderSearch, Holders, Host, Inode, Interval, Listener, Mark, Netns, NetnsId,
     NetnsLabel, NeverAccepted, Outcome, Pid, PortSpace, PortStates, Process, QueueTrack, Reading,
     RequestSample, SchedStat, Sighting, Snapshot, SynRecv, Sysctls, Taken, TcpUse, Thread,
-    ThreadTrack, Throttling, Tid, Via, WaitedSocket, Waiting, Watched, WatchedListener,
-    WatchedSide,
+    ThreadTrack, Tid, Via, WaitedSocket, Waiting, Watched, WatchedListener, WatchedSide,
 };
 use halfopen_model::{Counter, PortRange};
 
@@ -100,9 +99,15 @@ impl Scene {
         self
     }
 
-    /// Adds a process that is the same at both looks.
+    /// Adds a process that is the same at both looks, but for the CPU time of threads that run.
     pub(crate) fn process(mut self, process: Process) -> Self {
-        self.first.processes.insert(process.pid, process.clone());
+        let mut before = process.clone();
+        for thread in before.threads.get_mut().into_iter().flatten() {
+            if thread.activity == Reading::Known(Activity::Running) {
+                thread.sched = Reading::Known(SchedStat::default());
+            }
+        }
+        self.first.processes.insert(process.pid, before);
         self.second.processes.insert(process.pid, process);
         self
     }
@@ -394,11 +399,7 @@ pub(crate) fn process(pid: u32, threads: impl IntoIterator<Item = Thread>) -> Pr
         cgroup: Reading::Known(CgroupState {
             path: "/system.slice/app.service".to_owned(),
             frozen: Reading::Known(false),
-            throttling: Reading::Known(Throttling {
-                periods: 0,
-                throttled_periods: 0,
-                throttled_us: 0,
-            }),
+            cpu_quotas: Reading::Known(Vec::new()),
         }),
         epoll: Reading::Known(Vec::new()),
         threads: Reading::Known(threads.into_iter().collect()),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use halfopen_evidence::{
     Activity, Call, CallTarget, CgroupState, EpollRegistration, FdUse, Pid, Process, Reading,
-    SchedStat, Thread, Throttling, Tid, Via, WaitedSocket,
+    SchedStat, Thread, Tid, Via, WaitedSocket,
 };
 use halfopen_model::Time;
 use halfopen_scenario::Waits;
@@ -64,11 +64,7 @@ impl World {
             cgroup: Reading::Known(CgroupState {
                 path: "/".to_owned(),
                 frozen: Reading::Known(false),
-                throttling: Reading::Known(Throttling {
-                    periods: 0,
-                    throttled_periods: 0,
-                    throttled_us: 0,
-                }),
+                cpu_quotas: Reading::Known(Vec::new()),
             }),
             epoll: Reading::Known(self.registrations(process)),
             threads: Reading::Known(threads.collect()),

@@ -13,6 +13,7 @@ use halfopen_evidence::{
 
 use super::event_loops;
 use super::lock_chain::LockChain;
+use super::starvation::{self, Hunger};
 use crate::words::harmless;
 use crate::{Context, ListenerView};
 
@@ -49,6 +50,8 @@ pub struct Suspect {
     pub chain: Option<LockChain>,
     /// Whether it has not run at all between the two looks.
     pub motionless: bool,
+    /// How it could run and got no CPU.
+    pub hunger: Option<Hunger>,
 }
 
 /// The threads of a listener's holders, sorted by what they have to do with it.
@@ -308,11 +311,13 @@ impl Suspect {
     /// A thread with what is known of its waiting.
     pub(super) fn of(context: &Context<'_>, process: &Process, thread: &Thread) -> Self {
         let ran = context.interval().and_then(|interval| interval.ran(process, thread).known());
+        let runs = thread.activity == Reading::Known(Activity::Running);
         Self {
             doing: Doing::of(process, thread),
             state: thread.state,
             chain: LockChain::of(process, thread),
             motionless: ran == Some(false),
+            hunger: runs.then(|| starvation::hunger(context, process, thread)).flatten(),
         }
     }
 
