@@ -64,6 +64,9 @@ scenarios! {
     stray_holder = "stray-holder",
     syn_cookies = "syn-cookies",
     syn_queue_full = "syn-queue-full",
+    throttled_in_time = "throttled-in-time",
+    throttled_server = "throttled-server",
+    throttled_work = "throttled-work",
     too_slow_accept = "too-slow-accept",
     unanswered_connect = "unanswered-connect",
 }

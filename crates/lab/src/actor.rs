@@ -1,7 +1,8 @@
 //! An actor: the process of one server program, or of a command that runs inside the lab.
 //!
 //! An actor ends with the lab host: the kernel kills it when the host's main thread ends
-//! (PR_SET_PDEATHSIG), also while it is stopped.
+//! (PR_SET_PDEATHSIG), also while it is stopped. Only the one that removes control groups does not,
+//! since it has its work to do then.
 
 use std::ffi::{CString, OsString};
 use std::io::{self, Write};
@@ -21,6 +22,7 @@ use rustix::process::{
     set_ptracer, setrlimit,
 };
 
+use crate::cpu_groups::remove_as_told;
 use crate::serving::{Means, carry_out, hold_lock};
 use crate::sys;
 use crate::told::{Desk, voice_and_ear};
@@ -30,6 +32,9 @@ pub(crate) const SERVE: &str = "serve";
 
 /// The same for a server program that is told what to do on its standard input.
 pub(crate) const SERVE_AS_TOLD: &str = "serve-as-told";
+
+/// Removes control groups once the host has ended: `PARENT remove`.
+pub(crate) const REMOVE: &str = "remove";
 
 /// Becomes a command that ends with the host: `PARENT exec ARGV…`.
 pub(crate) const EXEC: &str = "exec";
@@ -50,6 +55,9 @@ pub fn actor_main(args: &[OsString]) -> ExitCode {
 
 fn act(args: &[OsString]) -> Result<()> {
     let [parent, word, rest @ ..] = args else { bail!("this is a process of the lab's own") };
+    if word == REMOVE {
+        return remove_as_told(io::stdin().lock());
+    }
     end_with_parent(parent)?;
     match (word.to_str(), rest) {
         (Some(word @ (SERVE | SERVE_AS_TOLD)), [server]) => {

@@ -16,10 +16,11 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use halfopen_scenario::{Arrivals, Clients, Handshakes, Need, Scenario, Step};
+use halfopen_scenario::{Arrivals, Clients, Handshakes, Need, Scenario, Server, Step};
 
 use crate::accounting::Accounting;
 use crate::clients::Group;
+use crate::cpu_groups::CpuGroups;
 use crate::protocol::{Event, Ran, Request, receive, send};
 use crate::servers::{Servers, own_process};
 use crate::wire::Wire;
@@ -120,6 +121,8 @@ fn read_requests() -> Result<Receiver<Request>> {
 pub(crate) struct Host {
     wire: Option<Wire>,
     pub(crate) servers: Servers,
+    /// Dropped after the servers, which are in them.
+    cpu_groups: Option<CpuGroups>,
     groups: BTreeMap<String, Group>,
     accounting: Option<Accounting>,
 }
@@ -138,8 +141,10 @@ impl Host {
         rustix::thread::set_name(&CString::new(CLIENTS)?)?;
         namespace::set_sysctls(&scenario.sysctl)?;
         let wire = scenario.needs.contains(&Need::Tun).then(Wire::start).transpose()?;
+        let cpu_groups =
+            scenario.needs.contains(&Need::CpuQuota).then(CpuGroups::new).transpose()?;
         let servers = Servers::default();
-        Ok(Self { wire, servers, groups: BTreeMap::new(), accounting: None })
+        Ok(Self { wire, servers, cpu_groups, groups: BTreeMap::new(), accounting: None })
     }
 
     fn play_all(&mut self, scenario: &Scenario) -> Result<()> {
@@ -152,9 +157,7 @@ impl Host {
 
     fn play(&mut self, step: &Step, all: &[Step]) -> Result<()> {
         match step {
-            Step::Serve(server) => {
-                (0..server.copies).try_for_each(|_| self.servers.start(server, all))
-            }
+            Step::Serve(server) => self.serve(server, all),
             Step::Connect(clients) => self.connect(clients),
             Step::Arrivals(arrivals) => self.arrive(arrivals),
             Step::Await { condition, within } => self.await_condition(condition, *within),
@@ -186,6 +189,21 @@ impl Host {
             }
             Step::Sysctl { set } => namespace::set_sysctls(set),
         }
+    }
+
+    fn serve(&mut self, server: &Server, all: &[Step]) -> Result<()> {
+        let group = server.cpu.map(|cpu| {
+            let groups = self.cpu_groups.as_mut();
+            groups.context("the scenario needs no control groups")?.make(cpu)
+        });
+        let group = group.transpose()?;
+        for _ in 0..server.copies {
+            let actor = self.servers.start(server, all)?;
+            if let Some(group) = &group {
+                group.take_in(actor.pid())?;
+            }
+        }
+        Ok(())
     }
 
     fn connect(&mut self, clients: &Clients) -> Result<()> {

@@ -39,7 +39,7 @@ struct Line {
 impl Servers {
     /// Starts a process that runs a server program; done when its sockets listen. The steps are
     /// those of the scenario, which say whether the process will be told anything.
-    pub(crate) fn start(&mut self, server: &Server, steps: &[Step]) -> Result<()> {
+    pub(crate) fn start(&mut self, server: &Server, steps: &[Step]) -> Result<&Actor> {
         let told = is_told(server, steps);
         let mut child = own_process(if told { actor::SERVE_AS_TOLD } else { actor::SERVE })
             .arg(serde_json::to_string(server)?)
@@ -58,10 +58,9 @@ impl Servers {
             "" => bail!("{process} did not start"),
             error => bail!("{process} did not start: {error}"),
         }
-        if let (Some(actor), Some(orders)) = (self.actors.last_mut(), orders) {
-            actor.line = Some(Line { orders, answers: stdout });
-        }
-        Ok(())
+        let actor = self.actors.last_mut().context("the actor is not there")?;
+        actor.line = orders.map(|orders| Line { orders, answers: stdout });
+        Ok(actor)
     }
 
     /// Every thread that waits to be told on a port accepts so many connections.

@@ -94,10 +94,11 @@ fn release(fields: &Fields<'_>, key: &'static str) -> Result<Option<String>, Pro
 fn needs(fields: &Fields<'_>) -> Result<Vec<Need>, Problem> {
     let need = |(word, at): (&str, Range<usize>)| match word {
         "tun" => Ok(Need::Tun),
+        "cpu-quota" => Ok(Need::CpuQuota),
         "simulator" => Ok(Need::Simulator),
         _ => Err(Problem::new(
             at,
-            format!("\"{word}\" is not a need; known are \"tun\", \"simulator\""),
+            format!("\"{word}\" is not a need; known are \"tun\", \"cpu-quota\", \"simulator\""),
         )),
     };
     fields.texts("needs")?.into_iter().map(need).collect()
@@ -160,6 +161,11 @@ fn check_needs(step: &Step, needs: &[Need], at: &Range<usize>) -> Result<(), Pro
     if wire && !simulated && !needs.contains(&Need::Tun) {
         return Err(Problem::new(at.clone(), "this step needs the wire: say needs = [\"tun\"]"));
     }
+    let quota = matches!(step, Step::Serve(server) if server.cpu.is_some());
+    if quota && !simulated && !needs.contains(&Need::CpuQuota) {
+        let message = "this step needs a control group: say needs = [\"cpu-quota\"]";
+        return Err(Problem::new(at.clone(), message));
+    }
     Ok(())
 }
 
@@ -193,7 +199,7 @@ mod tests {
             do = "serve"
             process = "web"
             listen = [{ port = 8080, backlog = -1 }]
-            threads = [{ port = 8080, accepts = 0, then = "sleep", pause = "20ms" }]
+            threads = [{ port = 8080, accepts = 0, then = "sleep", work = "3ms", pause = "20ms" }]
             [[step]]
             do = "connect"
             port = 8080
@@ -210,6 +216,7 @@ mod tests {
             waits: Waits::Accept,
             accepts: Some(0),
             connection: OnConnection::Serve,
+            work: Duration::from_millis(3),
             pause: Duration::from_millis(20),
             then: Then::Sleep,
             holds_lock: false,
@@ -219,6 +226,7 @@ mod tests {
             host: None,
             copies: 1,
             open_files: None,
+            cpu: None,
             listen: vec![Listen { port: 8080, backlog: -1, reuseport: false, defer_accept: None }],
             threads: vec![thread],
         };
@@ -326,6 +334,32 @@ mod tests {
         check_step_refused(
             "do = \"path\"\nloses = \"syns\"\nport = 80\n",
             "3:1: this step needs the wire: say needs = [\"tun\"]",
+        );
+    }
+
+    #[test]
+    fn cpu_quotas_are_those_that_the_kernel_takes() {
+        let serve = |quota: &str, period: &str| {
+            format!(
+                "do = \"serve\"\nprocess = \"web\"\nlisten = [{{ port = 80, backlog = 1 }}]\n\
+                 threads = [{{ port = 80 }}]\n\
+                 cpu = {{ quota = \"{quota}\", period = \"{period}\" }}\n"
+            )
+        };
+        check_step_refused(
+            &serve("5ms", "100ms"),
+            "3:1: this step needs a control group: say needs = [\"cpu-quota\"]",
+        );
+        for (quota, period) in [("900us", "100ms"), ("5ms", "2s"), ("0s", "100ms")] {
+            check_step_refused(
+                &serve(quota, period),
+                "8:7: `quota` must be at least \"1ms\", and `period` from \"1ms\" to \"1s\"",
+            );
+        }
+        check_step_refused(
+            "do = \"serve\"\nprocess = \"web\"\nlisten = [{ port = 80, backlog = 1 }]\n\
+             threads = [{ port = 80 }]\ncpu = { quota = \"5ms\" }\n",
+            "8:7: `period` is missing",
         );
     }
 

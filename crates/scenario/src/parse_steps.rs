@@ -11,8 +11,9 @@ use crate::parse::settings;
 use crate::parse_clients::{arrivals, clients, network};
 use crate::parse_peers::peers;
 use crate::{
-    ClientCondition, ClientState, Condition, ConnectionState, Connections, Counted, Listen, Loss,
-    Lost, OnConnection, Server, Step, Then, ThreadCondition, ThreadPlan, ThreadState, Waits,
+    ClientCondition, ClientState, Condition, ConnectionState, Connections, Counted, CpuQuota,
+    Listen, Loss, Lost, OnConnection, Server, Step, Then, ThreadCondition, ThreadPlan, ThreadState,
+    Waits,
 };
 
 const PORTS: RangeInclusive<i64> = 1..=65_535;
@@ -135,8 +136,22 @@ fn server(fields: &Fields<'_>) -> Result<Server, Problem> {
         return Err(Problem::new(fields.at(), "copies can listen on one port only by `reuseport`"));
     }
     let open_files = fields.number("open_files", 8..=4096)?;
+    let cpu = fields.table("cpu")?.map(cpu_quota).transpose()?;
     let host = fields.text("host")?.map(str::to_owned);
-    Ok(Server { process, host, copies, open_files, listen, threads })
+    Ok(Server { process, host, copies, open_files, cpu, listen, threads })
+}
+
+/// Within the kernel's own bounds (`tg_set_cfs_bandwidth`, kernel/sched/core.c).
+fn cpu_quota(fields: Fields<'_>) -> Result<CpuQuota, Problem> {
+    const LEAST: Duration = Duration::from_millis(1);
+    let time = |key| fields.required(key, fields.duration(key)?);
+    let cpu = CpuQuota { quota: time("quota")?, period: time("period")? };
+    if cpu.quota < LEAST || !(LEAST..=Duration::from_secs(1)).contains(&cpu.period) {
+        let message = "`quota` must be at least \"1ms\", and `period` from \"1ms\" to \"1s\"";
+        return Err(Problem::new(fields.at(), message));
+    }
+    fields.finish()?;
+    Ok(cpu)
 }
 
 fn listen(fields: Fields<'_>) -> Result<Listen, Problem> {
@@ -191,6 +206,7 @@ fn thread(fields: Fields<'_>, default_name: Option<&str>) -> Result<ThreadPlan, 
         waits: waits.unwrap_or(Waits::Accept),
         accepts,
         connection: connection.unwrap_or(OnConnection::Serve),
+        work: fields.duration("work")?.unwrap_or_default(),
         pause: fields.duration("pause")?.unwrap_or_default(),
         then: then(&fields)?,
         holds_lock: fields.yes_or_no("holds_lock")?.unwrap_or(false),

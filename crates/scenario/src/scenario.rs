@@ -53,6 +53,8 @@ impl Scenario {
 pub enum Need {
     /// A TUN device (`/dev/net/tun`): the wire on which packets can be lost.
     Tun,
+    /// Control groups with a CPU quota, and the right to make one.
+    CpuQuota,
     /// More hosts, kernels or clients than a machine has: a simulator.
     Simulator,
 }
@@ -63,6 +65,7 @@ impl Need {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Tun => "tun",
+            Self::CpuQuota => "cpu-quota",
             Self::Simulator => "simulator",
         }
     }

@@ -15,10 +15,21 @@ pub struct Server {
     pub copies: u32,
     /// How many descriptors a process may have open (RLIMIT_NOFILE); none for the machine's own.
     pub open_files: Option<u32>,
+    /// The CPU quota of the control group that all its processes are in; none for no such group.
+    pub cpu: Option<CpuQuota>,
     /// Its listening sockets.
     pub listen: Vec<Listen>,
     /// Its threads; the first is the main thread.
     pub threads: Vec<ThreadPlan>,
+}
+
+/// How much CPU time a control group may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuQuota {
+    /// In each period, over all CPUs.
+    pub quota: Duration,
+    /// How long a period is.
+    pub period: Duration,
 }
 
 /// A listening socket.
@@ -48,7 +59,9 @@ pub struct ThreadPlan {
     pub accepts: Option<u32>,
     /// What it does with a connection.
     pub connection: OnConnection,
-    /// How long each connection keeps it from the next one.
+    /// How much CPU time it spends for each connection before it takes the next one.
+    pub work: Duration,
+    /// How long each connection keeps it from the next one besides.
     pub pause: Duration,
     /// What it does after its last connection.
     pub then: Then,

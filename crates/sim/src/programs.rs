@@ -1,13 +1,14 @@
 //! Server programs: processes, their threads, and what each thread does with a connection.
 //!
 //! A thread takes a connection from its listener whenever it waits and one is there, at the very
-//! moment; what it does then takes the time that its plan says. CPUs are not modelled: a thread that
-//! wants to run, runs.
+//! moment; what it does then takes the time that its plan says. A thread that wants to run, runs,
+//! unless its control group has used up its CPU quota (see [`crate::cpu`]).
 
 use halfopen_model::tcp::{ConnectOptions, ListenOptions, ListenerId, SocketId};
 use halfopen_model::{Span, Time};
 use halfopen_scenario::{OnConnection, Server, Then, ThreadPlan, Waits};
 
+use crate::cpu::CpuGroup;
 use crate::error::SimError;
 use crate::host::{FAR, NEAR};
 use crate::ids::Owner;
@@ -26,6 +27,8 @@ const USUAL_FDS: u32 = 1024 * 1024;
 pub(crate) struct Programs {
     pub(crate) processes: Vec<Process>,
     pub(crate) threads: Vec<Thread>,
+    /// Control groups with a CPU quota.
+    pub(crate) groups: Vec<CpuGroup>,
     /// A copy of the threads that serve each listener, by host and listener.
     serving: Vec<Vec<Vec<u32>>>,
 }
@@ -42,6 +45,8 @@ pub(crate) struct Process {
     pub(crate) stopped: bool,
     pub(crate) ended: bool,
     pub(crate) started: Time,
+    /// Its control group, if that has a CPU quota.
+    pub(crate) group: Option<usize>,
     /// The thread that holds the process's lock.
     pub(crate) lock: Option<u32>,
 }
@@ -58,6 +63,9 @@ pub(crate) struct Thread {
     pub(crate) since: Time,
     /// How often that was.
     pub(crate) slices: u64,
+    /// How long it has computed, and waited for a CPU to do so.
+    pub(crate) cpu: Span,
+    pub(crate) cpu_wait: Span,
     /// Connections of its own epoll set on which something has come while it was busy.
     pending: Vec<(SocketId, bool)>,
 }
@@ -69,6 +77,8 @@ pub(crate) enum Doing {
     Waiting,
     /// It waits for a step of the scenario.
     WaitingToBeTold,
+    /// It spends CPU time for a connection.
+    Computing,
     /// It is busy with a connection for a time.
     Pausing,
     /// It found no descriptor, and sleeps before it tries again.
@@ -86,8 +96,22 @@ pub(crate) enum Doing {
 }
 
 impl World {
-    /// Starts one process of a server program.
+    /// Starts the processes of a server program.
     pub(crate) fn serve(&mut self, server: &Server, host: usize) -> Result<(), SimError> {
+        let group = server.cpu.map(|cpu| {
+            let group = CpuGroup::new(&server.process, cpu.quota.into(), cpu.period.into());
+            self.programs.groups.push(group);
+            self.programs.groups.len() - 1
+        });
+        (0..server.copies).try_for_each(|_| self.start_process(server, host, group))
+    }
+
+    fn start_process(
+        &mut self,
+        server: &Server,
+        host: usize,
+        group: Option<usize>,
+    ) -> Result<(), SimError> {
         let process = u32::try_from(self.programs.processes.len()).unwrap_or(u32::MAX);
         let listeners = self.open_listeners(server, host)?;
         let mut threads = Vec::new();
@@ -108,6 +132,8 @@ impl World {
                 accepted: 0,
                 since: self.now,
                 slices: 0,
+                cpu: Span::ZERO,
+                cpu_wait: Span::ZERO,
                 pending: Vec::new(),
             });
             if let Some(listener) = listener {
@@ -126,6 +152,7 @@ impl World {
             stopped: false,
             ended: false,
             started: self.now,
+            group,
             lock,
         });
         threads.into_iter().for_each(|thread| self.run_thread(thread));
@@ -175,14 +202,27 @@ impl World {
     pub(crate) fn thread_goes_on(&mut self, number: u32) {
         let thread = &mut self.programs.threads[number as usize];
         match thread.doing {
+            Doing::Computing => {
+                self.end_computing(number);
+                if self.begin_pause(number) {
+                    return;
+                }
+                self.set_doing(number, Doing::Waiting);
+            }
             Doing::Pausing | Doing::OutOfDescriptors => thread.doing = Doing::Waiting,
             // However connect() ends, there is nothing left to do.
             Doing::Connecting(_) => return self.set_doing(number, Doing::Sleeping),
             _ => return,
         }
+        self.thread_catches_up(number);
+    }
+
+    /// Lets a thread do what came while it was busy or could not run.
+    pub(crate) fn thread_catches_up(&mut self, number: u32) {
+        let host = self.host_of_thread(number);
+        let thread = &mut self.programs.threads[number as usize];
         for (socket, closed) in std::mem::take(&mut thread.pending) {
-            let host = self.host_of_thread(number);
-            self.read_connection(host, number, socket, closed);
+            self.connection_readable(host, number, socket, closed);
         }
         self.run_thread(number);
     }
@@ -193,6 +233,9 @@ impl World {
             let thread = &self.programs.threads[number as usize];
             let process = &self.programs.processes[thread.process as usize];
             if process.stopped || process.ended || thread.doing != Doing::Waiting {
+                return;
+            }
+            if self.is_throttled(number) {
                 return;
             }
             let Some(listener) = thread.listener else {
@@ -235,9 +278,7 @@ impl World {
     }
 
     fn treat(&mut self, host: usize, number: u32, socket: SocketId) {
-        let thread = &self.programs.threads[number as usize];
-        let (connection, pause) = (thread.plan.connection, Span::from(thread.plan.pause));
-        match connection {
+        match self.programs.threads[number as usize].plan.connection {
             OnConnection::Close => self.close_connection(host, number, socket),
             OnConnection::Keep => {}
             OnConnection::ReadRequest => {
@@ -256,10 +297,28 @@ impl World {
                 }
             }
         }
-        if pause > Span::ZERO {
-            self.set_doing(number, Doing::Pausing);
-            self.after(pause, Happening::Thread(number));
+        self.keep_busy(number);
+    }
+
+    /// Lets a connection keep the thread from the next one, for as long as its plan says. False if
+    /// that is no time at all.
+    fn keep_busy(&mut self, number: u32) -> bool {
+        let work = Span::from(self.programs.threads[number as usize].plan.work);
+        if work == Span::ZERO {
+            return self.begin_pause(number);
         }
+        self.compute(number, work);
+        true
+    }
+
+    fn begin_pause(&mut self, number: u32) -> bool {
+        let pause = Span::from(self.programs.threads[number as usize].plan.pause);
+        if pause == Span::ZERO {
+            return false;
+        }
+        self.set_doing(number, Doing::Pausing);
+        self.after(pause, Happening::Thread(number));
+        true
     }
 
     /// Something came on a connection that a thread has accepted.
@@ -275,13 +334,19 @@ impl World {
         if process.stopped || process.ended {
             return;
         }
+        let throttled = process.group.is_some_and(|g| self.programs.groups[g].is_throttled());
+        if throttled {
+            thread.pending.push((socket, closed));
+            return;
+        }
         if thread.doing == Doing::Reading(socket) {
             self.hosts[host].stack.read(socket);
             self.close_connection(host, number, socket);
             return self.rest_after_request(number);
         }
         // In an epoll loop the thread itself must be free; elsewhere each connection has a thread.
-        if uses_epoll(&thread.plan) && matches!(thread.doing, Doing::Pausing) {
+        let busy = matches!(thread.doing, Doing::Pausing | Doing::Computing);
+        if uses_epoll(&thread.plan) && busy {
             thread.pending.push((socket, closed));
             return;
         }
@@ -293,11 +358,7 @@ impl World {
     }
 
     fn rest_after_request(&mut self, number: u32) {
-        let pause = Span::from(self.programs.threads[number as usize].plan.pause);
-        if pause > Span::ZERO {
-            self.set_doing(number, Doing::Pausing);
-            self.after(pause, Happening::Thread(number));
-        } else {
+        if !self.keep_busy(number) {
             self.set_doing(number, Doing::Waiting);
             self.run_thread(number);
         }
@@ -408,6 +469,7 @@ impl World {
             let connections = self.connections_of(index);
             for thread in threads {
                 self.set_doing(thread, Doing::Gone);
+                self.programs.groups.iter_mut().for_each(|group| group.forget(thread));
             }
             for (listener, _) in listeners {
                 self.hosts[host].stack.close_listener(self.now, listener, &mut self.effects);
@@ -451,7 +513,7 @@ impl World {
         self.programs.processes[process as usize].host
     }
 
-    fn set_doing(&mut self, number: u32, doing: Doing) {
+    pub(crate) fn set_doing(&mut self, number: u32, doing: Doing) {
         let now = self.now;
         let thread = &mut self.programs.threads[number as usize];
         if thread.doing != doing {

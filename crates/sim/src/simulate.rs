@@ -119,6 +119,7 @@ impl World {
     /// Two looks and what was sampled between them.
     fn check(&mut self, looks: Vec<halfopen_scenario::Picture>) -> Run {
         let account = self.account(looks);
+        self.settle_groups();
         let clients = self.crowd.host;
         let servers: Vec<usize> =
             (0..self.hosts.len()).filter(|&host| Some(host) != clients).collect();
@@ -126,6 +127,7 @@ impl World {
         let clients_first = clients.map(|host| self.snapshot(&[host]));
         let all: Vec<usize> = (0..self.hosts.len()).collect();
         let between = self.watch_for(WINDOW, &all);
+        self.settle_groups();
         let second = self.snapshot(&servers);
         let clients_evidence = clients.zip(clients_first).map(|(host, first)| {
             let second = self.snapshot(&[host]);

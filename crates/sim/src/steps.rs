@@ -25,9 +25,7 @@ impl World {
         match step {
             Step::Serve(server) => {
                 let host = self.server_host(server.host.as_deref())?;
-                for _ in 0..server.copies {
-                    self.serve(server, host)?;
-                }
+                self.serve(server, host)?;
             }
             Step::Connect(clients) => self.connect(clients),
             Step::Arrivals(arrivals) => self.arrivals(arrivals),

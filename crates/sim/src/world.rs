@@ -52,6 +52,8 @@ pub(crate) struct World {
 pub(crate) enum Happening {
     /// A thread goes on.
     Thread(u32),
+    /// Something may be due in a control group.
+    Group(usize),
     /// The next clients of an arrival process come.
     Arrive(u32),
     /// A client connects.
@@ -242,6 +244,7 @@ impl World {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Thread(thread) => self.thread_goes_on(thread),
+            Happening::Group(group) => self.group_goes_on(group),
             Happening::Arrive(arrival) => self.clients_arrive(arrival),
             Happening::Start(client) => self.start_client(client),
             Happening::Leave(client) => self.client_leaves(client),

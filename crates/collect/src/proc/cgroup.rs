@@ -116,12 +116,8 @@ impl Group {
             let (Some(stat), Some((quota_us, period_us))) = (stat, quota(group)?) else {
                 return Ok(None);
             };
-            let found = |throttling| CpuQuota {
-                group: name.to_owned(),
-                quota_us,
-                period_us,
-                throttling,
-            };
+            let found =
+                |throttling| CpuQuota { group: name.to_owned(), quota_us, period_us, throttling };
             Ok(parse::cpu_stat(&stat).map(found))
         })
     }
