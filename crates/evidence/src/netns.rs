@@ -120,6 +120,10 @@ pub struct Conntrack {
     pub drops: Reading<u64>,
     /// Entries that could not be inserted (`insert_failed`).
     pub insert_failures: Reading<u64>,
+    /// Entries of connections that were not sure to exist yet, dropped to make room for others
+    /// (`early_drop`).
+    #[serde(default)]
+    pub early_drops: Reading<u64>,
 }
 
 impl Sysctls {
