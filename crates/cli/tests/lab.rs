@@ -57,6 +57,7 @@ scenarios! {
     ports_exhausted = "ports-exhausted",
     ports_in_time_wait = "ports-in-time-wait",
     ports_low = "ports-low",
+    prefork_stuck_child = "prefork-stuck-child",
     reuseport_skew = "reuseport-skew",
     select_loop_blocked = "select-loop-blocked",
     somaxconn_not_applied = "somaxconn-not-applied",

@@ -197,8 +197,14 @@ impl Host {
             groups.context("the scenario needs no control groups")?.make(cpu)
         });
         let group = group.transpose()?;
-        for _ in 0..server.copies {
-            let actor = self.servers.start(server, all)?;
+        let shared = match server.listen.as_slice() {
+            [listen] if server.shares_its_listener() => Some(actor::open(*listen, server)?),
+            _ => None,
+        };
+        for copy in 1..=server.copies {
+            let threads = server.threads_of(copy).to_vec();
+            let copy = Server { threads, except: Vec::new(), ..server.clone() };
+            let actor = self.servers.start(&copy, shared.as_ref(), all)?;
             if let Some(group) = &group {
                 group.take_in(actor.pid())?;
             }

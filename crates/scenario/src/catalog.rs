@@ -71,6 +71,7 @@ pub const CATALOG: &[(&str, &str)] = catalog! {
     "ports-exhausted",
     "ports-in-time-wait",
     "ports-low",
+    "prefork-stuck-child",
     "queued-fin",
     "queued-rst",
     "reconnect-storm",

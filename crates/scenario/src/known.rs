@@ -68,6 +68,9 @@ impl Known {
             Step::Listen { process, port, .. } if !self.listens(process, *port) => {
                 return refused(format!("\"{process}\" does not listen on port {port}"));
             }
+            Step::Listen { process, .. } if self.shares_its_listener(process) => {
+                return refused(format!("the copies of \"{process}\" share their listener"));
+            }
             Step::End { process } => {
                 let before = self.servers.len();
                 self.servers.retain(|server| server.process != *process);
@@ -96,8 +99,13 @@ impl Known {
         let mut servers = self.servers.iter();
         servers.any(|server| {
             process.is_none_or(|process| server.process == process)
-                && server.threads.iter().any(|t| t.waits == Waits::Told && t.port == Some(port))
+                && server.all_threads().any(|t| t.waits == Waits::Told && t.port == Some(port))
         })
+    }
+
+    fn shares_its_listener(&self, process: &str) -> bool {
+        let mut of_process = self.servers.iter().filter(|server| server.process == process);
+        of_process.any(Server::shares_its_listener)
     }
 
     fn listens(&self, process: &str, port: u16) -> bool {

@@ -143,7 +143,7 @@ fn check_needs(step: &Step, needs: &[Need], at: &Range<usize>) -> Result<(), Pro
         Step::Connect(clients) | Step::Arrivals(Arrivals { clients, .. }) => on_wire(clients),
         Step::Path(_) | Step::Peers(_) | Step::PeersSend(_) => true,
         Step::Serve(server) => {
-            server.threads.iter().any(|thread| matches!(thread.then, Then::Connect { .. }))
+            server.all_threads().any(|thread| matches!(thread.then, Then::Connect { .. }))
         }
         Step::Await { .. }
         | Step::Stop { .. }
@@ -225,6 +225,7 @@ mod tests {
             process: "web".to_owned(),
             host: None,
             copies: 1,
+            except: Vec::new(),
             open_files: None,
             cpu: None,
             listen: vec![Listen { port: 8080, backlog: -1, reuseport: false, defer_accept: None }],
@@ -382,6 +383,54 @@ mod tests {
         check_step_refused(
             &format!("{serve}threads = [{{ port = 2 }}]\n"),
             "7:12: the thread's `port` is none of `listen`",
+        );
+    }
+
+    #[test]
+    fn a_copy_can_be_unlike_the_others() {
+        let serve = |copies: &str| {
+            format!(
+                "{HEAD}[[step]]\ndo = \"serve\"\nprocess = \"web\"\n\
+                 listen = [{{ port = 80, backlog = 1 }}]\nthreads = [{{ port = 80 }}]\n{copies}\n"
+            )
+        };
+        let text = serve("copies = 2\nexcept = [{ copy = 2, threads = [{ accepts = 1 }] }]");
+        let scenario = Scenario::parse("x", &text).expect("a scenario");
+        let Step::Serve(server) = &scenario.steps[0] else { panic!("a server is expected") };
+        let accepts = [1, 2].map(|copy| server.threads_of(copy)[0].accepts);
+        assert_eq!((server.shares_its_listener(), accepts), (true, [None, Some(1)]));
+        check_refused(
+            &serve("copies = 2\nexcept = [{ copy = 3, threads = [{ port = 80 }] }]"),
+            "9:20: `copy` must be from 1 to 2",
+        );
+        check_refused(
+            &serve("copies = 2\nexcept = [{ copy = 2 }]"),
+            "9:11: `threads` is missing, or empty",
+        );
+        let twice = "{ copy = 1, threads = [{ port = 80 }] }";
+        check_refused(
+            &serve(&format!("copies = 2\nexcept = [{twice}, {twice}]")),
+            "9:52: copy 1 is excepted twice",
+        );
+    }
+
+    #[test]
+    fn copies_that_share_a_listener_have_one_and_are_not_told() {
+        let serve = |listen: &str, threads: &str| {
+            format!(
+                "do = \"serve\"\nprocess = \"web\"\ncopies = 2\nlisten = [{listen}]\n\
+                 threads = [{threads}]\n"
+            )
+        };
+        let (one, other) = ("{ port = 80, backlog = 1 }", "{ port = 81, backlog = 1 }");
+        let message = "3:1: copies without `reuseport` share one listener, and none of their threads \
+                       waits to be told";
+        check_step_refused(&serve(&format!("{one}, {other}"), "{ port = 80 }"), message);
+        check_step_refused(&serve(one, "{ port = 80, waits = \"told\" }"), message);
+        let again = "[[step]]\ndo = \"listen\"\nprocess = \"web\"\nport = 80\nbacklog = 2\n";
+        check_step_refused(
+            &(serve(one, "{ port = 80 }") + again),
+            "9:1: the copies of \"web\" share their listener",
         );
     }
 

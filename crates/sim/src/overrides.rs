@@ -237,7 +237,10 @@ fn servers(scenario: &mut Scenario) -> impl Iterator<Item = &mut Server> {
 
 fn each_thread(scenario: &mut Scenario, change: impl Fn(&mut ThreadPlan)) -> bool {
     let mut changed = false;
-    let threads = servers(scenario).flat_map(|server| &mut server.threads);
+    let threads = servers(scenario).flat_map(|server| {
+        let except = server.except.iter_mut().flat_map(|exception| &mut exception.threads);
+        server.threads.iter_mut().chain(except)
+    });
     for thread in threads.filter(|thread| accepts(thread)) {
         change(thread);
         changed = true;

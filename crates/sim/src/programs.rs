@@ -29,6 +29,8 @@ pub(crate) struct Programs {
     pub(crate) threads: Vec<Thread>,
     /// Control groups with a CPU quota.
     pub(crate) groups: Vec<CpuGroup>,
+    /// Connections accepted so far.
+    accepted: u64,
     /// A copy of the threads that serve each listener, by host and listener.
     serving: Vec<Vec<Vec<u32>>>,
 }
@@ -63,6 +65,8 @@ pub(crate) struct Thread {
     pub(crate) since: Time,
     /// How often that was.
     pub(crate) slices: u64,
+    /// Its place among those that wait for a listener.
+    turn: u64,
     /// How long it has computed, and waited for a CPU to do so.
     pub(crate) cpu: Span,
     pub(crate) cpu_wait: Span,
@@ -103,20 +107,33 @@ impl World {
             self.programs.groups.push(group);
             self.programs.groups.len() - 1
         });
-        (0..server.copies).try_for_each(|_| self.start_process(server, host, group))
+        let shared = if server.shares_its_listener() {
+            Some(self.open_listeners(server, host)?)
+        } else {
+            None
+        };
+        (1..=server.copies).try_for_each(|copy| {
+            let listeners = match &shared {
+                Some(listeners) => listeners.clone(),
+                None => self.open_listeners(server, host)?,
+            };
+            self.start_process(server, server.threads_of(copy), host, listeners, group);
+            Ok(())
+        })
     }
 
     fn start_process(
         &mut self,
         server: &Server,
+        plans: &[ThreadPlan],
         host: usize,
+        listeners: Vec<(ListenerId, u16)>,
         group: Option<usize>,
-    ) -> Result<(), SimError> {
+    ) {
         let process = u32::try_from(self.programs.processes.len()).unwrap_or(u32::MAX);
-        let listeners = self.open_listeners(server, host)?;
         let mut threads = Vec::new();
         let mut lock = None;
-        for plan in &server.threads {
+        for plan in plans {
             let number = u32::try_from(self.programs.threads.len()).unwrap_or(u32::MAX);
             let of_plan = |&&(_, port): &&(ListenerId, u16)| Some(port) == plan.port;
             let listener = listeners.iter().find(of_plan).map(|&(id, _)| id);
@@ -132,6 +149,7 @@ impl World {
                 accepted: 0,
                 since: self.now,
                 slices: 0,
+                turn: 0,
                 cpu: Span::ZERO,
                 cpu_wait: Span::ZERO,
                 pending: Vec::new(),
@@ -140,7 +158,7 @@ impl World {
                 self.programs.serve(host, listener, number);
             }
         }
-        let epolls = server.threads.iter().filter(|plan| uses_epoll(plan)).count();
+        let epolls = plans.iter().filter(|plan| uses_epoll(plan)).count();
         let sockets = listeners.len() + epolls;
         self.programs.processes.push(Process {
             name: server.process.clone(),
@@ -156,7 +174,6 @@ impl World {
             lock,
         });
         threads.into_iter().for_each(|thread| self.run_thread(thread));
-        Ok(())
     }
 
     fn open_listeners(
@@ -186,13 +203,15 @@ impl World {
         Ok(listeners)
     }
 
-    /// A connection has entered an accept queue: whoever waits for the listener takes it.
+    /// A connection has entered an accept queue: whoever has waited longest for the listener takes it,
+    /// as those who wait in accept(2) are woken (`prepare_to_wait_exclusive` puts them last).
     pub(crate) fn wake_for(&mut self, host: usize, listener: ListenerId) {
-        let waits = |&thread: &u32| {
-            let thread = &self.programs.threads[thread as usize];
+        let programs = &self.programs;
+        let waiting = programs.serving_of(host, listener).iter().copied().filter(|&thread| {
+            let thread = &programs.threads[thread as usize];
             thread.doing == Doing::Waiting
-        };
-        let waiting = self.programs.serving_of(host, listener).iter().copied().find(waits);
+        });
+        let waiting = waiting.min_by_key(|&thread| programs.threads[thread as usize].turn);
         if let Some(thread) = waiting {
             self.run_thread(thread);
         }
@@ -270,9 +289,12 @@ impl World {
             return false;
         };
         self.programs.processes[process].open += 1;
+        self.programs.accepted += 1;
+        let turn = self.programs.accepted;
         let thread = &mut self.programs.threads[number as usize];
         thread.accepted += 1;
         thread.slices += 1;
+        thread.turn = turn;
         self.treat(host, number, socket);
         true
     }
@@ -471,7 +493,12 @@ impl World {
                 self.set_doing(thread, Doing::Gone);
                 self.programs.groups.iter_mut().for_each(|group| group.forget(thread));
             }
-            for (listener, _) in listeners {
+            let others = self.programs.processes.iter();
+            let shared: Vec<(ListenerId, u16)> = others
+                .filter(|other| other.host == host && !other.ended)
+                .flat_map(|other| other.listeners.iter().copied())
+                .collect();
+            for (listener, _) in listeners.into_iter().filter(|one| !shared.contains(one)) {
                 self.hosts[host].stack.close_listener(self.now, listener, &mut self.effects);
                 self.carry_out(host);
             }
