@@ -183,6 +183,10 @@ impl Host {
                 None => Ok(()),
             },
             Step::Network(_) => bail!("there is no network in the lab"),
+            // Only the host's own namespace may set nf_conntrack_max, and it holds for all.
+            Step::Conntrack { .. } => {
+                bail!("a namespace has no connection-tracking limit of its own")
+            }
             Step::Path(loss) => {
                 self.wire()?.lose(*loss);
                 Ok(())

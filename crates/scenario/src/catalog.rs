@@ -32,6 +32,7 @@ pub const CATALOG: &[(&str, &str)] = catalog! {
     "clients-overlapping",
     "close-wait-leak",
     "connection-limit",
+    "conntrack-full",
     "cookie-acks-overflow",
     "cookie-acks-wrong",
     "cookie-data-tries-again",

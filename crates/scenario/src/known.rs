@@ -48,14 +48,16 @@ impl Known {
             }
             Step::Connect(clients) | Step::Arrivals(Arrivals { clients, .. }) => {
                 let named = clients.remote.iter().flat_map(|remote| &remote.to);
-                let is_there = |host: &&String| *host == FIRST_HOST || self.hosts.contains(*host);
-                if let Some(host) = named.into_iter().find(|host| !is_there(host)) {
+                if let Some(host) = named.into_iter().find(|host| !self.has_host(host)) {
                     return refused(format!("there is no host \"{host}\" yet"));
                 }
                 self.clients.insert(clients.name.clone());
             }
             Step::Peers(peers) => {
                 self.peers.insert(peers.name.clone(), peers.count);
+            }
+            Step::Conntrack { host: Some(host), .. } if !self.has_host(host) => {
+                return refused(format!("there is no host \"{host}\" yet"));
             }
             Step::Send { clients, .. } if !self.clients.contains(clients) => {
                 return refused(format!("there are no clients \"{clients}\" yet"));
@@ -90,9 +92,14 @@ impl Known {
             | Step::Look { .. }
             | Step::Network(_)
             | Step::Path(_)
+            | Step::Conntrack { .. }
             | Step::Sysctl { .. } => {}
         }
         Ok(())
+    }
+
+    fn has_host(&self, host: &str) -> bool {
+        host == FIRST_HOST || self.hosts.contains(host)
     }
 
     fn can_be_told(&self, port: u16, process: Option<&str>) -> bool {

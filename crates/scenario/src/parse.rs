@@ -131,7 +131,7 @@ fn check_needs(step: &Step, needs: &[Need], at: &Range<usize>) -> Result<(), Pro
         Step::Connect(clients) => clients.way == Way::Network,
         Step::Arrivals(arrivals) => arrivals.at_random || arrivals.clients.way == Way::Network,
         Step::Serve(server) => server.host.is_some(),
-        Step::Network(_) => true,
+        Step::Network(_) | Step::Conntrack { .. } => true,
         _ => false,
     };
     if remote && !needs.contains(&Need::Simulator) {
@@ -156,6 +156,7 @@ fn check_needs(step: &Step, needs: &[Need], at: &Range<usize>) -> Result<(), Pro
         | Step::Pass { .. }
         | Step::Look { .. }
         | Step::Network(_)
+        | Step::Conntrack { .. }
         | Step::Sysctl { .. } => false,
     };
     if wire && !simulated && !needs.contains(&Need::Tun) {

@@ -39,6 +39,7 @@ enum Do {
     Look,
     Network,
     Path,
+    Conntrack,
     Sysctl,
 }
 
@@ -59,6 +60,7 @@ const DO: &[(&str, Do)] = &[
     ("look", Do::Look),
     ("network", Do::Network),
     ("path", Do::Path),
+    ("conntrack", Do::Conntrack),
     ("sysctl", Do::Sysctl),
 ];
 
@@ -94,6 +96,10 @@ pub(crate) fn step(fields: Fields<'_>, known: &Known) -> Result<Step, Problem> {
         Do::Look => Step::Look { name: fields.text("name")?.map(str::to_owned) },
         Do::Network => Step::Network(network(&fields)?),
         Do::Path => Step::Path(loss(&fields)?),
+        Do::Conntrack => Step::Conntrack {
+            host: fields.text("host")?.map(str::to_owned),
+            max: fields.required("max", fields.number("max", 1..=1_000_000)?)?,
+        },
         Do::Sysctl => {
             let set = fields.required("set", fields.table("set")?)?;
             Step::Sysctl { set: settings(&set)? }

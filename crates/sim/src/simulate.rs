@@ -183,6 +183,7 @@ pub(crate) fn host(name: &str, address: Ipv4Addr, kernel: KernelVersion, secret:
         address,
         stack: Stack::new(semantics, Sysctls::defaults(&semantics), secret),
         arriving: TimerQueue::new(),
+        conntrack: None,
         served: BTreeSet::new(),
     }
 }

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, SocketAddrV4};
 
 use halfopen_evidence::{
-    Cookie, Counters, Endpoint, FoldLimits, Folded, HeldCloseWait, Holder, HolderSearch, Holders,
-    Inode, Missing, Netns, NetnsId, NetnsLabel, Pid, Reading, Snapshot, SocketFold, SocketRow,
-    Sysctls, Taken, TcpUse,
+    Conntrack, Cookie, Counters, Endpoint, FoldLimits, Folded, HeldCloseWait, Holder, HolderSearch,
+    Holders, Inode, Missing, Netns, NetnsId, NetnsLabel, Pid, Reading, Snapshot, SocketFold,
+    SocketRow, Sysctls, Taken, TcpUse,
 };
 use halfopen_model::tcp::SocketView;
-use halfopen_model::{Counter, TcpState, Time, TimeWaitReuse};
+use halfopen_model::{ConntrackCounts, ConntrackTable, Counter, TcpState, Time, TimeWaitReuse};
 
 use crate::host::Host;
 use crate::ids::Owner;
@@ -94,7 +94,7 @@ impl World {
             connecting: Reading::Known(folded.connecting),
             close_wait: Reading::Known(folded.close_wait),
             ports: Reading::Known(folded.ports),
-            conntrack: Missing::NotOnThisKernel.into(),
+            conntrack: host.conntrack.as_ref().map_or(Missing::NotOnThisKernel.into(), conntrack),
         }
     }
 
@@ -241,6 +241,17 @@ fn counters(host: &Host) -> Counters {
     let counters = host.stack.counters();
     let all = Counter::ALL.iter().copied().filter(exists);
     all.map(|counter| (counter, counters.value(counter))).collect()
+}
+
+fn conntrack(table: &ConntrackTable) -> Reading<Conntrack> {
+    let ConntrackCounts { drops, early_drops } = table.counts();
+    Reading::Known(Conntrack {
+        count: u32::try_from(table.count()).unwrap_or(u32::MAX),
+        max: table.max(),
+        drops: Reading::Known(drops),
+        insert_failures: Reading::Known(0),
+        early_drops: Reading::Known(early_drops),
+    })
 }
 
 fn sysctls(host: &Host) -> Sysctls {
