@@ -202,7 +202,8 @@ fn what_makes_no_sense_is_said_in_one_line_with_its_place() {
     check_refused(
         &format!("kernel = \"0x\"\n{HEAD}{LOOK}"),
         &["--kernel", "six"],
-        "kernel = six: must be a release such as 6.1.0-32-amd64, or rhel6, rhel7, rhel8, rhel9",
+        "\"six\" is not a kernel; write a release such as 3.10.4 or 6.1.0-32-amd64, or rhel6, rhel7, \
+         rhel8, rhel9",
     );
     check_refused(
         &format!("{HEAD}{LOOK}"),

@@ -46,6 +46,7 @@ pub use counter_page::{CounterPage, Unit};
 pub use counter_set::CounterSet;
 pub use doubts::Doubt;
 pub use drop_reason::{DropReason, counters_of_cookie};
+pub use kernel_name::KernelNameError;
 pub use kernel_reason::{KernelReason, ReasonKind};
 pub use kernel_version::{KernelVersion, ParseKernelVersionError, Vendor};
 pub use ports::{ParsePortRangeError, PortRange};

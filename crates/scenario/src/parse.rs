@@ -30,8 +30,8 @@ fn scenario(name: &str, text: &str) -> Result<Scenario, Problem> {
     let about = fields.required("about", fields.text("about")?)?.to_owned();
     let incident = fields.number("incident", 1..=999)?;
     let expect = finding_ids(fields.required("expect", fields.value("expect"))?, &fields)?;
-    let kernel = release(&fields, "kernel")?;
-    let clients_kernel = release(&fields, "clients_kernel")?;
+    let kernel = kernel_name(&fields, "kernel")?;
+    let clients_kernel = kernel_name(&fields, "clients_kernel")?;
     let parity = fields.yes_or_no("parity")?.unwrap_or(false);
     let needs = needs(&fields)?;
     let sysctl = match fields.table("sysctl")? {
@@ -80,15 +80,16 @@ fn finding_ids(_: &Spanned<DeValue<'_>>, fields: &Fields<'_>) -> Result<Vec<Stri
     Ok(ids.into_iter().map(|(id, _)| id.to_owned()).collect())
 }
 
-/// A release as `uname -r` prints it. What it means is not this crate's business.
-fn release(fields: &Fields<'_>, key: &'static str) -> Result<Option<String>, Problem> {
-    let Some(release) = fields.text(key)? else { return Ok(None) };
-    let begins_well = release.starts_with(|c: char| c.is_ascii_digit());
-    if !begins_well || release.len() > 64 || !release.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let message = format!("`{key}` must be a release such as \"3.10.4\"");
+/// A release as `uname -r` prints it, or another name of a kernel. What it means is not this crate's
+/// business.
+fn kernel_name(fields: &Fields<'_>, key: &'static str) -> Result<Option<String>, Problem> {
+    let Some(name) = fields.text(key)? else { return Ok(None) };
+    let is_visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    if name.len() > 64 || !name.bytes().all(is_visible) {
+        let message = format!("`{key}` must be a kernel such as \"3.10.4\" or \"rhel7\"");
         return Err(Problem::new(fields.at_field(key), message));
     }
-    Ok(Some(release.to_owned()))
+    Ok(Some(name.to_owned()))
 }
 
 fn needs(fields: &Fields<'_>) -> Result<Vec<Need>, Problem> {
@@ -493,8 +494,8 @@ mod tests {
         let scenario = Scenario::parse("x", &text).expect("a scenario");
         assert_eq!((scenario.kernel.as_deref(), scenario.parity), (Some("3.10.4"), true));
         check_refused(
-            &format!("kernel = \"newest\"\n{HEAD}"),
-            "1:10: `kernel` must be a release such as \"3.10.4\"",
+            &format!("kernel = \"\\u001b[31m\"\n{HEAD}"),
+            "1:10: `kernel` must be a kernel such as \"3.10.4\" or \"rhel7\"",
         );
     }
 }

@@ -17,8 +17,8 @@ pub struct Scenario {
     /// The ids of the findings that a check must report, in alphabetical order; nothing else may be
     /// reported.
     pub expect: Vec<String>,
-    /// The kernel that it is about, as a release (`uname -r`), so that only a simulator can run it;
-    /// none for any kernel.
+    /// The kernel that it is about, as a release (`uname -r`) or by another name (`rhel7`), so that
+    /// only a simulator can run it; none for any kernel.
     pub kernel: Option<String>,
     /// The kernel of remote clients' hosts; none for that of the servers.
     pub clients_kernel: Option<String>,

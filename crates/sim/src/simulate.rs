@@ -55,11 +55,11 @@ impl World {
     fn new(scenario: &Scenario, options: &Options) -> Result<Self, SimError> {
         let kernel = match &scenario.kernel {
             None => options.kernel,
-            Some(release) => parse_release(release)?,
+            Some(name) => KernelVersion::named(name)?,
         };
         let clients_kernel = match &scenario.clients_kernel {
             None => kernel,
-            Some(release) => parse_release(release)?,
+            Some(name) => KernelVersion::named(name)?,
         };
         let mut chance = Chance::new(options.seed);
         let server = host("server", NEAR, kernel, chance.next());
@@ -168,10 +168,6 @@ impl World {
             })
             .collect();
     }
-}
-
-fn parse_release(release: &str) -> Result<KernelVersion, SimError> {
-    release.parse().map_err(|_| SimError::Kernel { release: release.to_owned() })
 }
 
 /// A host of this kernel with the kernel's own settings.

@@ -92,7 +92,7 @@ fn running(proc: &Path) -> Result<(String, KernelVersion), String> {
         .map_err(|error| format!("cannot read {}: {error}; give --kernel", path.display()))?;
     let release = release.trim().to_owned();
     let version = KernelVersion::named(&release)
-        .ok_or_else(|| format!("this kernel calls itself {release:?}; give --kernel"))?;
+        .map_err(|error| format!("this host's kernel: {error}; give --kernel"))?;
     Ok((release, version))
 }
 

@@ -64,7 +64,7 @@ impl Curve<'_> {
 
     /// A value as it is shown: a kernel as its version and vendor, which is shorter.
     fn label(&self, point: &Point) -> String {
-        match (self.key, point.value.parse::<KernelVersion>()) {
+        match (self.key, KernelVersion::named(&point.value)) {
             (Key::Kernel, Ok(version)) => version.to_string(),
             _ => harmless(&point.value),
         }
