@@ -39,6 +39,14 @@ impl Curve<'_> {
         let name = Span::new(Ink::Subject, harmless(&self.scenario.name));
         page.paragraph(2, &[name, Span::new(Ink::Dim, facts.join(" · "))]);
         page.paragraph(2, &[Span::new(Ink::Plain, harmless(&self.scenario.about))]);
+        for (doubt, values) in self.doubts() {
+            let whose = if *self.key == Key::Kernel {
+                format!("{}: ", values.join(", "))
+            } else {
+                String::new()
+            };
+            page.labelled("note", 6, 0, Span::new(Ink::Warning, format!("{whose}{doubt}")));
+        }
         self.table(&mut page);
         if self.points.iter().any(|point| point.outcome.is_ok()) {
             self.bars(&mut page);
@@ -48,6 +56,21 @@ impl Curve<'_> {
             page.paragraph(2, &[Span::new(Ink::Plain, sentence)]);
         }
         page.finish()
+    }
+
+    /// What is not certain of the kernels that it ran on, and which values that concerns.
+    fn doubts(&self) -> Vec<(&'static str, Vec<String>)> {
+        let mut doubts: Vec<(&str, Vec<String>)> = Vec::new();
+        for point in self.points {
+            for &doubt in point.outcome.iter().flat_map(|figures| &figures.doubts) {
+                let value = self.label(point);
+                match doubts.iter_mut().find(|(known, _)| *known == doubt) {
+                    Some((_, values)) => values.push(value),
+                    None => doubts.push((doubt, vec![value])),
+                }
+            }
+        }
+        doubts
     }
 
     fn value_width(&self) -> usize {
