@@ -102,6 +102,7 @@ pub const CATALOG: &[(&str, &str)] = catalog! {
     "throttled-server",
     "throttled-work",
     "too-slow-accept",
+    "time-wait-overflow",
     "unanswered-connect",
     "wrong-ack-to-request",
 };

@@ -236,6 +236,7 @@ fn counters(host: &Host) -> Counters {
         Counter::TcpSynRetrans => counting.syn_retransmissions_are_counted,
         Counter::TcpDeferAcceptDrop => counting.defer_accept_drops_are_counted,
         Counter::TcpBacklogDrop => counting.backlog_drops_are_counted,
+        Counter::TcpTimeWaitOverflow => counting.time_wait_overflows_are_counted,
         _ => true,
     };
     let counters = host.stack.counters();
