@@ -58,6 +58,7 @@ pub const CATALOG: &[(&str, &str)] = catalog! {
     "listener-returns",
     "long-work-before-accept",
     "lost-third-ack",
+    "migrated-to-sibling",
     "momentary-queue",
     "never-accepted-clients-gone",
     "never-accepts",
@@ -101,8 +102,8 @@ pub const CATALOG: &[(&str, &str)] = catalog! {
     "throttled-in-time",
     "throttled-server",
     "throttled-work",
-    "too-slow-accept",
     "time-wait-overflow",
+    "too-slow-accept",
     "unanswered-connect",
     "wrong-ack-to-request",
 };
