@@ -195,9 +195,9 @@ fn what_makes_no_sense_is_said_in_one_line_with_its_place() {
         "bad.toml:3:1: `process` is missing",
     );
     check_refused(
-        &format!("{HEAD}[sysctl]\n\"net.ipv4.tcp_syncookies\" = 5\n{LOOK}"),
+        &format!("{HEAD}[sysctl]\n\"net.ipv4.tcp_syncookies\" = 256\n{LOOK}"),
         &[],
-        "bad.toml:4:29: net.ipv4.tcp_syncookies = 5: this kernel takes only 0 to 2",
+        "bad.toml:4:29: net.ipv4.tcp_syncookies = 256: this kernel takes only 0 to 255",
     );
     check_refused(
         &format!("kernel = \"0x\"\n{HEAD}{LOOK}"),
@@ -207,8 +207,8 @@ fn what_makes_no_sense_is_said_in_one_line_with_its_place() {
     );
     check_refused(
         &format!("{HEAD}{LOOK}"),
-        &["--set", "tcp_syncookies=9"],
-        "net.ipv4.tcp_syncookies = 9: this kernel takes only 0 to 2",
+        &["--set", "tcp_syncookies=999"],
+        "net.ipv4.tcp_syncookies = 999: this kernel takes only 0 to 255",
     );
     check_refused(
         &format!("{HEAD}{LOOK}"),

@@ -60,7 +60,7 @@ pub struct Sysctls {
     /// `net.core.somaxconn`.
     pub somaxconn: Reading<u32>,
     /// `net.ipv4.tcp_max_syn_backlog`.
-    pub tcp_max_syn_backlog: Reading<u32>,
+    pub tcp_max_syn_backlog: Reading<i32>,
     /// `net.ipv4.tcp_syncookies`: 0 never, 1 when a SYN queue is full, 2 always.
     pub tcp_syncookies: Reading<u32>,
     /// `net.ipv4.tcp_abort_on_overflow`.

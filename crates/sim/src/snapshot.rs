@@ -267,7 +267,7 @@ fn sysctls(host: &Host) -> Sysctls {
         .collect();
     Sysctls {
         somaxconn: known(set.somaxconn),
-        tcp_max_syn_backlog: known(set.max_syn_backlog),
+        tcp_max_syn_backlog: Reading::Known(set.max_syn_backlog),
         tcp_syncookies: known(u32::from(set.syncookies)),
         tcp_abort_on_overflow: known(u32::from(set.abort_on_overflow)),
         tcp_synack_retries: known(u32::from(set.synack_retries)),
