@@ -320,6 +320,7 @@ mod tests {
         Figures {
             status: if syns > 0 { Status::Failure } else { Status::Healthy },
             findings: Vec::new(),
+            doubts: Vec::new(),
             room: 6,
             peak: if syns > 0 { 6 } else { 2 },
             growing: false,
@@ -362,6 +363,17 @@ mod tests {
         };
         assert!(drawn(&Key::Backlog, &outcomes(true)).contains("any queue overflows in time"));
         assert!(!drawn(&Key::Backlog, &outcomes(false)).contains("any queue overflows in time"));
+    }
+
+    #[test]
+    fn what_is_not_certain_of_a_kernel_is_said_once_with_the_values_that_it_concerns() {
+        let doubted = || Figures { doubts: vec!["Not read."], ..figures(50, 0, 40) };
+        let outcomes =
+            [("rhel9", Ok(doubted())), ("6.18", Ok(figures(50, 0, 40))), ("7.0", Ok(doubted()))];
+        let text = drawn(&Key::Kernel, &outcomes);
+        assert!(text.contains("5.14.0 (RHEL 9), 7.0.0: Not read."), "{text}");
+        let text = drawn(&Key::Backlog, &[("1", Ok(doubted())), ("2", Ok(doubted()))]);
+        assert_eq!(text.matches("note Not read.").count(), 1, "{text}");
     }
 
     #[test]
