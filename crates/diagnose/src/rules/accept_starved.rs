@@ -107,7 +107,7 @@ fn slowly(
         headline: slow.headline(context, view),
         cause: cause(context, starved),
         evidence,
-        confidence: starved.confidence.max(slow.confidence.min(crate::Confidence::Probable)),
+        confidence: starved.confidence,
         refuted_by: "a thread that ran for longer than it waited for a CPU while ListenOverflows \
                      rose"
             .to_owned(),
