@@ -102,7 +102,6 @@ pub const CATALOG: &[(&str, &str)] = catalog! {
     "throttled-in-time",
     "throttled-server",
     "throttled-work",
-    "time-wait-overflow",
     "too-slow-accept",
     "unanswered-connect",
     "wrong-ack-to-request",
