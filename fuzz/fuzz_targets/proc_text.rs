@@ -14,6 +14,8 @@ fuzz_target!(|text: &[u8]| {
     let _ = parse::schedstat(text);
     let _ = parse::syscall(text);
     let _ = parse::cpu_stat(text);
+    let _ = parse::cpu_max(text);
+    let _ = parse::cfs_quota(text, text);
     if let Ok(path) = std::str::from_utf8(text) {
         let _ = label_of_cgroup(path);
     }

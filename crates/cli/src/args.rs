@@ -379,10 +379,8 @@ fn parse_span(text: &str) -> Result<Duration, String> {
 }
 
 fn parse_kernel(text: &str) -> Result<(String, KernelVersion), String> {
-    let known = "a release such as 3.10.4 or 6.1.0-32-amd64, or rhel6, rhel7, rhel8, rhel9";
-    KernelVersion::named(text)
-        .map(|version| (text.trim().to_owned(), version))
-        .ok_or_else(|| format!("not a kernel; write {known}"))
+    let version = KernelVersion::named(text).map_err(|error| error.to_string())?;
+    Ok((text.trim().to_owned(), version))
 }
 
 fn parse_id(text: &str) -> Result<FindingId, String> {

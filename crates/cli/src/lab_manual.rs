@@ -7,7 +7,8 @@ const HEAD: &str = "\
 
 `halfopen lab run NAME` brings an incident about on the running kernel: real processes, real sockets,
 in a network namespace of its own, with nothing outside touched and everything gone afterwards. It
-needs no root where the kernel permits user namespaces.
+needs no root where the kernel permits user namespaces; only a server with a CPU quota does, for its
+control group.
 
 ```console
 $ halfopen lab run never-accepts --hold          # look at it yourself, with ss, nstat, strace

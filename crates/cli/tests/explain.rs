@@ -97,6 +97,8 @@ fn what_a_kernel_would_refuse_is_one_clear_error() {
     assert!(refused(&["limits", "--somaxconn", "-1"]).contains("takes only 0 to"));
     let error = refused(&["limits", "--kernel", "windows"]);
     assert!(error.contains("3.10.4") && error.contains("rhel7"), "{error}");
+    let error = refused(&["retries", "--kernel", "1.0"]);
+    assert!(error.contains("Linux 1.0.0 is older than 2.6.32"), "{error}");
 }
 
 #[test]

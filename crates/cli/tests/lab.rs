@@ -58,6 +58,7 @@ scenarios! {
     ports_exhausted = "ports-exhausted",
     ports_in_time_wait = "ports-in-time-wait",
     ports_low = "ports-low",
+    prefork_stuck_child = "prefork-stuck-child",
     reuseport_skew = "reuseport-skew",
     select_loop_blocked = "select-loop-blocked",
     somaxconn_not_applied = "somaxconn-not-applied",
@@ -65,6 +66,9 @@ scenarios! {
     stray_holder = "stray-holder",
     syn_cookies = "syn-cookies",
     syn_queue_full = "syn-queue-full",
+    throttled_in_time = "throttled-in-time",
+    throttled_server = "throttled-server",
+    throttled_work = "throttled-work",
     too_slow_accept = "too-slow-accept",
     unanswered_connect = "unanswered-connect",
 }

@@ -195,19 +195,20 @@ fn what_makes_no_sense_is_said_in_one_line_with_its_place() {
         "bad.toml:3:1: `process` is missing",
     );
     check_refused(
-        &format!("{HEAD}[sysctl]\n\"net.ipv4.tcp_syncookies\" = 5\n{LOOK}"),
+        &format!("{HEAD}[sysctl]\n\"net.ipv4.tcp_syncookies\" = 256\n{LOOK}"),
         &[],
-        "bad.toml:4:29: net.ipv4.tcp_syncookies = 5: this kernel takes only 0 to 2",
+        "bad.toml:4:29: net.ipv4.tcp_syncookies = 256: this kernel takes only 0 to 255",
     );
     check_refused(
         &format!("kernel = \"0x\"\n{HEAD}{LOOK}"),
         &["--kernel", "six"],
-        "kernel = six: must be a release such as 6.1.0-32-amd64, or rhel6, rhel7, rhel8, rhel9",
+        "\"six\" is not a kernel; write a release such as 3.10.4 or 6.1.0-32-amd64, or rhel6, rhel7, \
+         rhel8, rhel9",
     );
     check_refused(
         &format!("{HEAD}{LOOK}"),
-        &["--set", "tcp_syncookies=9"],
-        "net.ipv4.tcp_syncookies = 9: this kernel takes only 0 to 2",
+        &["--set", "tcp_syncookies=999"],
+        "net.ipv4.tcp_syncookies = 999: this kernel takes only 0 to 255",
     );
     check_refused(
         &format!("{HEAD}{LOOK}"),

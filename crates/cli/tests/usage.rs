@@ -14,7 +14,7 @@ fn wrong_usage_ends_with_64_and_says_what_to_do() {
         &["check", "sport = = 3"],
         &["replay"],
         &["explain"],
-        &["explain", "limits", "--syncookies", "3"],
+        &["explain", "limits", "--syncookies", "256"],
         &["lab", "run"],
         &[],
     ] {

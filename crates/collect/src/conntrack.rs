@@ -37,6 +37,7 @@ pub(crate) fn read(proc: &Path, net: &Path) -> Reading<Conntrack> {
         max,
         drops: sum("drop"),
         insert_failures: sum("insert_failed"),
+        early_drops: sum("early_drop"),
     })
 }
 
@@ -91,6 +92,7 @@ mod tests {
             max: 262_144,
             drops: Missing::NotOnThisKernel.into(),
             insert_failures: Missing::NotOnThisKernel.into(),
+            early_drops: Missing::NotOnThisKernel.into(),
         };
         assert_eq!(read(proc.path(), proc.path()), Reading::Known(expected));
     }

@@ -3,6 +3,7 @@
 //! `/proc/sys/net` shows each thread its own namespace (net/sysctl_net.c `net_ctl_header_lookup`).
 
 use std::path::Path;
+use std::str::FromStr;
 
 use halfopen_evidence::{Missing, Reading, Sysctls};
 use halfopen_model::PortRange;
@@ -11,9 +12,7 @@ use crate::files;
 
 /// Reads the settings below this `/proc`.
 pub(crate) fn read(proc: &Path) -> Sysctls {
-    let number = |name: &str| -> Reading<u32> {
-        parsed(proc, name, |text| text.trim().parse().map_err(|_| "is no number"))
-    };
+    let number = |name: &str| number::<u32>(proc, name);
     let range = parsed(proc, "ipv4/ip_local_port_range", |text| {
         text.parse::<PortRange>().map_err(|_| "is no port range")
     });
@@ -27,7 +26,7 @@ pub(crate) fn read(proc: &Path) -> Sysctls {
     );
     Sysctls {
         somaxconn: number("core/somaxconn"),
-        tcp_max_syn_backlog: number("ipv4/tcp_max_syn_backlog"),
+        tcp_max_syn_backlog: self::number(proc, "ipv4/tcp_max_syn_backlog"),
         tcp_syncookies: number("ipv4/tcp_syncookies"),
         tcp_abort_on_overflow: number("ipv4/tcp_abort_on_overflow"),
         tcp_synack_retries: number("ipv4/tcp_synack_retries"),
@@ -40,6 +39,10 @@ pub(crate) fn read(proc: &Path) -> Sysctls {
         ip_local_port_range: range,
         reserved_ports: reserved,
     }
+}
+
+fn number<N: FromStr>(proc: &Path, name: &str) -> Reading<N> {
+    parsed(proc, name, |text| text.trim().parse().map_err(|_| "is no number"))
 }
 
 fn parsed<T>(

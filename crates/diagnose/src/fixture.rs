@@ -17,8 +17,8 @@ use halfopen_evidence::{
     Holder, HolderSearch, Holders, Host, Inode, Interval, Listener, Located, Mark, Missing, Netns,
     NetnsId, NetnsLabel, NeverAccepted, Outcome, OwnerBasis, Pid, PortSpace, PortStates, Process,
     QueueTrack, Reading, RequestSample, SchedStat, Sighting, Snapshot, SynRecv, SyncKind, Sysctls,
-    Taken, TcpUse, Thread, ThreadTrack, Throttling, Tid, Via, WaitedSocket, Waiting, Watched,
-    WatchedClient, WatchedListener, WatchedSide,
+    Taken, TcpUse, Thread, ThreadTrack, Tid, Via, WaitedSocket, Waiting, Watched, WatchedClient,
+    WatchedListener, WatchedSide,
 };
 use halfopen_model::{Counter, PortRange};
 
@@ -100,9 +100,15 @@ impl Scene {
         self
     }
 
-    /// Adds a process that is the same at both looks.
+    /// Adds a process that is the same at both looks, but for the CPU time of threads that run.
     pub(crate) fn process(mut self, process: Process) -> Self {
-        self.first.processes.insert(process.pid, process.clone());
+        let mut before = process.clone();
+        for thread in before.threads.get_mut().into_iter().flatten() {
+            if thread.activity == Reading::Known(Activity::Running) {
+                thread.sched = Reading::Known(SchedStat::default());
+            }
+        }
+        self.first.processes.insert(process.pid, before);
         self.second.processes.insert(process.pid, process);
         self
     }
@@ -394,11 +400,7 @@ pub(crate) fn process(pid: u32, threads: impl IntoIterator<Item = Thread>) -> Pr
         cgroup: Reading::Known(CgroupState {
             path: "/system.slice/app.service".to_owned(),
             frozen: Reading::Known(false),
-            throttling: Reading::Known(Throttling {
-                periods: 0,
-                throttled_periods: 0,
-                throttled_us: 0,
-            }),
+            cpu_quotas: Reading::Known(Vec::new()),
         }),
         epoll: Reading::Known(Vec::new()),
         threads: Reading::Known(threads.into_iter().collect()),

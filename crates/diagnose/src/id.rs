@@ -56,6 +56,8 @@ macro_rules! finding_ids {
 finding_ids! {
     AcceptProcessStopped = "accept-process-stopped" in accept_process_stopped(look):
         "The process that should accept connections is stopped, traced or frozen.",
+    AcceptStarved = "accept-starved" in accept_starved(look):
+        "The process that should accept connections could run and gets no CPU.",
     AcceptOutOfFds = "accept-out-of-fds" in accept_out_of_fds(look):
         "The process has no descriptors left, so accept() fails.",
     AcceptThreadMissing = "accept-thread-missing" in accept_thread_missing(look):

@@ -4,8 +4,8 @@ use halfopen_model::Counter;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Activity, Cookie, Endpoint, EndpointKey, Listener, Missing, Netns, NetnsId, Pid, Process,
-    Reading, SchedStat, Snapshot, Thread, Tid,
+    Activity, Cookie, CpuQuota, Endpoint, EndpointKey, Listener, Missing, Netns, NetnsId, Pid,
+    Process, Reading, SchedStat, Snapshot, Thread, Tid,
 };
 
 /// What a diagnosis is made from.
@@ -196,26 +196,53 @@ impl Interval {
         self.between.threads.iter().find(|track| track.pid == pid && track.tid == tid)
     }
 
-    /// Whether a thread ran between the looks: its CPU time or its time slices changed.
-    pub fn ran(&self, process: &Process, thread: &Thread) -> Reading<bool> {
-        let Some(before) = self.first.processes.get(&process.pid) else {
-            return Reading::not_collected();
-        };
-        if before.start_ticks != process.start_ticks {
-            return Missing::Vanished.into();
+    /// The same process at the first look.
+    pub fn earlier_process(&self, process: &Process) -> Reading<&Process> {
+        match self.first.processes.get(&process.pid) {
+            None => Reading::not_collected(),
+            Some(before) if before.start_ticks != process.start_ticks => Missing::Vanished.into(),
+            Some(before) => Reading::Known(before),
         }
-        let earlier = match before.threads.as_ref() {
+    }
+
+    /// How long a thread ran and waited for a CPU between the looks; all of its life for one that
+    /// came since.
+    pub fn scheduled(&self, process: &Process, thread: &Thread) -> Reading<SchedStat> {
+        let threads = match self.earlier_process(process) {
+            Reading::Known(before) => before.threads.as_ref(),
+            Reading::Missing(why) => return why.into(),
+        };
+        let earlier = match threads {
             Reading::Known(threads) => threads.iter().find(|t| t.tid == thread.tid),
             Reading::Missing(why) => return why.into(),
         };
-        let Some(earlier) = earlier else {
-            return Reading::Known(true);
+        let before = earlier.map_or(Reading::Known(SchedStat::default()), |t| t.sched.clone());
+        before.zip(thread.sched.clone()).map(|(before, after)| after.since(before))
+    }
+
+    /// Whether a thread ran between the looks: its CPU time or its time slices changed.
+    pub fn ran(&self, process: &Process, thread: &Thread) -> Reading<bool> {
+        self.scheduled(process, thread).map(SchedStat::ran)
+    }
+
+    /// What CPU quotas did to a process between the looks, lowest first; those that were set since
+    /// are left out.
+    pub fn throttled(&self, process: &Process) -> Reading<Vec<CpuQuota>> {
+        let quotas = |process: &Process| match process.cgroup.as_ref() {
+            Reading::Known(cgroup) => cgroup.cpu_quotas.clone(),
+            Reading::Missing(why) => why.into(),
         };
-        let on_cpu = |stat: &SchedStat| (stat.cpu_ns, stat.slices);
-        earlier
-            .sched
-            .as_ref()
-            .zip(thread.sched.as_ref())
-            .map(|(before, after)| on_cpu(before) != on_cpu(after))
+        let before = match self.earlier_process(process) {
+            Reading::Known(before) => quotas(before),
+            Reading::Missing(why) => return why.into(),
+        };
+        before.zip(quotas(process)).map(|(before, after)| {
+            let since = |quota: CpuQuota| {
+                let earlier = before.iter().find(|earlier| earlier.group == quota.group)?;
+                let throttling = quota.throttling.since(earlier.throttling);
+                Some(CpuQuota { throttling, ..quota })
+            };
+            after.into_iter().filter_map(since).collect()
+        })
     }
 }

@@ -51,8 +51,8 @@ pub use interval::{Between, Evidence, Interval, QueueTrack, Sighting, ThreadTrac
 pub use labels::label_of_cgroup;
 pub use netns::{Conntrack, Netns, NetnsLabel, PortSpace, Sysctls, TcpUse};
 pub use process::{
-    Activity, Call, CallTarget, CgroupState, EpollRegistration, FdUse, Process, SchedStat, Thread,
-    Throttling, Via, WaitedSocket,
+    Activity, Call, CallTarget, CgroupState, CpuQuota, EpollRegistration, FdUse, Process,
+    SchedStat, Thread, Throttling, Via, WaitedSocket,
 };
 pub use reading::{Missing, Reading};
 pub use recording::{RECORDING_VERSION, Recording, RecordingError, RecordingHeader};

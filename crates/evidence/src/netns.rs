@@ -60,7 +60,7 @@ pub struct Sysctls {
     /// `net.core.somaxconn`.
     pub somaxconn: Reading<u32>,
     /// `net.ipv4.tcp_max_syn_backlog`.
-    pub tcp_max_syn_backlog: Reading<u32>,
+    pub tcp_max_syn_backlog: Reading<i32>,
     /// `net.ipv4.tcp_syncookies`: 0 never, 1 when a SYN queue is full, 2 always.
     pub tcp_syncookies: Reading<u32>,
     /// `net.ipv4.tcp_abort_on_overflow`.
@@ -120,6 +120,10 @@ pub struct Conntrack {
     pub drops: Reading<u64>,
     /// Entries that could not be inserted (`insert_failed`).
     pub insert_failures: Reading<u64>,
+    /// Entries of connections that were not sure to exist yet, dropped to make room for others
+    /// (`early_drop`).
+    #[serde(default)]
+    pub early_drops: Reading<u64>,
 }
 
 impl Sysctls {

@@ -52,18 +52,34 @@ pub struct CgroupState {
     pub path: String,
     /// Whether it, or a group above it, is frozen.
     pub frozen: Reading<bool>,
-    /// How often it was kept from running by its CPU quota.
-    pub throttling: Reading<Throttling>,
+    /// The CPU quotas that it is held to: its own and those of groups above it, lowest first. Empty
+    /// if there is none.
+    #[serde(default)]
+    pub cpu_quotas: Reading<Vec<CpuQuota>>,
 }
 
-/// CPU quota figures since the group was made (`cpu.stat`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The CPU quota of a control group (`cpu.max`; `cpu.cfs_quota_us` with version 1), and how often it
+/// ran out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuQuota {
+    /// The group's path. Untrusted.
+    pub group: String,
+    /// CPU time that the group may use in each period, over all CPUs, in microseconds.
+    pub quota_us: u64,
+    /// The period, in microseconds.
+    pub period_us: u64,
+    /// How often that was not enough.
+    pub throttling: Throttling,
+}
+
+/// What a CPU quota did since its group was made (`cpu.stat`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Throttling {
     /// Enforcement periods.
     pub periods: u64,
     /// Periods in which the quota ran out.
     pub throttled_periods: u64,
-    /// Time spent throttled, in microseconds.
+    /// Time spent throttled, added up over the CPUs, in microseconds.
     pub throttled_us: u64,
 }
 
@@ -199,7 +215,7 @@ pub enum Via {
 }
 
 /// `/proc/TID/schedstat`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SchedStat {
     /// Nanoseconds on a CPU.
     pub cpu_ns: u64,
@@ -222,6 +238,36 @@ impl Process {
             let waits = thread.waits.get()?;
             Some((thread, waits.iter().find(|wait| wait.inode == inode)?.via))
         })
+    }
+}
+
+impl Throttling {
+    /// What was added since an earlier look.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Self {
+        Self {
+            periods: self.periods.saturating_sub(earlier.periods),
+            throttled_periods: self.throttled_periods.saturating_sub(earlier.throttled_periods),
+            throttled_us: self.throttled_us.saturating_sub(earlier.throttled_us),
+        }
+    }
+}
+
+impl SchedStat {
+    /// What was added since an earlier look.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Self {
+        Self {
+            cpu_ns: self.cpu_ns.saturating_sub(earlier.cpu_ns),
+            wait_ns: self.wait_ns.saturating_sub(earlier.wait_ns),
+            slices: self.slices.saturating_sub(earlier.slices),
+        }
+    }
+
+    /// Whether it was on a CPU at all.
+    #[must_use]
+    pub const fn ran(self) -> bool {
+        self.cpu_ns > 0 || self.slices > 0
     }
 }
 

@@ -221,6 +221,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_control_group_of_before_quotas_were_recorded_one_by_one_is_read() {
+        let old = r#"{"path":"/a","frozen":{"known":false},"throttling":{"known":{"periods":1,
+            "throttled_periods":1,"throttled_us":1}}}"#;
+        let group: crate::CgroupState = serde_json::from_str(old).expect("it is read");
+        assert_eq!(
+            (group.frozen, group.cpu_quotas),
+            (Reading::Known(false), Reading::not_collected())
+        );
+    }
+
     fn gzip(lines: &str) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(lines.as_bytes()).expect("into a vector");

@@ -1,7 +1,8 @@
 //! An actor: the process of one server program, or of a command that runs inside the lab.
 //!
 //! An actor ends with the lab host: the kernel kills it when the host's main thread ends
-//! (PR_SET_PDEATHSIG), also while it is stopped.
+//! (PR_SET_PDEATHSIG), also while it is stopped. Only the one that removes control groups does not,
+//! since it has its work to do then.
 
 use std::ffi::{CString, OsString};
 use std::io::{self, Write};
@@ -14,13 +15,15 @@ use std::thread;
 
 use anyhow::{Context, Result, bail};
 use halfopen_scenario::{Listen, Server, ThreadPlan, Waits};
-use rustix::io::ioctl_fionbio;
+use rustix::io::{fcntl_dupfd_cloexec, ioctl_fionbio};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 use rustix::process::{
     PTracer, Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal,
     set_ptracer, setrlimit,
 };
+use rustix::stdio::dup2_stdin;
 
+use crate::cpu_groups::remove_as_told;
 use crate::lock;
 use crate::serving::{Means, carry_out};
 use crate::sys;
@@ -31,6 +34,12 @@ pub(crate) const SERVE: &str = "serve";
 
 /// The same for a server program that is told what to do on its standard input.
 pub(crate) const SERVE_AS_TOLD: &str = "serve-as-told";
+
+/// The same for a server program whose listening socket is the standard input.
+pub(crate) const SERVE_SHARED: &str = "serve-shared";
+
+/// Removes control groups once the host has ended: `PARENT remove`.
+pub(crate) const REMOVE: &str = "remove";
 
 /// Becomes a command that ends with the host: `PARENT exec ARGV…`.
 pub(crate) const EXEC: &str = "exec";
@@ -51,12 +60,15 @@ pub fn actor_main(args: &[OsString]) -> ExitCode {
 
 fn act(args: &[OsString]) -> Result<()> {
     let [parent, word, rest @ ..] = args else { bail!("this is a process of the lab's own") };
+    if word == REMOVE {
+        return remove_as_told(io::stdin().lock());
+    }
     end_with_parent(parent)?;
     match (word.to_str(), rest) {
-        (Some(word @ (SERVE | SERVE_AS_TOLD)), [server]) => {
+        (Some(word @ (SERVE | SERVE_AS_TOLD | SERVE_SHARED)), [server]) => {
             let server = server.to_str().context("the server is no text")?;
             let server = serde_json::from_str(server).context("the server is not understood")?;
-            serve(server, word == SERVE_AS_TOLD)
+            serve(server, word)
         }
         (Some(EXEC), [program, arguments @ ..]) => {
             let error = Command::new(program).args(arguments).exec();
@@ -75,7 +87,7 @@ fn end_with_parent(parent: &OsString) -> Result<()> {
     Ok(())
 }
 
-fn serve(server: Server, as_told: bool) -> Result<()> {
+fn serve(server: Server, word: &str) -> Result<()> {
     // With Yama's ptrace_scope 1 only ancestors could look at this process; a check inside the lab
     // is a sibling. Kernels without Yama refuse the call and need none.
     let _ = set_ptracer(PTracer::Any);
@@ -83,13 +95,12 @@ fn serve(server: Server, as_told: bool) -> Result<()> {
         let maximum = getrlimit(Resource::Nofile).maximum;
         setrlimit(Resource::Nofile, Rlimit { current: Some(u64::from(limit)), maximum })?;
     }
-    let listeners = server
-        .listen
-        .iter()
-        .map(|plan| open(*plan, &server).with_context(|| format!("cannot listen on {}", plan.port)))
-        .collect::<Result<Vec<_>>>()?;
     let mut desk = Desk::default();
-    desk.listeners.extend(listeners.iter().map(|(plan, fd)| (plan.port, Arc::clone(fd))));
+    for plan in &server.listen {
+        let listener =
+            if word == SERVE_SHARED { take_over_stdin()? } else { open(*plan, &server)? };
+        desk.listeners.insert(plan.port, Arc::new(listener));
+    }
     // All threads have their names, and one that holds the lock has it, before the host goes on.
     let start = Arc::new(Barrier::new(server.threads.len()));
     let mut threads = Vec::with_capacity(server.threads.len());
@@ -107,7 +118,7 @@ fn serve(server: Server, as_told: bool) -> Result<()> {
             carry_out(&plan, &means)
         })?;
     }
-    if as_told {
+    if word == SERVE_AS_TOLD {
         let builder = thread::Builder::new().name("orders".to_owned());
         builder.spawn(move || desk.work(io::stdin().lock()))?;
     }
@@ -141,7 +152,20 @@ fn announce() -> Result<()> {
     stdout.flush().context("the lab host does not listen")
 }
 
-fn open(plan: Listen, server: &Server) -> Result<(Listen, Arc<OwnedFd>)> {
+/// The listening socket that a process of the same program opened, as inetd(8) hands it over.
+fn take_over_stdin() -> Result<OwnedFd> {
+    let listener = fcntl_dupfd_cloexec(io::stdin(), 3).context("there is no listener")?;
+    let nothing = std::fs::File::open("/dev/null").context("cannot open /dev/null")?;
+    dup2_stdin(nothing)?;
+    Ok(listener)
+}
+
+/// Opens a listening socket of a server program.
+pub(crate) fn open(plan: Listen, server: &Server) -> Result<OwnedFd> {
+    listening(plan, server).with_context(|| format!("cannot listen on {}", plan.port))
+}
+
+fn listening(plan: Listen, server: &Server) -> Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC;
     let listener = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
     sockopt::set_socket_reuseaddr(&listener, true)?;
@@ -154,8 +178,8 @@ fn open(plan: Listen, server: &Server) -> Result<(Listen, Arc<OwnedFd>)> {
     // Whoever waits elsewhere than in accept() must not wait there too.
     let waits_elsewhere =
         |thread: &ThreadPlan| thread.port == Some(plan.port) && thread.waits != Waits::Accept;
-    if server.threads.iter().any(waits_elsewhere) {
+    if server.all_threads().any(waits_elsewhere) {
         ioctl_fionbio(&listener, true)?;
     }
-    Ok((plan, Arc::new(listener)))
+    Ok(listener)
 }

@@ -16,10 +16,11 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use halfopen_scenario::{Arrivals, Clients, Handshakes, Need, Scenario, Step};
+use halfopen_scenario::{Arrivals, Clients, Handshakes, Need, Scenario, Server, Step};
 
 use crate::accounting::Accounting;
 use crate::clients::Group;
+use crate::cpu_groups::CpuGroups;
 use crate::protocol::{Event, Ran, Request, receive, send};
 use crate::servers::{Servers, own_process};
 use crate::wire::Wire;
@@ -120,6 +121,8 @@ fn read_requests() -> Result<Receiver<Request>> {
 pub(crate) struct Host {
     wire: Option<Wire>,
     pub(crate) servers: Servers,
+    /// Dropped after the servers, which are in them.
+    cpu_groups: Option<CpuGroups>,
     groups: BTreeMap<String, Group>,
     accounting: Option<Accounting>,
 }
@@ -138,8 +141,10 @@ impl Host {
         rustix::thread::set_name(&CString::new(CLIENTS)?)?;
         namespace::set_sysctls(&scenario.sysctl)?;
         let wire = scenario.needs.contains(&Need::Tun).then(Wire::start).transpose()?;
+        let cpu_groups =
+            scenario.needs.contains(&Need::CpuQuota).then(CpuGroups::new).transpose()?;
         let servers = Servers::default();
-        Ok(Self { wire, servers, groups: BTreeMap::new(), accounting: None })
+        Ok(Self { wire, servers, cpu_groups, groups: BTreeMap::new(), accounting: None })
     }
 
     fn play_all(&mut self, scenario: &Scenario) -> Result<()> {
@@ -152,9 +157,7 @@ impl Host {
 
     fn play(&mut self, step: &Step, all: &[Step]) -> Result<()> {
         match step {
-            Step::Serve(server) => {
-                (0..server.copies).try_for_each(|_| self.servers.start(server, all))
-            }
+            Step::Serve(server) => self.serve(server, all),
             Step::Connect(clients) => self.connect(clients),
             Step::Arrivals(arrivals) => self.arrive(arrivals),
             Step::Await { condition, within } => self.await_condition(condition, *within),
@@ -180,12 +183,37 @@ impl Host {
                 None => Ok(()),
             },
             Step::Network(_) => bail!("there is no network in the lab"),
+            // Only the host's own namespace may set nf_conntrack_max, and it holds for all.
+            Step::Conntrack { .. } => {
+                bail!("a namespace has no connection-tracking limit of its own")
+            }
             Step::Path(loss) => {
                 self.wire()?.lose(*loss);
                 Ok(())
             }
             Step::Sysctl { set } => namespace::set_sysctls(set),
         }
+    }
+
+    fn serve(&mut self, server: &Server, all: &[Step]) -> Result<()> {
+        let group = server.cpu.map(|cpu| {
+            let groups = self.cpu_groups.as_mut();
+            groups.context("the scenario needs no control groups")?.make(cpu)
+        });
+        let group = group.transpose()?;
+        let shared = match server.listen.as_slice() {
+            [listen] if server.shares_its_listener() => Some(actor::open(*listen, server)?),
+            _ => None,
+        };
+        for copy in 1..=server.copies {
+            let threads = server.threads_of(copy).to_vec();
+            let copy = Server { threads, except: Vec::new(), ..server.clone() };
+            let actor = self.servers.start(&copy, shared.as_ref(), all)?;
+            if let Some(group) = &group {
+                group.take_in(actor.pid())?;
+            }
+        }
+        Ok(())
     }
 
     fn connect(&mut self, clients: &Clients) -> Result<()> {

@@ -19,6 +19,7 @@ mod actor;
 mod awaiting;
 mod capture;
 mod clients;
+mod cpu_groups;
 mod host;
 mod lab;
 mod listeners;

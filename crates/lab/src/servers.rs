@@ -1,6 +1,7 @@
 //! The server programs of a scenario, as the lab host holds them: each an actor process.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -37,13 +38,23 @@ struct Line {
 }
 
 impl Servers {
-    /// Starts a process that runs a server program; done when its sockets listen. The steps are
-    /// those of the scenario, which say whether the process will be told anything.
-    pub(crate) fn start(&mut self, server: &Server, steps: &[Step]) -> Result<()> {
-        let told = is_told(server, steps);
-        let mut child = own_process(if told { actor::SERVE_AS_TOLD } else { actor::SERVE })
+    /// Starts a process that runs a server program; done when its sockets listen. Its listener is
+    /// given if it shares that with others. The steps are those of the scenario, which say whether the
+    /// process will be told anything.
+    pub(crate) fn start(
+        &mut self,
+        server: &Server,
+        shared: Option<&OwnedFd>,
+        steps: &[Step],
+    ) -> Result<&Actor> {
+        let (word, stdin) = match shared {
+            Some(listener) => (actor::SERVE_SHARED, Stdio::from(listener.try_clone()?)),
+            None if is_told(server, steps) => (actor::SERVE_AS_TOLD, Stdio::piped()),
+            None => (actor::SERVE, Stdio::null()),
+        };
+        let mut child = own_process(word)
             .arg(serde_json::to_string(server)?)
-            .stdin(if told { Stdio::piped() } else { Stdio::null() })
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot start an actor")?;
@@ -58,10 +69,9 @@ impl Servers {
             "" => bail!("{process} did not start"),
             error => bail!("{process} did not start: {error}"),
         }
-        if let (Some(actor), Some(orders)) = (self.actors.last_mut(), orders) {
-            actor.line = Some(Line { orders, answers: stdout });
-        }
-        Ok(())
+        let actor = self.actors.last_mut().context("the actor is not there")?;
+        actor.line = orders.map(|orders| Line { orders, answers: stdout });
+        Ok(actor)
     }
 
     /// Every thread that waits to be told on a port accepts so many connections.

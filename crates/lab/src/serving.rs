@@ -10,6 +10,7 @@ use std::time::Duration;
 use halfopen_scenario::{OnConnection, Then, ThreadPlan, Waits};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::lock;
 use crate::told::Ear;
@@ -59,9 +60,7 @@ fn accept_loop(plan: &ThreadPlan, listener: &OwnedFd, kept: &mut Vec<OwnedFd>) -
                 Ok(connection) => {
                     accepted += 1;
                     treat(plan, connection, kept, &mut waiter)?;
-                    if !plan.pause.is_zero() {
-                        thread::sleep(plan.pause);
-                    }
+                    keep_busy(plan);
                 }
                 Err(Errno::AGAIN) => break,
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
@@ -94,7 +93,7 @@ fn accept_as_told(
                 Ok(connection) => {
                     accepted += 1;
                     treat(plan, connection, kept, &mut waiter)?;
-                    thread::sleep(plan.pause);
+                    keep_busy(plan);
                 }
                 Err(Errno::AGAIN | Errno::MFILE | Errno::NFILE) => break,
                 Err(Errno::INTR | Errno::CONNABORTED) => {}
@@ -130,6 +129,18 @@ fn treat(
         },
     }
     Ok(())
+}
+
+/// What each connection costs before the next one is taken.
+fn keep_busy(plan: &ThreadPlan) {
+    let cpu_time = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default();
+    let done = cpu_time() + plan.work;
+    while cpu_time() < done {
+        std::hint::spin_loop();
+    }
+    if !plan.pause.is_zero() {
+        thread::sleep(plan.pause);
+    }
 }
 
 fn sleep_for_ever() -> ! {

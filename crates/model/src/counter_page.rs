@@ -402,7 +402,8 @@ impl Counter {
                 Unit::Connection,
                 "Moved when a connection was closed without TIME_WAIT because tcp_max_tw_buckets \
                  was reached.",
-            ),
+            )
+            .differs(|s| exists(s.counting.time_wait_overflows_are_counted)),
             Self::TimeWaited => page(
                 Unit::Connection,
                 "Moved when a connection has ended its TIME_WAIT. Each kept a local port for its \

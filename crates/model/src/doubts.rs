@@ -38,9 +38,6 @@ impl KernelVersion {
             return Vec::new();
         }
         let mut doubts = Vec::new();
-        if !self.at_least(2, 7) && (minor, patch) < (6, 32) {
-            doubts.push(everywhere("Older than 2.6.32, the oldest that was read; taken as that."));
-        }
         if self.at_least(6, 20) {
             doubts.push(everywhere("Newer than 6.19, the newest that was read; taken as that."));
         }
@@ -98,8 +95,7 @@ mod tests {
 
     #[test]
     fn what_was_not_read_is_doubted() {
-        for kernel in
-            ["rhel9", "3.12.0", "3.18.140", "4.9.200", "3.10.30", "2.6.18", "7.0", "6.1.0-32-amd64"]
+        for kernel in ["rhel9", "3.12.0", "3.18.140", "4.9.200", "3.10.30", "7.0", "6.1.0-32-amd64"]
         {
             assert_eq!(doubts(kernel), 1, "{kernel}");
         }

@@ -16,6 +16,8 @@ pub struct KernelReason {
     pub since: &'static str,
     /// Whether that release was read in source.
     pub confirmed: bool,
+    /// The commits that brought it, shortened; empty where they are not known.
+    pub commits: &'static [&'static str],
     /// What it means for a handshake.
     pub text: &'static str,
     /// What one may wrongly take it for.
@@ -91,7 +93,8 @@ const ALL: &[KernelReason] = &[
         "Its absence does not mean that no accept queue overflows: a SYN that a full queue drops \
          has no reason and makes no event.",
     )
-    .confirmed(),
+    .confirmed()
+    .commits(&["e34100c2ecbb", "a11a791ca81e"]),
     drop(
         "NO_SOCKET",
         "5.17",
@@ -360,7 +363,7 @@ const fn drop(
     text: &'static str,
     misleading: &'static str,
 ) -> KernelReason {
-    KernelReason { name, kind: ReasonKind::Drop, since, confirmed: false, text, misleading }
+    KernelReason::of(ReasonKind::Drop, name, since, text, misleading)
 }
 
 const fn reset(
@@ -369,12 +372,27 @@ const fn reset(
     text: &'static str,
     misleading: &'static str,
 ) -> KernelReason {
-    KernelReason { name, kind: ReasonKind::Reset, since, confirmed: false, text, misleading }
+    KernelReason::of(ReasonKind::Reset, name, since, text, misleading)
 }
 
 impl KernelReason {
+    const fn of(
+        kind: ReasonKind,
+        name: &'static str,
+        since: &'static str,
+        text: &'static str,
+        misleading: &'static str,
+    ) -> Self {
+        Self { name, kind, since, confirmed: false, commits: &[], text, misleading }
+    }
+
     const fn confirmed(mut self) -> Self {
         self.confirmed = true;
+        self
+    }
+
+    const fn commits(mut self, commits: &'static [&'static str]) -> Self {
+        self.commits = commits;
         self
     }
 }

@@ -8,6 +8,7 @@
 //! - [`retries`] is the timetable of SYN and SYN-ACK retransmissions, [`SynAckRetries`] the life of a
 //!   request.
 //! - [`tcp::Stack`] puts them together: TCP of one namespace as a state machine.
+//! - [`ConntrackTable`] stands before TCP where a firewall or NAT keeps state.
 //! - [`PortRange`] is what `connect()` may choose a local port from.
 //! - [`Sysctls`] are the settings of a namespace, with what a kernel refuses.
 //! - [`Counter`] names the SNMP counters that a handshake moves, [`DropReason`] why they move,
@@ -16,6 +17,7 @@
 
 mod accept_queue;
 mod by_generation;
+mod conntrack;
 mod counter;
 mod counter_page;
 mod counter_set;
@@ -38,11 +40,13 @@ pub mod words;
 
 pub use accept_queue::{AcceptQueue, BacklogCut, EffectiveBacklog, effective_backlog};
 pub use by_generation::{Alike, by_generation};
+pub use conntrack::{ConntrackCounts, ConntrackTable};
 pub use counter::{Counter, CounterTable};
 pub use counter_page::{CounterPage, Unit};
 pub use counter_set::CounterSet;
 pub use doubts::Doubt;
 pub use drop_reason::{DropReason, counters_of_cookie};
+pub use kernel_name::KernelNameError;
 pub use kernel_reason::{KernelReason, ReasonKind};
 pub use kernel_version::{KernelVersion, ParseKernelVersionError, Vendor};
 pub use ports::{ParsePortRangeError, PortRange};

@@ -19,11 +19,13 @@ impl SynQueue {
     /// Up to 4.3 the table is sized at the first `listen()` (`reqsk_queue_alloc`) and rounded up to
     /// a power of two; from 4.4 on (`inet_csk_reqsk_queue_is_full`) the accept-queue limit rules.
     #[must_use]
-    pub fn of_listener(limit: u32, max_syn_backlog: u32, semantics: &Semantics) -> Self {
+    pub fn of_listener(limit: u32, max_syn_backlog: i32, semantics: &Semantics) -> Self {
         let limit = u64::from(limit);
         let capacity = match semantics.queues.syn_queue_full {
             SynQueueFull::PowerOfTwoTable => {
-                (limit.min(u64::from(max_syn_backlog)).max(8) + 1).next_power_of_two()
+                // Compared without sign.
+                let most = u64::from(max_syn_backlog.cast_unsigned());
+                (limit.min(most).max(8) + 1).next_power_of_two()
             }
             SynQueueFull::AtLimit => limit,
             SynQueueFull::AboveLimit => limit + 1,
@@ -40,10 +42,12 @@ impl SynQueue {
 
 /// The number of requests in the SYN queue from which on a SYN of an unknown peer is dropped while
 /// `tcp_syncookies` is 0: the last quarter of `tcp_max_syn_backlog` is kept for peers that the
-/// kernel has metrics of (`tcp_conn_request`, test `max_syn_backlog - qlen < max_syn_backlog >> 2`).
+/// kernel has metrics of (`tcp_conn_request`, test `max_syn_backlog - qlen < max_syn_backlog >> 2`,
+/// with sign).
 #[must_use]
-pub const fn last_quarter_threshold(max_syn_backlog: u32) -> u32 {
-    (max_syn_backlog - (max_syn_backlog >> 2)).saturating_add(1)
+pub fn last_quarter_threshold(max_syn_backlog: i32) -> u32 {
+    let most = i64::from(max_syn_backlog);
+    u32::try_from((most - (most >> 2) + 1).max(0)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -51,7 +55,7 @@ mod tests {
     use super::*;
     use crate::KernelVersion;
 
-    fn capacity(kernel: &str, limit: u32, max_syn_backlog: u32) -> u64 {
+    fn capacity(kernel: &str, limit: u32, max_syn_backlog: i32) -> u64 {
         let version: KernelVersion = kernel.parse().expect("a release");
         SynQueue::of_listener(limit, max_syn_backlog, &Semantics::of(version)).capacity
     }
@@ -64,6 +68,7 @@ mod tests {
             assert_eq!(capacity("3.10.0-1160.el7", limit, 4096), expected, "limit {limit}");
         }
         assert_eq!(capacity("3.10.0-1160.el7", 1024, 100), 128);
+        assert_eq!(capacity("3.10.0-1160.el7", 1024, -1), 2048);
     }
 
     #[test]
@@ -80,5 +85,7 @@ mod tests {
         assert_eq!(last_quarter_threshold(2048), 1537);
         assert_eq!(last_quarter_threshold(0), 1);
         assert_eq!(last_quarter_threshold(3), 4);
+        assert_eq!(last_quarter_threshold(-1), 1);
+        assert_eq!(last_quarter_threshold(-100), 0);
     }
 }

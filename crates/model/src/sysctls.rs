@@ -14,7 +14,7 @@ pub struct Sysctls {
     /// `net.core.somaxconn`.
     pub somaxconn: u32,
     /// `net.ipv4.tcp_max_syn_backlog`. Its default depends on the memory of the machine.
-    pub max_syn_backlog: u32,
+    pub max_syn_backlog: i32,
     /// `net.ipv4.tcp_syncookies`: 0 never, 1 when the SYN queue is full, 2 always.
     pub syncookies: u8,
     /// `net.ipv4.tcp_abort_on_overflow`.
@@ -43,6 +43,8 @@ pub struct Sysctls {
     pub keepalive_time_s: u32,
     /// `net.ipv4.ip_local_port_range`.
     pub local_ports: PortRange,
+    /// `net.ipv4.ip_unprivileged_port_start`, below which `ip_local_port_range` must not begin.
+    pub unprivileged_from: u16,
     /// `net.ipv4.ip_local_reserved_ports`, as ranges in order.
     pub reserved_ports: Vec<PortRange>,
     /// `net.ipv4.tcp_no_metrics_save`: whether the kernel forgets what it learnt of a peer. If it
@@ -65,12 +67,17 @@ pub enum SysctlError {
         /// What it should be.
         wanted: &'static str,
     },
+    /// The kernel refuses ports that only root may bind.
+    Privileged {
+        /// The first port that anybody may bind.
+        from: u16,
+    },
     /// The kernel refuses the number.
     OutOfRange {
         /// The smallest that it takes.
-        low: u32,
+        low: i64,
         /// The largest that it takes.
-        high: u32,
+        high: i64,
     },
 }
 
@@ -96,6 +103,7 @@ impl Sysctls {
             fin_timeout_s: 60,
             keepalive_time_s: 7200,
             local_ports: semantics.ports.range_default,
+            unprivileged_from: 1024,
             reserved_ports: Vec::new(),
             no_metrics_save: false,
         }
@@ -119,24 +127,28 @@ impl Sysctls {
         let value = value.trim();
         match name {
             "somaxconn" => self.somaxconn = number(value, 0, somaxconn_max(semantics))?,
-            "tcp_max_syn_backlog" => self.max_syn_backlog = number(value, 0, i32::MAX as u32)?,
-            "tcp_syncookies" => {
-                let always = semantics.cookies.always_exists;
-                self.syncookies = byte(value, 0, if always { 2 } else { 1 })?;
+            "tcp_max_syn_backlog" => {
+                self.max_syn_backlog = number(value, i32::MIN.into(), INT_MAX)?;
             }
-            "tcp_abort_on_overflow" => self.abort_on_overflow = byte(value, 0, 1)? != 0,
-            "tcp_synack_retries" => self.synack_retries = byte(value, 0, 255)?,
-            "tcp_syn_retries" => self.syn_retries = byte(value, 1, 127)?,
+            "tcp_syncookies" => {
+                let value = byte(value)?;
+                // Kernels without "always" only ask whether it is 0.
+                let plain = value > 0 && !semantics.cookies.always_exists;
+                self.syncookies = if plain { 1 } else { value };
+            }
+            "tcp_abort_on_overflow" => self.abort_on_overflow = byte(value)? != 0,
+            "tcp_synack_retries" => self.synack_retries = byte(value)?,
+            "tcp_syn_retries" => self.syn_retries = number(value, 1, 127)?,
             "tcp_syn_linear_timeouts" => {
                 exists(semantics.client.syn_linear_timeouts_default > 0, "6.5")?;
-                self.syn_linear_timeouts = byte(value, 0, 127)?;
+                self.syn_linear_timeouts = number(value, 0, 127)?;
             }
-            "tcp_retries2" => self.retries2 = byte(value, 0, 255)?,
+            "tcp_retries2" => self.retries2 = byte(value)?,
             "tcp_migrate_req" => {
                 exists(semantics.queues.migrate_req_exists, "5.14")?;
-                self.migrate_req = byte(value, 0, 1)? != 0;
+                self.migrate_req = number::<u8>(value, 0, 1)? != 0;
             }
-            "tcp_timestamps" => self.timestamps = byte(value, 0, 2)? != 0,
+            "tcp_timestamps" => self.timestamps = byte(value)? != 0,
             "tcp_tw_reuse" => {
                 let loopback_only = semantics.ports.time_wait_reuse_default != TimeWaitReuse::Off;
                 let highest = if loopback_only { 2 } else { 1 };
@@ -146,16 +158,24 @@ impl Sysctls {
                 exists(semantics.ports.time_wait_reuse_delay_exists, "6.14")?;
                 self.tw_reuse_delay_ms = number(value, 1, 60_000)?;
             }
-            "tcp_max_tw_buckets" => self.max_tw_buckets = number(value, 0, i32::MAX as u32)?,
+            "tcp_max_tw_buckets" => self.max_tw_buckets = number(value, 0, INT_MAX)?,
             "tcp_fin_timeout" => self.fin_timeout_s = number(value, 0, 2_147_483)?,
             "tcp_keepalive_time" => self.keepalive_time_s = number(value, 1, 2_147_483)?,
             "ip_local_port_range" => {
                 let wanted = "two ports, such as \"32768 60999\"";
                 let range = value.parse().ok().filter(|range: &PortRange| range.low > 0);
-                self.local_ports = range.ok_or(SysctlError::Malformed { wanted })?;
+                let range = range.ok_or(SysctlError::Malformed { wanted })?;
+                if semantics.ports.range_is_unprivileged && range.low < self.unprivileged_from {
+                    return Err(SysctlError::Privileged { from: self.unprivileged_from });
+                }
+                self.local_ports = range;
+            }
+            "ip_unprivileged_port_start" => {
+                exists(semantics.ports.range_is_unprivileged, "4.11")?;
+                self.unprivileged_from = number(value, 0, self.local_ports.low.into())?;
             }
             "ip_local_reserved_ports" => self.reserved_ports = reserved(value)?,
-            "tcp_no_metrics_save" => self.no_metrics_save = byte(value, 0, 1)? != 0,
+            "tcp_no_metrics_save" => self.no_metrics_save = byte(value)? != 0,
             _ => return Err(SysctlError::Unknown),
         }
         Ok(())
@@ -168,10 +188,13 @@ impl Sysctls {
     }
 }
 
-fn somaxconn_max(semantics: &Semantics) -> u32 {
+/// The largest number that an `int` of the kernel takes.
+const INT_MAX: i64 = i32::MAX as i64;
+
+fn somaxconn_max(semantics: &Semantics) -> i64 {
     match semantics.queues.somaxconn_check {
-        SomaxconnCheck::SixteenBits => u32::from(u16::MAX),
-        SomaxconnCheck::Unchecked | SomaxconnCheck::NotNegative => i32::MAX as u32,
+        SomaxconnCheck::SixteenBits => u16::MAX.into(),
+        SomaxconnCheck::Unchecked | SomaxconnCheck::NotNegative => INT_MAX,
     }
 }
 
@@ -179,18 +202,20 @@ fn exists(exists: bool, since: &'static str) -> Result<(), SysctlError> {
     if exists { Ok(()) } else { Err(SysctlError::NotOnThisKernel { since }) }
 }
 
-fn number(text: &str, low: u32, high: u32) -> Result<u32, SysctlError> {
+fn number<N: TryFrom<i128>>(text: &str, low: i64, high: i64) -> Result<N, SysctlError> {
     let number: i128 =
         text.parse().map_err(|_| SysctlError::Malformed { wanted: "a whole number" })?;
-    u32::try_from(number)
-        .ok()
-        .filter(|number| (low..=high).contains(number))
+    (i128::from(low)..=i128::from(high))
+        .contains(&number)
+        .then(|| N::try_from(number).ok())
+        .flatten()
         .ok_or(SysctlError::OutOfRange { low, high })
 }
 
-fn byte(text: &str, low: u8, high: u8) -> Result<u8, SysctlError> {
-    let error = SysctlError::OutOfRange { low: u32::from(low), high: u32::from(high) };
-    u8::try_from(number(text, u32::from(low), u32::from(high))?).map_err(|_| error)
+/// A setting of one byte, of which most only ask whether it is 0. Kernels that keep it in an `int`
+/// take larger numbers too, and treat them alike.
+fn byte(text: &str) -> Result<u8, SysctlError> {
+    number(text, 0, u8::MAX.into())
 }
 
 fn reserved(text: &str) -> Result<Vec<PortRange>, SysctlError> {
@@ -217,6 +242,9 @@ impl fmt::Display for SysctlError {
                 write!(f, "this kernel does not have it: it came with {since}")
             }
             Self::Malformed { wanted } => write!(f, "must be {wanted}"),
+            Self::Privileged { from } => {
+                write!(f, "must not begin below ip_unprivileged_port_start ({from})")
+            }
             Self::OutOfRange { low, high } => {
                 write!(f, "this kernel takes only {low} to {high}")
             }
@@ -250,13 +278,34 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_takes_what_it_would_take() {
+        let cookies = |kernel, value| set(kernel, "tcp_syncookies", value).map(|s| s.syncookies);
+        assert_eq!(cookies("6.18.0", "3"), Ok(3));
+        assert_eq!(cookies("2.6.32", "2"), Ok(1), "it knows no always");
+        let backlog = set("6.18.0", "tcp_max_syn_backlog", "-1");
+        assert_eq!(backlog.map(|s| s.max_syn_backlog), Ok(-1));
+        let range = set("4.4.0", "ip_local_port_range", "100 200").map(|s| s.local_ports);
+        assert_eq!(range, Ok(PortRange { low: 100, high: 200 }));
+        let semantics = Semantics::of(crate::KernelVersion::vanilla(6, 18));
+        let mut open = Sysctls::defaults(&semantics);
+        open.set("ip_unprivileged_port_start", "80", &semantics).expect("taken");
+        open.set("ip_local_port_range", "100 200", &semantics).expect("taken");
+        let too_high = open.set("ip_unprivileged_port_start", "101", &semantics);
+        assert_eq!(too_high, Err(SysctlError::OutOfRange { low: 0, high: 100 }));
+    }
+
+    #[test]
     fn a_kernel_refuses_what_it_would_refuse() {
         let refused = |kernel, name, value| set(kernel, name, value).expect_err("refused");
         let range = |low, high| SysctlError::OutOfRange { low, high };
         assert_eq!(refused("3.13.0", "somaxconn", "65536"), range(0, 65_535));
         assert_eq!(set("3.10.4", "somaxconn", "262144").map(|s| s.somaxconn), Ok(262_144));
-        assert_eq!(refused("6.18.0", "tcp_syncookies", "3"), range(0, 2));
-        assert_eq!(refused("2.6.32", "tcp_syncookies", "2"), range(0, 1));
+        assert_eq!(refused("6.18.0", "tcp_syncookies", "256"), range(0, 255));
+        let below_int = "-2147483649";
+        let int = range(-2_147_483_648, 2_147_483_647);
+        assert_eq!(refused("6.18.0", "tcp_max_syn_backlog", below_int), int);
+        let privileged = SysctlError::Privileged { from: 1024 };
+        assert_eq!(refused("6.18.0", "ip_local_port_range", "100 200"), privileged);
         assert_eq!(refused("6.18.0", "tcp_syn_retries", "-1"), range(1, 127));
         let since = |since| SysctlError::NotOnThisKernel { since };
         assert_eq!(refused("6.1.0", "tcp_syn_linear_timeouts", "4"), since("6.5"));

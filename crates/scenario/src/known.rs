@@ -48,14 +48,16 @@ impl Known {
             }
             Step::Connect(clients) | Step::Arrivals(Arrivals { clients, .. }) => {
                 let named = clients.remote.iter().flat_map(|remote| &remote.to);
-                let is_there = |host: &&String| *host == FIRST_HOST || self.hosts.contains(*host);
-                if let Some(host) = named.into_iter().find(|host| !is_there(host)) {
+                if let Some(host) = named.into_iter().find(|host| !self.has_host(host)) {
                     return refused(format!("there is no host \"{host}\" yet"));
                 }
                 self.clients.insert(clients.name.clone());
             }
             Step::Peers(peers) => {
                 self.peers.insert(peers.name.clone(), peers.count);
+            }
+            Step::Conntrack { host: Some(host), .. } if !self.has_host(host) => {
+                return refused(format!("there is no host \"{host}\" yet"));
             }
             Step::Send { clients, .. } if !self.clients.contains(clients) => {
                 return refused(format!("there are no clients \"{clients}\" yet"));
@@ -67,6 +69,9 @@ impl Known {
             }
             Step::Listen { process, port, .. } if !self.listens(process, *port) => {
                 return refused(format!("\"{process}\" does not listen on port {port}"));
+            }
+            Step::Listen { process, .. } if self.shares_its_listener(process) => {
+                return refused(format!("the copies of \"{process}\" share their listener"));
             }
             Step::End { process } => {
                 let before = self.servers.len();
@@ -87,17 +92,27 @@ impl Known {
             | Step::Look { .. }
             | Step::Network(_)
             | Step::Path(_)
+            | Step::Conntrack { .. }
             | Step::Sysctl { .. } => {}
         }
         Ok(())
+    }
+
+    fn has_host(&self, host: &str) -> bool {
+        host == FIRST_HOST || self.hosts.contains(host)
     }
 
     fn can_be_told(&self, port: u16, process: Option<&str>) -> bool {
         let mut servers = self.servers.iter();
         servers.any(|server| {
             process.is_none_or(|process| server.process == process)
-                && server.threads.iter().any(|t| t.waits == Waits::Told && t.port == Some(port))
+                && server.all_threads().any(|t| t.waits == Waits::Told && t.port == Some(port))
         })
+    }
+
+    fn shares_its_listener(&self, process: &str) -> bool {
+        let mut of_process = self.servers.iter().filter(|server| server.process == process);
+        of_process.any(Server::shares_its_listener)
     }
 
     fn listens(&self, process: &str, port: u16) -> bool {

@@ -46,5 +46,5 @@ pub use peers::{PeerSegment, Peers, PeersSend};
 pub use remote::{Network, Remote};
 pub use scenario::{Need, Scenario};
 pub use seen_segment::{Interface, SeenSegment};
-pub use server::{Listen, OnConnection, Server, Then, ThreadPlan, Waits};
+pub use server::{CpuQuota, Exception, Listen, OnConnection, Server, Then, ThreadPlan, Waits};
 pub use step::{Loss, Lost, Step};

@@ -30,8 +30,8 @@ fn scenario(name: &str, text: &str) -> Result<Scenario, Problem> {
     let about = fields.required("about", fields.text("about")?)?.to_owned();
     let incident = fields.number("incident", 1..=999)?;
     let expect = finding_ids(fields.required("expect", fields.value("expect"))?, &fields)?;
-    let kernel = release(&fields, "kernel")?;
-    let clients_kernel = release(&fields, "clients_kernel")?;
+    let kernel = kernel_name(&fields, "kernel")?;
+    let clients_kernel = kernel_name(&fields, "clients_kernel")?;
     let parity = fields.yes_or_no("parity")?.unwrap_or(false);
     let needs = needs(&fields)?;
     let sysctl = match fields.table("sysctl")? {
@@ -80,24 +80,26 @@ fn finding_ids(_: &Spanned<DeValue<'_>>, fields: &Fields<'_>) -> Result<Vec<Stri
     Ok(ids.into_iter().map(|(id, _)| id.to_owned()).collect())
 }
 
-/// A release as `uname -r` prints it. What it means is not this crate's business.
-fn release(fields: &Fields<'_>, key: &'static str) -> Result<Option<String>, Problem> {
-    let Some(release) = fields.text(key)? else { return Ok(None) };
-    let begins_well = release.starts_with(|c: char| c.is_ascii_digit());
-    if !begins_well || release.len() > 64 || !release.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let message = format!("`{key}` must be a release such as \"3.10.4\"");
+/// A release as `uname -r` prints it, or another name of a kernel. What it means is not this crate's
+/// business.
+fn kernel_name(fields: &Fields<'_>, key: &'static str) -> Result<Option<String>, Problem> {
+    let Some(name) = fields.text(key)? else { return Ok(None) };
+    let is_visible = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    if name.len() > 64 || !name.bytes().all(is_visible) {
+        let message = format!("`{key}` must be a kernel such as \"3.10.4\" or \"rhel7\"");
         return Err(Problem::new(fields.at_field(key), message));
     }
-    Ok(Some(release.to_owned()))
+    Ok(Some(name.to_owned()))
 }
 
 fn needs(fields: &Fields<'_>) -> Result<Vec<Need>, Problem> {
     let need = |(word, at): (&str, Range<usize>)| match word {
         "tun" => Ok(Need::Tun),
+        "cpu-quota" => Ok(Need::CpuQuota),
         "simulator" => Ok(Need::Simulator),
         _ => Err(Problem::new(
             at,
-            format!("\"{word}\" is not a need; known are \"tun\", \"simulator\""),
+            format!("\"{word}\" is not a need; known are \"tun\", \"cpu-quota\", \"simulator\""),
         )),
     };
     fields.texts("needs")?.into_iter().map(need).collect()
@@ -130,7 +132,7 @@ fn check_needs(step: &Step, needs: &[Need], at: &Range<usize>) -> Result<(), Pro
         Step::Connect(clients) => clients.way == Way::Network,
         Step::Arrivals(arrivals) => arrivals.at_random || arrivals.clients.way == Way::Network,
         Step::Serve(server) => server.host.is_some(),
-        Step::Network(_) => true,
+        Step::Network(_) | Step::Conntrack { .. } => true,
         _ => false,
     };
     if remote && !needs.contains(&Need::Simulator) {
@@ -142,7 +144,7 @@ fn check_needs(step: &Step, needs: &[Need], at: &Range<usize>) -> Result<(), Pro
         Step::Connect(clients) | Step::Arrivals(Arrivals { clients, .. }) => on_wire(clients),
         Step::Path(_) | Step::Peers(_) | Step::PeersSend(_) => true,
         Step::Serve(server) => {
-            server.threads.iter().any(|thread| matches!(thread.then, Then::Connect { .. }))
+            server.all_threads().any(|thread| matches!(thread.then, Then::Connect { .. }))
         }
         Step::Await { .. }
         | Step::Stop { .. }
@@ -155,10 +157,16 @@ fn check_needs(step: &Step, needs: &[Need], at: &Range<usize>) -> Result<(), Pro
         | Step::Pass { .. }
         | Step::Look { .. }
         | Step::Network(_)
+        | Step::Conntrack { .. }
         | Step::Sysctl { .. } => false,
     };
     if wire && !simulated && !needs.contains(&Need::Tun) {
         return Err(Problem::new(at.clone(), "this step needs the wire: say needs = [\"tun\"]"));
+    }
+    let quota = matches!(step, Step::Serve(server) if server.cpu.is_some());
+    if quota && !simulated && !needs.contains(&Need::CpuQuota) {
+        let message = "this step needs a control group: say needs = [\"cpu-quota\"]";
+        return Err(Problem::new(at.clone(), message));
     }
     Ok(())
 }
@@ -193,7 +201,7 @@ mod tests {
             do = "serve"
             process = "web"
             listen = [{ port = 8080, backlog = -1 }]
-            threads = [{ port = 8080, accepts = 0, then = "sleep", pause = "20ms" }]
+            threads = [{ port = 8080, accepts = 0, then = "sleep", work = "3ms", pause = "20ms" }]
             [[step]]
             do = "connect"
             port = 8080
@@ -210,6 +218,7 @@ mod tests {
             waits: Waits::Accept,
             accepts: Some(0),
             connection: OnConnection::Serve,
+            work: Duration::from_millis(3),
             pause: Duration::from_millis(20),
             then: Then::Sleep,
             holds_lock: false,
@@ -218,7 +227,9 @@ mod tests {
             process: "web".to_owned(),
             host: None,
             copies: 1,
+            except: Vec::new(),
             open_files: None,
+            cpu: None,
             listen: vec![Listen { port: 8080, backlog: -1, reuseport: false, defer_accept: None }],
             threads: vec![thread],
         };
@@ -330,6 +341,32 @@ mod tests {
     }
 
     #[test]
+    fn cpu_quotas_are_those_that_the_kernel_takes() {
+        let serve = |quota: &str, period: &str| {
+            format!(
+                "do = \"serve\"\nprocess = \"web\"\nlisten = [{{ port = 80, backlog = 1 }}]\n\
+                 threads = [{{ port = 80 }}]\n\
+                 cpu = {{ quota = \"{quota}\", period = \"{period}\" }}\n"
+            )
+        };
+        check_step_refused(
+            &serve("5ms", "100ms"),
+            "3:1: this step needs a control group: say needs = [\"cpu-quota\"]",
+        );
+        for (quota, period) in [("900us", "100ms"), ("5ms", "2s"), ("0s", "100ms")] {
+            check_step_refused(
+                &serve(quota, period),
+                "8:7: `quota` must be at least \"1ms\", and `period` from \"1ms\" to \"1s\"",
+            );
+        }
+        check_step_refused(
+            "do = \"serve\"\nprocess = \"web\"\nlisten = [{ port = 80, backlog = 1 }]\n\
+             threads = [{ port = 80 }]\ncpu = { quota = \"5ms\" }\n",
+            "8:7: `period` is missing",
+        );
+    }
+
+    #[test]
     fn a_step_awaits_one_state() {
         check_step_refused("do = \"await\"\n", "3:1: an await step has exactly one condition");
         check_step_refused(
@@ -348,6 +385,54 @@ mod tests {
         check_step_refused(
             &format!("{serve}threads = [{{ port = 2 }}]\n"),
             "7:12: the thread's `port` is none of `listen`",
+        );
+    }
+
+    #[test]
+    fn a_copy_can_be_unlike_the_others() {
+        let serve = |copies: &str| {
+            format!(
+                "{HEAD}[[step]]\ndo = \"serve\"\nprocess = \"web\"\n\
+                 listen = [{{ port = 80, backlog = 1 }}]\nthreads = [{{ port = 80 }}]\n{copies}\n"
+            )
+        };
+        let text = serve("copies = 2\nexcept = [{ copy = 2, threads = [{ accepts = 1 }] }]");
+        let scenario = Scenario::parse("x", &text).expect("a scenario");
+        let Step::Serve(server) = &scenario.steps[0] else { panic!("a server is expected") };
+        let accepts = [1, 2].map(|copy| server.threads_of(copy)[0].accepts);
+        assert_eq!((server.shares_its_listener(), accepts), (true, [None, Some(1)]));
+        check_refused(
+            &serve("copies = 2\nexcept = [{ copy = 3, threads = [{ port = 80 }] }]"),
+            "9:20: `copy` must be from 1 to 2",
+        );
+        check_refused(
+            &serve("copies = 2\nexcept = [{ copy = 2 }]"),
+            "9:11: `threads` is missing, or empty",
+        );
+        let twice = "{ copy = 1, threads = [{ port = 80 }] }";
+        check_refused(
+            &serve(&format!("copies = 2\nexcept = [{twice}, {twice}]")),
+            "9:52: copy 1 is excepted twice",
+        );
+    }
+
+    #[test]
+    fn copies_that_share_a_listener_have_one_and_are_not_told() {
+        let serve = |listen: &str, threads: &str| {
+            format!(
+                "do = \"serve\"\nprocess = \"web\"\ncopies = 2\nlisten = [{listen}]\n\
+                 threads = [{threads}]\n"
+            )
+        };
+        let (one, other) = ("{ port = 80, backlog = 1 }", "{ port = 81, backlog = 1 }");
+        let message = "3:1: copies without `reuseport` share one listener, and none of their threads \
+                       waits to be told";
+        check_step_refused(&serve(&format!("{one}, {other}"), "{ port = 80 }"), message);
+        check_step_refused(&serve(one, "{ port = 80, waits = \"told\" }"), message);
+        let again = "[[step]]\ndo = \"listen\"\nprocess = \"web\"\nport = 80\nbacklog = 2\n";
+        check_step_refused(
+            &(serve(one, "{ port = 80 }") + again),
+            "9:1: the copies of \"web\" share their listener",
         );
     }
 
@@ -409,8 +494,8 @@ mod tests {
         let scenario = Scenario::parse("x", &text).expect("a scenario");
         assert_eq!((scenario.kernel.as_deref(), scenario.parity), (Some("3.10.4"), true));
         check_refused(
-            &format!("kernel = \"newest\"\n{HEAD}"),
-            "1:10: `kernel` must be a release such as \"3.10.4\"",
+            &format!("kernel = \"\\u001b[31m\"\n{HEAD}"),
+            "1:10: `kernel` must be a kernel such as \"3.10.4\" or \"rhel7\"",
         );
     }
 }

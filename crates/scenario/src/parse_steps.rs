@@ -11,8 +11,9 @@ use crate::parse::settings;
 use crate::parse_clients::{arrivals, clients, network};
 use crate::parse_peers::peers;
 use crate::{
-    ClientCondition, ClientState, Condition, ConnectionState, Connections, Counted, Listen, Loss,
-    Lost, OnConnection, Server, Step, Then, ThreadCondition, ThreadPlan, ThreadState, Waits,
+    ClientCondition, ClientState, Condition, ConnectionState, Connections, Counted, CpuQuota,
+    Exception, Listen, Loss, Lost, OnConnection, Server, Step, Then, ThreadCondition, ThreadPlan,
+    ThreadState, Waits,
 };
 
 const PORTS: RangeInclusive<i64> = 1..=65_535;
@@ -38,6 +39,7 @@ enum Do {
     Look,
     Network,
     Path,
+    Conntrack,
     Sysctl,
 }
 
@@ -58,6 +60,7 @@ const DO: &[(&str, Do)] = &[
     ("look", Do::Look),
     ("network", Do::Network),
     ("path", Do::Path),
+    ("conntrack", Do::Conntrack),
     ("sysctl", Do::Sysctl),
 ];
 
@@ -93,6 +96,10 @@ pub(crate) fn step(fields: Fields<'_>, known: &Known) -> Result<Step, Problem> {
         Do::Look => Step::Look { name: fields.text("name")?.map(str::to_owned) },
         Do::Network => Step::Network(network(&fields)?),
         Do::Path => Step::Path(loss(&fields)?),
+        Do::Conntrack => Step::Conntrack {
+            host: fields.text("host")?.map(str::to_owned),
+            max: fields.required("max", fields.number("max", 1..=1_000_000)?)?,
+        },
         Do::Sysctl => {
             let set = fields.required("set", fields.table("set")?)?;
             Step::Sysctl { set: settings(&set)? }
@@ -109,9 +116,51 @@ fn server(fields: &Fields<'_>) -> Result<Server, Problem> {
     if listen.is_empty() {
         return Err(Problem::new(fields.at(), "`listen` is missing, or empty"));
     }
+    let threads = threads(fields, &process, &listen)?;
+    let copies = fields.number("copies", 1..=64)?.unwrap_or(1);
+    let except = exceptions(fields, copies, &process, &listen)?;
+    let open_files = fields.number("open_files", 8..=4096)?;
+    let cpu = fields.table("cpu")?.map(cpu_quota).transpose()?;
+    let host = fields.text("host")?.map(str::to_owned);
+    let server = Server { process, host, copies, except, open_files, cpu, listen, threads };
+    let shares = copies > 1 && server.listen.iter().any(|listen| !listen.reuseport);
+    let told = server.all_threads().any(|thread| thread.waits == Waits::Told);
+    if shares && (server.listen.len() > 1 || told) {
+        let message = "copies without `reuseport` share one listener, and none of their threads \
+                       waits to be told";
+        return Err(Problem::new(fields.at(), message));
+    }
+    Ok(server)
+}
+
+fn exceptions(
+    fields: &Fields<'_>,
+    copies: u32,
+    process: &str,
+    listen: &[Listen],
+) -> Result<Vec<Exception>, Problem> {
+    let mut exceptions: Vec<Exception> = Vec::new();
+    for exception in fields.tables("except")? {
+        let copy = exception.number("copy", 1..=i64::from(copies))?;
+        let copy = exception.required("copy", copy)?;
+        if exceptions.iter().any(|earlier| earlier.copy == copy) {
+            return Err(Problem::new(exception.at(), format!("copy {copy} is excepted twice")));
+        }
+        let threads = threads(&exception, process, listen)?;
+        exceptions.push(Exception { copy, threads });
+        exception.finish()?;
+    }
+    Ok(exceptions)
+}
+
+fn threads(
+    fields: &Fields<'_>,
+    process: &str,
+    listen: &[Listen],
+) -> Result<Vec<ThreadPlan>, Problem> {
     let mut threads = Vec::new();
     for thread_fields in fields.tables("threads")? {
-        let default_name = threads.is_empty().then_some(process.as_str());
+        let default_name = threads.is_empty().then_some(process);
         let at = thread_fields.at();
         let thread = thread(thread_fields, default_name)?;
         if thread.port.is_some_and(|port| listen.iter().all(|listen| listen.port != port)) {
@@ -130,13 +179,20 @@ fn server(fields: &Fields<'_>) -> Result<Server, Problem> {
     if threads.is_empty() {
         return Err(Problem::new(fields.at(), "`threads` is missing, or empty"));
     }
-    let copies = fields.number("copies", 1..=64)?.unwrap_or(1);
-    if copies > 1 && listen.iter().any(|listen| !listen.reuseport) {
-        return Err(Problem::new(fields.at(), "copies can listen on one port only by `reuseport`"));
+    Ok(threads)
+}
+
+/// Within the kernel's own bounds (`tg_set_cfs_bandwidth`, kernel/sched/core.c).
+fn cpu_quota(fields: Fields<'_>) -> Result<CpuQuota, Problem> {
+    const LEAST: Duration = Duration::from_millis(1);
+    let time = |key| fields.required(key, fields.duration(key)?);
+    let cpu = CpuQuota { quota: time("quota")?, period: time("period")? };
+    if cpu.quota < LEAST || !(LEAST..=Duration::from_secs(1)).contains(&cpu.period) {
+        let message = "`quota` must be at least \"1ms\", and `period` from \"1ms\" to \"1s\"";
+        return Err(Problem::new(fields.at(), message));
     }
-    let open_files = fields.number("open_files", 8..=4096)?;
-    let host = fields.text("host")?.map(str::to_owned);
-    Ok(Server { process, host, copies, open_files, listen, threads })
+    fields.finish()?;
+    Ok(cpu)
 }
 
 fn listen(fields: Fields<'_>) -> Result<Listen, Problem> {
@@ -191,6 +247,7 @@ fn thread(fields: Fields<'_>, default_name: Option<&str>) -> Result<ThreadPlan, 
         waits: waits.unwrap_or(Waits::Accept),
         accepts,
         connection: connection.unwrap_or(OnConnection::Serve),
+        work: fields.duration("work")?.unwrap_or_default(),
         pause: fields.duration("pause")?.unwrap_or_default(),
         then: then(&fields)?,
         holds_lock: fields.yes_or_no("holds_lock")?.unwrap_or(false),

@@ -17,8 +17,8 @@ pub struct Scenario {
     /// The ids of the findings that a check must report, in alphabetical order; nothing else may be
     /// reported.
     pub expect: Vec<String>,
-    /// The kernel that it is about, as a release (`uname -r`), so that only a simulator can run it;
-    /// none for any kernel.
+    /// The kernel that it is about, as a release (`uname -r`) or by another name (`rhel7`), so that
+    /// only a simulator can run it; none for any kernel.
     pub kernel: Option<String>,
     /// The kernel of remote clients' hosts; none for that of the servers.
     pub clients_kernel: Option<String>,
@@ -53,6 +53,8 @@ impl Scenario {
 pub enum Need {
     /// A TUN device (`/dev/net/tun`): the wire on which packets can be lost.
     Tun,
+    /// Control groups with a CPU quota, and the right to make one.
+    CpuQuota,
     /// More hosts, kernels or clients than a machine has: a simulator.
     Simulator,
 }
@@ -63,6 +65,7 @@ impl Need {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Tun => "tun",
+            Self::CpuQuota => "cpu-quota",
             Self::Simulator => "simulator",
         }
     }

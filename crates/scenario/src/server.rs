@@ -11,14 +11,57 @@ pub struct Server {
     pub process: String,
     /// The host that it runs on; none for the first one. Others are for a simulator.
     pub host: Option<String>,
-    /// How many processes run it, each with sockets of its own.
+    /// How many processes run it. Those with `reuseport` have listening sockets of their own; others
+    /// share one, as the children of a prefork server do.
     pub copies: u32,
+    /// Copies that do something else than the others.
+    pub except: Vec<Exception>,
     /// How many descriptors a process may have open (RLIMIT_NOFILE); none for the machine's own.
     pub open_files: Option<u32>,
+    /// The CPU quota of the control group that all its processes are in; none for no such group.
+    pub cpu: Option<CpuQuota>,
     /// Its listening sockets.
     pub listen: Vec<Listen>,
-    /// Its threads; the first is the main thread.
+    /// The threads of each copy; the first is the main thread.
     pub threads: Vec<ThreadPlan>,
+}
+
+/// A copy of a server program that does something else than the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exception {
+    /// Which copy, counted from 1.
+    pub copy: u32,
+    /// Its threads.
+    pub threads: Vec<ThreadPlan>,
+}
+
+impl Server {
+    /// Whether its copies share one listening socket.
+    #[must_use]
+    pub fn shares_its_listener(&self) -> bool {
+        self.copies > 1 && self.listen.iter().all(|listen| !listen.reuseport)
+    }
+
+    /// The threads of a copy, counted from 1.
+    #[must_use]
+    pub fn threads_of(&self, copy: u32) -> &[ThreadPlan] {
+        let exception = self.except.iter().find(|exception| exception.copy == copy);
+        exception.map_or(&self.threads, |exception| &exception.threads)
+    }
+
+    /// The threads that there are in any copy.
+    pub fn all_threads(&self) -> impl Iterator<Item = &ThreadPlan> {
+        self.threads.iter().chain(self.except.iter().flat_map(|exception| &exception.threads))
+    }
+}
+
+/// How much CPU time a control group may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CpuQuota {
+    /// In each period, over all CPUs.
+    pub quota: Duration,
+    /// How long a period is.
+    pub period: Duration,
 }
 
 /// A listening socket.
@@ -48,7 +91,9 @@ pub struct ThreadPlan {
     pub accepts: Option<u32>,
     /// What it does with a connection.
     pub connection: OnConnection,
-    /// How long each connection keeps it from the next one.
+    /// How much CPU time it spends for each connection before it takes the next one.
+    pub work: Duration,
+    /// How long each connection keeps it from the next one besides.
     pub pause: Duration,
     /// What it does after its last connection.
     pub then: Then,

@@ -88,6 +88,13 @@ pub enum Step {
     Network(Network),
     /// The path between the server and whoever is on the wire begins to lose packets.
     Path(Loss),
+    /// A server's host keeps its connections in a connection-tracking table from now on.
+    Conntrack {
+        /// The host; none for the first one.
+        host: Option<String>,
+        /// Entries that fit (`nf_conntrack_max`).
+        max: u32,
+    },
     /// A kernel setting changes.
     Sysctl {
         /// Name and new value.
@@ -154,6 +161,10 @@ impl fmt::Display for Step {
                 "the network takes {:?}, loses {} of 1000",
                 network.delay, network.lost_per_thousand
             ),
+            Step::Conntrack { host, max } => {
+                let host = host.as_deref().unwrap_or("the server's host");
+                write!(f, "{host} tracks connections from now on, in a table for {max}")
+            }
             Step::Path(loss) => write!(f, "the path to port {} begins to lose packets", loss.port),
             Step::Sysctl { set } => {
                 let set: Vec<_> =

@@ -69,7 +69,7 @@ impl World {
                 }
                 Doing::Connecting(_) => Some(ThreadState::InConnect),
                 Doing::Reading(_) => Some(ThreadState::InRead),
-                Doing::Waiting | Doing::WaitingToBeTold => None,
+                Doing::Waiting | Doing::WaitingToBeTold | Doing::Computing => None,
             };
             process.name == wanted.process
                 && thread.plan.name == wanted.name

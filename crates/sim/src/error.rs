@@ -1,17 +1,14 @@
 //! Why a scenario could not be simulated.
 
-use halfopen_model::SysctlError;
+use halfopen_model::{KernelNameError, SysctlError};
 use thiserror::Error;
 
 /// Why a scenario could not be simulated, or did not come about.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SimError {
-    /// The scenario's `kernel` is not a release.
-    #[error("{release:?} is not a kernel release such as 6.1.0-32-amd64")]
-    Kernel {
-        /// What it says.
-        release: String,
-    },
+    /// The scenario's `kernel` is none whose rules are known.
+    #[error(transparent)]
+    Kernel(#[from] KernelNameError),
     /// A setting that this kernel would not take.
     #[error("{name} = {value}: {problem}")]
     Sysctl {

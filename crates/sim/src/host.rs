@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use halfopen_model::tcp::{Segment, Stack, TimerQueue};
-use halfopen_model::{KernelVersion, Time};
+use halfopen_model::{ConntrackTable, KernelVersion, Time};
 use halfopen_scenario::Interface;
 
 /// The address of the first server's host on the wire, as in the lab.
@@ -22,6 +22,8 @@ pub(crate) struct Host {
     pub(crate) stack: Stack,
     /// Segments that will reach it.
     pub(crate) arriving: TimerQueue<Arriving>,
+    /// Its connection-tracking table, if it has one.
+    pub(crate) conntrack: Option<ConntrackTable>,
     /// Ports on which a program listens or has listened.
     pub(crate) served: BTreeSet<u16>,
 }
@@ -34,6 +36,11 @@ pub(crate) struct Arriving {
 }
 
 impl Host {
+    /// Whether connection tracking lets a segment pass, as it comes in or goes out.
+    pub(crate) fn tracks(&mut self, now: Time, segment: &Segment) -> bool {
+        self.conntrack.as_mut().is_none_or(|table| table.on_segment(now, segment))
+    }
+
     pub(crate) fn next_at(&mut self) -> Time {
         let arriving = self.arriving.next_at().unwrap_or(Time::NEVER);
         arriving.min(self.stack.next_deadline().unwrap_or(Time::NEVER))

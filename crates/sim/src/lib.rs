@@ -17,6 +17,7 @@ mod budget;
 mod chance;
 mod clients;
 mod conditions;
+mod cpu;
 mod error;
 mod host;
 mod ids;

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use halfopen_evidence::{
     Activity, Call, CallTarget, CgroupState, EpollRegistration, FdUse, Missing, OwnerBasis, Pid,
-    Process, Reading, SchedStat, SyncKind, Thread, Throttling, Tid, Via, WaitedSocket,
+    Process, Reading, SchedStat, SyncKind, Thread, Tid, Via, WaitedSocket,
 };
 use halfopen_model::Time;
 use halfopen_scenario::Waits;
 
+use crate::cpu::CpuGroup;
 use crate::programs::{self, Doing, uses_epoll};
 use crate::snapshot::listener_inode;
 use crate::world::World;
@@ -20,6 +21,9 @@ const TIDS_PER_PROCESS: u32 = 1_000;
 /// EPOLLIN, and EPOLLIN with EPOLLET (uapi/linux/eventpoll.h).
 const EPOLL_LEVEL: u32 = 0x1;
 const EPOLL_EDGE: u32 = 0x8000_0001;
+
+/// CPU time for going from one thing to another, in nanoseconds.
+const SLICE_NS: u64 = 50_000;
 
 /// An address for the lock of a process; nothing is read there.
 const LOCK: u64 = 0x5555_0000_1000;
@@ -45,9 +49,10 @@ impl World {
 
     fn process(&self, number: usize, process: &programs::Process) -> Process {
         let threads = (0..).zip(&process.threads).filter_map(|(at, &thread)| {
-            let thread = &self.programs.threads[thread as usize];
-            (thread.doing != Doing::Gone).then(|| self.thread(number, at, thread))
+            let gone = self.programs.threads[thread as usize].doing == Doing::Gone;
+            (!gone).then(|| self.thread(number, at, thread))
         });
+        let group = process.group.map(|group| &self.programs.groups[group]);
         Process {
             pid: pid_of(number),
             comm: process.name.clone(),
@@ -62,13 +67,9 @@ impl World {
                 system_limit: Reading::Known(i64::MAX.cast_unsigned()),
             }),
             cgroup: Reading::Known(CgroupState {
-                path: "/".to_owned(),
+                path: group.map_or("/", CpuGroup::path).to_owned(),
                 frozen: Reading::Known(false),
-                throttling: Reading::Known(Throttling {
-                    periods: 0,
-                    throttled_periods: 0,
-                    throttled_us: 0,
-                }),
+                cpu_quotas: Reading::Known(group.map(CpuGroup::figures).into_iter().collect()),
             }),
             epoll: Reading::Known(self.registrations(process)),
             threads: Reading::Known(threads.collect()),
@@ -95,18 +96,24 @@ impl World {
             .collect()
     }
 
-    fn thread(&self, process: usize, at: u32, thread: &programs::Thread) -> Thread {
-        let stopped = self.programs.processes[process].stopped;
+    fn thread(&self, process: usize, at: u32, number: u32) -> Thread {
+        let thread = &self.programs.threads[number as usize];
+        let activity = self.activity(thread);
+        let state = match activity {
+            _ if self.programs.processes[process].stopped => 'T',
+            Activity::Running => 'R',
+            Activity::Blocked(_) => 'S',
+        };
         Thread {
             tid: tid_of(process, at),
             name: thread.plan.name.clone(),
-            state: if stopped { 'T' } else { 'S' },
+            state,
             wchan: Reading::Known(String::new()),
-            activity: Reading::Known(self.activity(thread)),
+            activity: Reading::Known(activity),
             waits: Reading::Known(self.waits(thread)),
             sched: Reading::Known(SchedStat {
-                cpu_ns: thread.slices * 50_000,
-                wait_ns: 0,
+                cpu_ns: thread.slices * SLICE_NS + self.cpu_time(number).as_micros() * 1_000,
+                wait_ns: thread.cpu_wait.as_micros() * 1_000,
                 slices: thread.slices,
             }),
             stack: Missing::NotOnThisKernel.into(),
@@ -141,6 +148,7 @@ impl World {
             Doing::Reading(socket) => call("recvfrom", on(peer(socket))),
             Doing::Connecting(socket) => call("connect", on(peer(socket))),
             Doing::InLock => call("futex", self.lock_of(thread)),
+            Doing::Computing => Activity::Running,
         }
     }
 

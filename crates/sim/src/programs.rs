@@ -1,13 +1,14 @@
 //! Server programs: processes, their threads, and what each thread does with a connection.
 //!
 //! A thread takes a connection from its listener whenever it waits and one is there, at the very
-//! moment; what it does then takes the time that its plan says. CPUs are not modelled: a thread that
-//! wants to run, runs.
+//! moment; what it does then takes the time that its plan says. A thread that wants to run, runs,
+//! unless its control group has used up its CPU quota (see [`crate::cpu`]).
 
 use halfopen_model::tcp::{ConnectOptions, ListenOptions, ListenerId, SocketId};
 use halfopen_model::{Span, Time};
 use halfopen_scenario::{OnConnection, Server, Then, ThreadPlan, Waits};
 
+use crate::cpu::CpuGroup;
 use crate::error::SimError;
 use crate::host::{FAR, NEAR};
 use crate::ids::Owner;
@@ -26,6 +27,10 @@ const USUAL_FDS: u32 = 1024 * 1024;
 pub(crate) struct Programs {
     pub(crate) processes: Vec<Process>,
     pub(crate) threads: Vec<Thread>,
+    /// Control groups with a CPU quota.
+    pub(crate) groups: Vec<CpuGroup>,
+    /// Connections accepted so far.
+    accepted: u64,
     /// A copy of the threads that serve each listener, by host and listener.
     serving: Vec<Vec<Vec<u32>>>,
 }
@@ -42,6 +47,8 @@ pub(crate) struct Process {
     pub(crate) stopped: bool,
     pub(crate) ended: bool,
     pub(crate) started: Time,
+    /// Its control group, if that has a CPU quota.
+    pub(crate) group: Option<usize>,
     /// The thread that holds the process's lock.
     pub(crate) lock: Option<u32>,
 }
@@ -58,6 +65,11 @@ pub(crate) struct Thread {
     pub(crate) since: Time,
     /// How often that was.
     pub(crate) slices: u64,
+    /// Its place among those that wait for a listener.
+    turn: u64,
+    /// How long it has computed, and waited for a CPU to do so.
+    pub(crate) cpu: Span,
+    pub(crate) cpu_wait: Span,
     /// Connections of its own epoll set on which something has come while it was busy.
     pending: Vec<(SocketId, bool)>,
 }
@@ -69,6 +81,8 @@ pub(crate) enum Doing {
     Waiting,
     /// It waits for a step of the scenario.
     WaitingToBeTold,
+    /// It spends CPU time for a connection.
+    Computing,
     /// It is busy with a connection for a time.
     Pausing,
     /// It found no descriptor, and sleeps before it tries again.
@@ -86,13 +100,40 @@ pub(crate) enum Doing {
 }
 
 impl World {
-    /// Starts one process of a server program.
+    /// Starts the processes of a server program.
     pub(crate) fn serve(&mut self, server: &Server, host: usize) -> Result<(), SimError> {
+        let group = server.cpu.map(|cpu| {
+            let group = CpuGroup::new(&server.process, cpu.quota.into(), cpu.period.into());
+            self.programs.groups.push(group);
+            self.programs.groups.len() - 1
+        });
+        let shared = if server.shares_its_listener() {
+            Some(self.open_listeners(server, host)?)
+        } else {
+            None
+        };
+        (1..=server.copies).try_for_each(|copy| {
+            let listeners = match &shared {
+                Some(listeners) => listeners.clone(),
+                None => self.open_listeners(server, host)?,
+            };
+            self.start_process(server, server.threads_of(copy), host, listeners, group);
+            Ok(())
+        })
+    }
+
+    fn start_process(
+        &mut self,
+        server: &Server,
+        plans: &[ThreadPlan],
+        host: usize,
+        listeners: Vec<(ListenerId, u16)>,
+        group: Option<usize>,
+    ) {
         let process = u32::try_from(self.programs.processes.len()).unwrap_or(u32::MAX);
-        let listeners = self.open_listeners(server, host)?;
         let mut threads = Vec::new();
         let mut lock = None;
-        for plan in &server.threads {
+        for plan in plans {
             let number = u32::try_from(self.programs.threads.len()).unwrap_or(u32::MAX);
             let of_plan = |&&(_, port): &&(ListenerId, u16)| Some(port) == plan.port;
             let listener = listeners.iter().find(of_plan).map(|&(id, _)| id);
@@ -108,13 +149,16 @@ impl World {
                 accepted: 0,
                 since: self.now,
                 slices: 0,
+                turn: 0,
+                cpu: Span::ZERO,
+                cpu_wait: Span::ZERO,
                 pending: Vec::new(),
             });
             if let Some(listener) = listener {
                 self.programs.serve(host, listener, number);
             }
         }
-        let epolls = server.threads.iter().filter(|plan| uses_epoll(plan)).count();
+        let epolls = plans.iter().filter(|plan| uses_epoll(plan)).count();
         let sockets = listeners.len() + epolls;
         self.programs.processes.push(Process {
             name: server.process.clone(),
@@ -126,10 +170,10 @@ impl World {
             stopped: false,
             ended: false,
             started: self.now,
+            group,
             lock,
         });
         threads.into_iter().for_each(|thread| self.run_thread(thread));
-        Ok(())
     }
 
     fn open_listeners(
@@ -159,13 +203,15 @@ impl World {
         Ok(listeners)
     }
 
-    /// A connection has entered an accept queue: whoever waits for the listener takes it.
+    /// A connection has entered an accept queue: whoever has waited longest for the listener takes it,
+    /// as those who wait in accept(2) are woken (`prepare_to_wait_exclusive` puts them last).
     pub(crate) fn wake_for(&mut self, host: usize, listener: ListenerId) {
-        let waits = |&thread: &u32| {
-            let thread = &self.programs.threads[thread as usize];
+        let programs = &self.programs;
+        let waiting = programs.serving_of(host, listener).iter().copied().filter(|&thread| {
+            let thread = &programs.threads[thread as usize];
             thread.doing == Doing::Waiting
-        };
-        let waiting = self.programs.serving_of(host, listener).iter().copied().find(waits);
+        });
+        let waiting = waiting.min_by_key(|&thread| programs.threads[thread as usize].turn);
         if let Some(thread) = waiting {
             self.run_thread(thread);
         }
@@ -175,14 +221,27 @@ impl World {
     pub(crate) fn thread_goes_on(&mut self, number: u32) {
         let thread = &mut self.programs.threads[number as usize];
         match thread.doing {
+            Doing::Computing => {
+                self.end_computing(number);
+                if self.begin_pause(number) {
+                    return;
+                }
+                self.set_doing(number, Doing::Waiting);
+            }
             Doing::Pausing | Doing::OutOfDescriptors => thread.doing = Doing::Waiting,
             // However connect() ends, there is nothing left to do.
             Doing::Connecting(_) => return self.set_doing(number, Doing::Sleeping),
             _ => return,
         }
+        self.thread_catches_up(number);
+    }
+
+    /// Lets a thread do what came while it was busy or could not run.
+    pub(crate) fn thread_catches_up(&mut self, number: u32) {
+        let host = self.host_of_thread(number);
+        let thread = &mut self.programs.threads[number as usize];
         for (socket, closed) in std::mem::take(&mut thread.pending) {
-            let host = self.host_of_thread(number);
-            self.read_connection(host, number, socket, closed);
+            self.connection_readable(host, number, socket, closed);
         }
         self.run_thread(number);
     }
@@ -193,6 +252,9 @@ impl World {
             let thread = &self.programs.threads[number as usize];
             let process = &self.programs.processes[thread.process as usize];
             if process.stopped || process.ended || thread.doing != Doing::Waiting {
+                return;
+            }
+            if self.is_throttled(number) {
                 return;
             }
             let Some(listener) = thread.listener else {
@@ -227,17 +289,18 @@ impl World {
             return false;
         };
         self.programs.processes[process].open += 1;
+        self.programs.accepted += 1;
+        let turn = self.programs.accepted;
         let thread = &mut self.programs.threads[number as usize];
         thread.accepted += 1;
         thread.slices += 1;
+        thread.turn = turn;
         self.treat(host, number, socket);
         true
     }
 
     fn treat(&mut self, host: usize, number: u32, socket: SocketId) {
-        let thread = &self.programs.threads[number as usize];
-        let (connection, pause) = (thread.plan.connection, Span::from(thread.plan.pause));
-        match connection {
+        match self.programs.threads[number as usize].plan.connection {
             OnConnection::Close => self.close_connection(host, number, socket),
             OnConnection::Keep => {}
             OnConnection::ReadRequest => {
@@ -256,10 +319,28 @@ impl World {
                 }
             }
         }
-        if pause > Span::ZERO {
-            self.set_doing(number, Doing::Pausing);
-            self.after(pause, Happening::Thread(number));
+        self.keep_busy(number);
+    }
+
+    /// Lets a connection keep the thread from the next one, for as long as its plan says. False if
+    /// that is no time at all.
+    fn keep_busy(&mut self, number: u32) -> bool {
+        let work = Span::from(self.programs.threads[number as usize].plan.work);
+        if work == Span::ZERO {
+            return self.begin_pause(number);
         }
+        self.compute(number, work);
+        true
+    }
+
+    fn begin_pause(&mut self, number: u32) -> bool {
+        let pause = Span::from(self.programs.threads[number as usize].plan.pause);
+        if pause == Span::ZERO {
+            return false;
+        }
+        self.set_doing(number, Doing::Pausing);
+        self.after(pause, Happening::Thread(number));
+        true
     }
 
     /// Something came on a connection that a thread has accepted.
@@ -275,13 +356,19 @@ impl World {
         if process.stopped || process.ended {
             return;
         }
+        let throttled = process.group.is_some_and(|g| self.programs.groups[g].is_throttled());
+        if throttled {
+            thread.pending.push((socket, closed));
+            return;
+        }
         if thread.doing == Doing::Reading(socket) {
             self.hosts[host].stack.read(socket);
             self.close_connection(host, number, socket);
             return self.rest_after_request(number);
         }
         // In an epoll loop the thread itself must be free; elsewhere each connection has a thread.
-        if uses_epoll(&thread.plan) && matches!(thread.doing, Doing::Pausing) {
+        let busy = matches!(thread.doing, Doing::Pausing | Doing::Computing);
+        if uses_epoll(&thread.plan) && busy {
             thread.pending.push((socket, closed));
             return;
         }
@@ -293,11 +380,7 @@ impl World {
     }
 
     fn rest_after_request(&mut self, number: u32) {
-        let pause = Span::from(self.programs.threads[number as usize].plan.pause);
-        if pause > Span::ZERO {
-            self.set_doing(number, Doing::Pausing);
-            self.after(pause, Happening::Thread(number));
-        } else {
+        if !self.keep_busy(number) {
             self.set_doing(number, Doing::Waiting);
             self.run_thread(number);
         }
@@ -408,8 +491,14 @@ impl World {
             let connections = self.connections_of(index);
             for thread in threads {
                 self.set_doing(thread, Doing::Gone);
+                self.programs.groups.iter_mut().for_each(|group| group.forget(thread));
             }
-            for (listener, _) in listeners {
+            let others = self.programs.processes.iter();
+            let shared: Vec<(ListenerId, u16)> = others
+                .filter(|other| other.host == host && !other.ended)
+                .flat_map(|other| other.listeners.iter().copied())
+                .collect();
+            for (listener, _) in listeners.into_iter().filter(|one| !shared.contains(one)) {
                 self.hosts[host].stack.close_listener(self.now, listener, &mut self.effects);
                 self.carry_out(host);
             }
@@ -451,7 +540,7 @@ impl World {
         self.programs.processes[process as usize].host
     }
 
-    fn set_doing(&mut self, number: u32, doing: Doing) {
+    pub(crate) fn set_doing(&mut self, number: u32, doing: Doing) {
         let now = self.now;
         let thread = &mut self.programs.threads[number as usize];
         if thread.doing != doing {

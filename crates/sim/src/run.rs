@@ -95,7 +95,8 @@ pub(crate) struct Moments {
     kept: usize,
     pub(crate) moments: Vec<Moment>,
     pub(crate) omitted: u64,
-    seen: std::collections::BTreeSet<(String, DropReason)>,
+    /// Hosts and reasons of drops so far; without a reason, connection tracking dropped.
+    seen: std::collections::BTreeSet<(String, Option<DropReason>)>,
 }
 
 impl Moments {
@@ -113,12 +114,24 @@ impl Moments {
 
     /// The first segment that comes to nothing for a reason.
     pub(crate) fn drop(&mut self, now: Time, host: &str, reason: DropReason, segment: &Segment) {
-        let known = self.seen.iter().any(|(name, seen)| name == host && *seen == reason);
-        if known {
-            return;
+        if self.is_first(host, Some(reason)) {
+            self.add(now, MomentKind::Drop, format!("{host}: {reason} ({segment})"));
         }
-        self.seen.insert((host.to_owned(), reason));
-        let what = format!("{host}: {reason} ({segment})");
-        self.add(now, MomentKind::Drop, what);
+    }
+
+    /// The first segment that connection tracking drops.
+    pub(crate) fn untracked(&mut self, now: Time, host: &str, segment: &Segment) {
+        if self.is_first(host, None) {
+            let what = format!("{host}: connection-tracking table full ({segment})");
+            self.add(now, MomentKind::Drop, what);
+        }
+    }
+
+    fn is_first(&mut self, host: &str, reason: Option<DropReason>) -> bool {
+        let known = self.seen.iter().any(|(name, seen)| name == host && *seen == reason);
+        if !known {
+            self.seen.insert((host.to_owned(), reason));
+        }
+        !known
     }
 }

@@ -55,11 +55,11 @@ impl World {
     fn new(scenario: &Scenario, options: &Options) -> Result<Self, SimError> {
         let kernel = match &scenario.kernel {
             None => options.kernel,
-            Some(release) => parse_release(release)?,
+            Some(name) => KernelVersion::named(name)?,
         };
         let clients_kernel = match &scenario.clients_kernel {
             None => kernel,
-            Some(release) => parse_release(release)?,
+            Some(name) => KernelVersion::named(name)?,
         };
         let mut chance = Chance::new(options.seed);
         let server = host("server", NEAR, kernel, chance.next());
@@ -119,6 +119,7 @@ impl World {
     /// Two looks and what was sampled between them.
     fn check(&mut self, looks: Vec<halfopen_scenario::Picture>) -> Run {
         let account = self.account(looks);
+        self.settle_groups();
         let clients = self.crowd.host;
         let servers: Vec<usize> =
             (0..self.hosts.len()).filter(|&host| Some(host) != clients).collect();
@@ -126,6 +127,7 @@ impl World {
         let clients_first = clients.map(|host| self.snapshot(&[host]));
         let all: Vec<usize> = (0..self.hosts.len()).collect();
         let between = self.watch_for(WINDOW, &all);
+        self.settle_groups();
         let second = self.snapshot(&servers);
         let clients_evidence = clients.zip(clients_first).map(|(host, first)| {
             let second = self.snapshot(&[host]);
@@ -168,10 +170,6 @@ impl World {
     }
 }
 
-fn parse_release(release: &str) -> Result<KernelVersion, SimError> {
-    release.parse().map_err(|_| SimError::Kernel { release: release.to_owned() })
-}
-
 /// A host of this kernel with the kernel's own settings.
 pub(crate) fn host(name: &str, address: Ipv4Addr, kernel: KernelVersion, secret: u64) -> Host {
     let semantics = Semantics::of(kernel);
@@ -181,6 +179,7 @@ pub(crate) fn host(name: &str, address: Ipv4Addr, kernel: KernelVersion, secret:
         address,
         stack: Stack::new(semantics, Sysctls::defaults(&semantics), secret),
         arriving: TimerQueue::new(),
+        conntrack: None,
         served: BTreeSet::new(),
     }
 }

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, SocketAddrV4};
 
 use halfopen_evidence::{
-    Cookie, Counters, Endpoint, FoldLimits, Folded, HeldCloseWait, Holder, HolderSearch, Holders,
-    Inode, Missing, Netns, NetnsId, NetnsLabel, Pid, Reading, Snapshot, SocketFold, SocketRow,
-    Sysctls, Taken, TcpUse,
+    Conntrack, Cookie, Counters, Endpoint, FoldLimits, Folded, HeldCloseWait, Holder, HolderSearch,
+    Holders, Inode, Missing, Netns, NetnsId, NetnsLabel, Pid, Reading, Snapshot, SocketFold,
+    SocketRow, Sysctls, Taken, TcpUse,
 };
 use halfopen_model::tcp::SocketView;
-use halfopen_model::{Counter, TcpState, Time, TimeWaitReuse};
+use halfopen_model::{ConntrackCounts, ConntrackTable, Counter, TcpState, Time, TimeWaitReuse};
 
 use crate::host::Host;
 use crate::ids::Owner;
@@ -94,7 +94,7 @@ impl World {
             connecting: Reading::Known(folded.connecting),
             close_wait: Reading::Known(folded.close_wait),
             ports: Reading::Known(folded.ports),
-            conntrack: Missing::NotOnThisKernel.into(),
+            conntrack: host.conntrack.as_ref().map_or(Missing::NotOnThisKernel.into(), conntrack),
         }
     }
 
@@ -236,11 +236,23 @@ fn counters(host: &Host) -> Counters {
         Counter::TcpSynRetrans => counting.syn_retransmissions_are_counted,
         Counter::TcpDeferAcceptDrop => counting.defer_accept_drops_are_counted,
         Counter::TcpBacklogDrop => counting.backlog_drops_are_counted,
+        Counter::TcpTimeWaitOverflow => counting.time_wait_overflows_are_counted,
         _ => true,
     };
     let counters = host.stack.counters();
     let all = Counter::ALL.iter().copied().filter(exists);
     all.map(|counter| (counter, counters.value(counter))).collect()
+}
+
+fn conntrack(table: &ConntrackTable) -> Reading<Conntrack> {
+    let ConntrackCounts { drops, early_drops } = table.counts();
+    Reading::Known(Conntrack {
+        count: u32::try_from(table.count()).unwrap_or(u32::MAX),
+        max: table.max(),
+        drops: Reading::Known(drops),
+        insert_failures: Reading::Known(0),
+        early_drops: Reading::Known(early_drops),
+    })
 }
 
 fn sysctls(host: &Host) -> Sysctls {
@@ -255,7 +267,7 @@ fn sysctls(host: &Host) -> Sysctls {
         .collect();
     Sysctls {
         somaxconn: known(set.somaxconn),
-        tcp_max_syn_backlog: known(set.max_syn_backlog),
+        tcp_max_syn_backlog: Reading::Known(set.max_syn_backlog),
         tcp_syncookies: known(u32::from(set.syncookies)),
         tcp_abort_on_overflow: known(u32::from(set.abort_on_overflow)),
         tcp_synack_retries: known(u32::from(set.synack_retries)),

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use halfopen_model::Span;
+use halfopen_model::{ConntrackTable, Span};
 use halfopen_scenario::{Clients, Handshakes, PeersSend, Step, Way};
 
 use crate::clients::Life;
@@ -25,9 +25,7 @@ impl World {
         match step {
             Step::Serve(server) => {
                 let host = self.server_host(server.host.as_deref())?;
-                for _ in 0..server.copies {
-                    self.serve(server, host)?;
-                }
+                self.serve(server, host)?;
             }
             Step::Connect(clients) => self.connect(clients),
             Step::Arrivals(arrivals) => self.arrivals(arrivals),
@@ -50,6 +48,7 @@ impl World {
             Step::Look { .. } => {}
             Step::Network(network) => self.path.become_like(*network),
             Step::Path(loss) => self.path.lose(*loss),
+            Step::Conntrack { host, max } => self.track(host.as_deref(), *max)?,
             Step::Sysctl { set } => return self.set(set),
         }
         self.settle();
@@ -78,6 +77,12 @@ impl World {
         set_on(&mut new, &self.settings)?;
         self.hosts.push(new);
         Ok(self.hosts.len() - 1)
+    }
+
+    fn track(&mut self, host: Option<&str>, max: u32) -> Result<(), SimError> {
+        let host = self.server_host(host)?;
+        self.hosts[host].conntrack = Some(ConntrackTable::new(max, self.chance.next()));
+        Ok(())
     }
 
     /// Lets a state come about, or fails.

@@ -52,6 +52,8 @@ pub(crate) struct World {
 pub(crate) enum Happening {
     /// A thread goes on.
     Thread(u32),
+    /// Something may be due in a control group.
+    Group(usize),
     /// The next clients of an arrival process come.
     Arrive(u32),
     /// A client connects.
@@ -121,12 +123,17 @@ impl World {
     fn take_in(&mut self, index: usize, arriving: &Arriving) {
         let Arriving { segment, over } = arriving;
         self.budget.spend(1);
-        let reason = self.hosts[index].stack.on_segment(self.now, segment, &mut self.effects);
         if index == 0
             && let Some(over) = over
         {
             self.tap.see(self.now, *over, segment);
         }
+        // What came over loopback was tracked as it was sent (`nf_conntrack_in`: previously seen).
+        let seen = *over == Some(Interface::Loopback);
+        if !seen && !self.hosts[index].tracks(self.now, segment) {
+            return self.note_untracked(index, segment);
+        }
+        let reason = self.hosts[index].stack.on_segment(self.now, segment, &mut self.effects);
         if let Some(reason) = reason {
             self.note_drop(index, reason, segment);
         }
@@ -151,6 +158,9 @@ impl World {
 
     fn send(&mut self, host: usize, segment: Segment) {
         let to = *segment.to.ip();
+        if !self.hosts[host].tracks(self.now, &segment) {
+            return self.note_untracked(host, &segment);
+        }
         if to.is_loopback() || to == self.hosts[host].address && to == *segment.from.ip() {
             self.arrive(host, segment, LOOPBACK, Some(Interface::Loopback));
             return;
@@ -242,6 +252,7 @@ impl World {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Thread(thread) => self.thread_goes_on(thread),
+            Happening::Group(group) => self.group_goes_on(group),
             Happening::Arrive(arrival) => self.clients_arrive(arrival),
             Happening::Start(client) => self.start_client(client),
             Happening::Leave(client) => self.client_leaves(client),
@@ -249,6 +260,11 @@ impl World {
             Happening::Silent(arrival) => self.silent_peers_arrive(arrival),
             Happening::Sample => self.sample(),
         }
+    }
+
+    fn note_untracked(&mut self, host: usize, segment: &Segment) {
+        let name = &self.hosts[host].name;
+        self.moments.untracked(self.now, name, segment);
     }
 
     fn note_drop(&mut self, host: usize, reason: DropReason, segment: &Segment) {

@@ -324,6 +324,8 @@ pub(crate) struct ReasonEntry {
     pub(crate) kind: ReasonOf,
     /// The release that it came with, for the kernel's own; UNCONFIRMED if it was not read.
     pub(crate) since: Option<String>,
+    /// The commits that brought it, for the kernel's own; empty where they are not known.
+    pub(crate) commits: Vec<String>,
     /// What it means.
     pub(crate) text: String,
     /// What it is wrongly taken for.

@@ -52,7 +52,7 @@ impl<'a> Host<'a> {
         &mut self,
         name: &str,
         given: Option<i64>,
-        value: impl Fn(&Sysctls) -> u32,
+        value: impl Fn(&Sysctls) -> i64,
     ) -> Result<(), String> {
         let mut from = Origin::Given;
         let mut text = given.map(|given| given.to_string());
@@ -68,7 +68,7 @@ impl<'a> Host<'a> {
             None if BY_MEMORY.contains(&name) => from = Origin::DefaultByMemory,
             None => from = Origin::Default,
         }
-        let value = i64::from(value(&self.sysctls));
+        let value = value(&self.sysctls);
         self.settings.push(SettingEntry { name: name.to_owned(), value, from });
         Ok(())
     }
@@ -82,7 +82,7 @@ impl<'a> Host<'a> {
     fn of_this_host(&self, name: &str) -> Option<String> {
         let folder = if name == "somaxconn" { "core" } else { "ipv4" };
         let text = fs::read_to_string(self.proc.join("sys/net").join(folder).join(name)).ok()?;
-        text.trim().parse::<u32>().ok().map(|value| value.to_string())
+        text.trim().parse::<i64>().ok().map(|value| value.to_string())
     }
 }
 
@@ -92,7 +92,7 @@ fn running(proc: &Path) -> Result<(String, KernelVersion), String> {
         .map_err(|error| format!("cannot read {}: {error}; give --kernel", path.display()))?;
     let release = release.trim().to_owned();
     let version = KernelVersion::named(&release)
-        .ok_or_else(|| format!("this kernel calls itself {release:?}; give --kernel"))?;
+        .map_err(|error| format!("this host's kernel: {error}; give --kernel"))?;
     Ok((release, version))
 }
 
@@ -113,7 +113,7 @@ mod tests {
     }
 
     fn somaxconn(host: &mut Host<'_>, given: Option<i64>) -> Result<(i64, Origin), String> {
-        host.set("somaxconn", given, |sysctls| sysctls.somaxconn)?;
+        host.set("somaxconn", given, |sysctls| sysctls.somaxconn.into())?;
         let setting = host.settings.last().expect("set");
         Ok((setting.value, setting.from))
     }

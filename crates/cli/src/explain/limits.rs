@@ -26,9 +26,9 @@ const RULES: &[&str] = &[
 
 /// The limits that follow from kernel, settings and backlog.
 pub(super) fn limits(arguments: &LimitsArgs, mut host: Host<'_>) -> Result<LimitsEntry, String> {
-    host.set("somaxconn", arguments.somaxconn, |sysctls| sysctls.somaxconn)?;
-    host.set("tcp_max_syn_backlog", arguments.max_syn_backlog, |s| s.max_syn_backlog)?;
-    host.set("tcp_syncookies", arguments.syncookies, |sysctls| u32::from(sysctls.syncookies))?;
+    host.set("somaxconn", arguments.somaxconn, |sysctls| sysctls.somaxconn.into())?;
+    host.set("tcp_max_syn_backlog", arguments.max_syn_backlog, |s| s.max_syn_backlog.into())?;
+    host.set("tcp_syncookies", arguments.syncookies, |sysctls| sysctls.syncookies.into())?;
     let Host { kernel, semantics, sysctls, settings, .. } = host;
     let backlogs = match arguments.backlog {
         Some(backlog) => vec![Some(backlog)],
@@ -82,8 +82,8 @@ fn syn_queue_full_then(sysctls: &Sysctls, semantics: &Semantics) -> String {
     };
     let what = match sysctls.syncookies {
         0 => "a SYN is dropped",
-        1 => "a SYN is answered by a cookie",
-        _ => "every SYN is answered by a cookie, full or not",
+        2 => "every SYN is answered by a cookie, full or not",
+        _ => "a SYN is answered by a cookie",
     };
     if counters.is_empty() {
         return format!("{what}; counted nowhere");

@@ -148,6 +148,7 @@ pub(super) fn kernel_reason(reason: &KernelReason) -> ReasonEntry {
             ReasonKind::Reset => ReasonOf::KernelReset,
         },
         since: Some(format!("Linux {}{doubt}", reason.since)),
+        commits: strings(reason.commits),
         text: reason.text.to_owned(),
         misleading: (!reason.misleading.is_empty()).then(|| reason.misleading.to_owned()),
         counters: Vec::new(),
@@ -166,6 +167,7 @@ pub(super) fn model_reason(reason: DropReason) -> ReasonEntry {
         name: model_name(reason),
         kind: ReasonOf::Model,
         since: None,
+        commits: Vec::new(),
         text: format!("{reason}."),
         misleading: reason.is_syn().then(|| {
             "The kernel gives a dropped SYN no reason and makes no kfree_skb event: tools that \

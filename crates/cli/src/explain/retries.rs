@@ -21,11 +21,11 @@ const LINEAR: &str = "tcp_syn_linear_timeouts";
 
 /// The timetables that follow from kernel and settings.
 pub(super) fn retries(arguments: &RetriesArgs, mut host: Host<'_>) -> Result<RetriesEntry, String> {
-    host.set("tcp_syn_retries", arguments.syn_retries, |s| u32::from(s.syn_retries))?;
+    host.set("tcp_syn_retries", arguments.syn_retries, |s| s.syn_retries.into())?;
     if arguments.linear.is_some() || host.semantics.client.syn_linear_timeouts_default > 0 {
-        host.set(LINEAR, arguments.linear, |s| u32::from(s.syn_linear_timeouts))?;
+        host.set(LINEAR, arguments.linear, |s| s.syn_linear_timeouts.into())?;
     }
-    host.set("tcp_synack_retries", arguments.synack_retries, |s| u32::from(s.synack_retries))?;
+    host.set("tcp_synack_retries", arguments.synack_retries, |s| s.synack_retries.into())?;
     let Host { mut kernel, version, semantics, sysctls, settings, .. } = host;
     let doubts = version.doubts().into_iter().filter(|doubt| !doubt.queues_only);
     kernel.doubts = doubts.map(|doubt| doubt.text.to_owned()).collect();

@@ -39,6 +39,14 @@ impl Curve<'_> {
         let name = Span::new(Ink::Subject, harmless(&self.scenario.name));
         page.paragraph(2, &[name, Span::new(Ink::Dim, facts.join(" · "))]);
         page.paragraph(2, &[Span::new(Ink::Plain, harmless(&self.scenario.about))]);
+        for (doubt, values) in self.doubts() {
+            let whose = if *self.key == Key::Kernel {
+                format!("{}: ", values.join(", "))
+            } else {
+                String::new()
+            };
+            page.labelled("note", 6, 0, Span::new(Ink::Warning, format!("{whose}{doubt}")));
+        }
         self.table(&mut page);
         if self.points.iter().any(|point| point.outcome.is_ok()) {
             self.bars(&mut page);
@@ -48,6 +56,21 @@ impl Curve<'_> {
             page.paragraph(2, &[Span::new(Ink::Plain, sentence)]);
         }
         page.finish()
+    }
+
+    /// What is not certain of the kernels that it ran on, and which values that concerns.
+    fn doubts(&self) -> Vec<(&'static str, Vec<String>)> {
+        let mut doubts: Vec<(&str, Vec<String>)> = Vec::new();
+        for point in self.points {
+            for &doubt in point.outcome.iter().flat_map(|figures| &figures.doubts) {
+                let value = self.label(point);
+                match doubts.iter_mut().find(|(known, _)| *known == doubt) {
+                    Some((_, values)) => values.push(value),
+                    None => doubts.push((doubt, vec![value])),
+                }
+            }
+        }
+        doubts
     }
 
     fn value_width(&self) -> usize {
@@ -64,7 +87,7 @@ impl Curve<'_> {
 
     /// A value as it is shown: a kernel as its version and vendor, which is shorter.
     fn label(&self, point: &Point) -> String {
-        match (self.key, point.value.parse::<KernelVersion>()) {
+        match (self.key, KernelVersion::named(&point.value)) {
             (Key::Kernel, Ok(version)) => version.to_string(),
             _ => harmless(&point.value),
         }
@@ -297,6 +320,7 @@ mod tests {
         Figures {
             status: if syns > 0 { Status::Failure } else { Status::Healthy },
             findings: Vec::new(),
+            doubts: Vec::new(),
             room: 6,
             peak: if syns > 0 { 6 } else { 2 },
             growing: false,
@@ -339,6 +363,17 @@ mod tests {
         };
         assert!(drawn(&Key::Backlog, &outcomes(true)).contains("any queue overflows in time"));
         assert!(!drawn(&Key::Backlog, &outcomes(false)).contains("any queue overflows in time"));
+    }
+
+    #[test]
+    fn what_is_not_certain_of_a_kernel_is_said_once_with_the_values_that_it_concerns() {
+        let doubted = || Figures { doubts: vec!["Not read."], ..figures(50, 0, 40) };
+        let outcomes =
+            [("rhel9", Ok(doubted())), ("6.18", Ok(figures(50, 0, 40))), ("7.0", Ok(doubted()))];
+        let text = drawn(&Key::Kernel, &outcomes);
+        assert!(text.contains("5.14.0 (RHEL 9), 7.0.0: Not read."), "{text}");
+        let text = drawn(&Key::Backlog, &[("1", Ok(doubted())), ("2", Ok(doubted()))]);
+        assert_eq!(text.matches("note Not read.").count(), 1, "{text}");
     }
 
     #[test]

@@ -208,6 +208,8 @@ struct FiguresEntry<'a> {
     status: Status,
     /// Ids of its findings.
     findings: &'a [String],
+    /// What is not certain of the kernels that it ran on.
+    doubts: &'a [&'static str],
     /// Room in the accept queue that was fullest.
     room: u32,
     /// The most that waited in it.
@@ -353,6 +355,7 @@ fn point(point: &Point) -> PointEntry<'_> {
     let figures = point.outcome.as_ref().ok().map(|figures| FiguresEntry {
         status: figures.status,
         findings: &figures.findings,
+        doubts: &figures.doubts,
         room: figures.room,
         peak: figures.peak,
         accepted: figures.accepted,

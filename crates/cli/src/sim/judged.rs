@@ -50,6 +50,17 @@ impl Judged {
         judged
     }
 
+    /// What is not certain of the kernels that it ran on, each once.
+    pub(super) fn doubts(&self) -> Vec<&'static str> {
+        let mut doubts: Vec<&str> = Vec::new();
+        for doubt in self.run.hosts.iter().flat_map(|host| host.kernel.doubts()) {
+            if !doubts.contains(&doubt.text) {
+                doubts.push(doubt.text);
+            }
+        }
+        doubts
+    }
+
     /// Ids of the findings, in alphabetical order, each once.
     pub(super) fn found(&self) -> BTreeSet<&str> {
         let reports = std::iter::once(&self.servers).chain(&self.clients);

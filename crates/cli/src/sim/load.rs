@@ -63,7 +63,7 @@ impl Loaded {
     /// What a simulation complains about, with its place in the file where it stands there.
     pub(super) fn complaint(&self, error: &SimError) -> String {
         let part = match error {
-            SimError::Kernel { .. } => Some(Part::Kernel),
+            SimError::Kernel(_) => Some(Part::Kernel),
             SimError::Sysctl { name, value, .. } => Some(Part::Setting { name, value }),
             _ => None,
         };

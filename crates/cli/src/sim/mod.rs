@@ -170,7 +170,7 @@ fn several(arguments: &SimArgs, told: &Told, sweep: &Sweep) -> anyhow::Result<Ex
         (Key::Kernel, _) => "several kernels".to_owned(),
         (_, None) => format!("Linux {}", told.options.kernel),
         (_, Some(release)) => {
-            let version = release.parse::<KernelVersion>();
+            let version = KernelVersion::named(release);
             version.map_or_else(|_| release.clone(), |version| format!("Linux {version}"))
         }
     };

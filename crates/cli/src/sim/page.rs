@@ -51,13 +51,7 @@ fn head(page: &mut Page, judged: &Judged) {
     ];
     page.paragraph(2, &head);
     page.paragraph(2, &[Span::new(Ink::Plain, harmless(&judged.scenario.about))]);
-    let mut doubts: Vec<&str> = Vec::new();
-    for doubt in judged.run.hosts.iter().flat_map(|host| host.kernel.doubts()) {
-        if !doubts.contains(&doubt.text) {
-            doubts.push(doubt.text);
-        }
-    }
-    for doubt in doubts {
+    for doubt in judged.doubts() {
         page.labelled("note", 6, 0, Span::new(Ink::Warning, doubt));
     }
 }

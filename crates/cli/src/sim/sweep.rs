@@ -27,6 +27,8 @@ pub(super) struct Figures {
     pub(super) status: Status,
     /// Ids of its findings.
     pub(super) findings: Vec<String>,
+    /// What is not certain of the kernels that it ran on.
+    pub(super) doubts: Vec<&'static str>,
     /// Room in the accept queue that was fullest.
     pub(super) room: u32,
     /// The most that waited in it: as sampled, and where it overflowed between two samples, all of it.
@@ -104,6 +106,7 @@ impl Figures {
         Self {
             status: judged.servers.status,
             findings,
+            doubts: judged.doubts(),
             room,
             peak,
             growing: series.iter().any(Series::grows_to_the_end),

@@ -6,7 +6,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use halfopen_evidence::{CgroupState, Missing, Reading, Throttling};
+use halfopen_evidence::{CgroupState, CpuQuota, Missing, Reading};
 
 use super::dir::Dir;
 use super::parse::{self, Membership, Mount, Tree};
@@ -29,7 +29,7 @@ pub(super) fn read(root: &ProcRoot, process: &Dir) -> Reading<CgroupState> {
     Reading::Known(CgroupState {
         path: naming_path(&memberships),
         frozen: frozen(groups(None), groups(Some("freezer"))),
-        throttling: throttling([groups(Some("cpu")), groups(None)]),
+        cpu_quotas: cpu_quotas(groups(Some("cpu")), groups(None)),
     })
 }
 
@@ -51,8 +51,8 @@ pub(super) fn read_mounts(proc: &Dir) -> Result<Mounts, Missing> {
     Ok(mounts)
 }
 
-/// A group and those above it, as open directories would be found, lowest first.
-struct Group(Vec<PathBuf>);
+/// A group and those above it, lowest first: the name of each, and its directory.
+struct Group(Vec<(String, PathBuf)>);
 
 impl Group {
     /// The process's group in the tree of this controller, or of version 2. `Ok(None)` if the
@@ -83,26 +83,64 @@ impl Group {
                 Missing::unreadable(format_args!("control group {path} is not mounted here"))
             })?;
         let point = root.host().join(mount.point.strip_prefix("/").unwrap_or(&mount.point));
-        let groups = group.ancestors().take(LEVELS_MAX).map(|group| point.join(group));
-        Ok(Some(Self(groups.collect())))
+        let name = |group: &Path| Path::new(&mount.root).join(group).to_string_lossy().into_owned();
+        let groups = group.ancestors().take(LEVELS_MAX);
+        Ok(Some(Self(groups.map(|group| (name(group), point.join(group))).collect())))
     }
 
-    /// Reads a file of the group and of those above it. Groups that lack it are left out; missing
-    /// if the group itself cannot be opened.
-    fn texts(&self, file: &str) -> Result<Vec<Vec<u8>>, Missing> {
-        let mut texts = Vec::new();
-        for (level, group) in self.0.iter().enumerate() {
-            let read = Dir::open(group).and_then(|group| match group.read(file) {
-                Err(Missing::Vanished) => Ok(None),
-                read => read.map(Some),
-            });
-            match read {
-                Ok(text) => texts.extend(text),
+    /// Reads something of the group and of those above it. Groups that do not have it are left out;
+    /// missing if the group itself cannot be read.
+    fn each<T>(
+        &self,
+        read: impl Fn(&str, &Dir) -> Result<Option<T>, Missing>,
+    ) -> Result<Vec<T>, Missing> {
+        let mut all = Vec::new();
+        for (level, (name, group)) in self.0.iter().enumerate() {
+            match Dir::open(group).and_then(|group| read(name, &group)) {
+                Ok(value) => all.extend(value),
                 Err(why) if level == 0 => return Err(why),
                 Err(_) => {}
             }
         }
-        Ok(texts)
+        Ok(all)
+    }
+
+    fn texts(&self, file: &str) -> Result<Vec<Vec<u8>>, Missing> {
+        self.each(|_, group| optional_file(group, file))
+    }
+
+    /// The quotas of the group and of those above it, by a reader for its version of groups.
+    fn quotas(&self, quota: fn(&Dir) -> Result<Quota, Missing>) -> Result<Vec<CpuQuota>, Missing> {
+        self.each(|name, group| {
+            let stat = optional_file(group, "cpu.stat")?;
+            let (Some(stat), Some((quota_us, period_us))) = (stat, quota(group)?) else {
+                return Ok(None);
+            };
+            let found =
+                |throttling| CpuQuota { group: name.to_owned(), quota_us, period_us, throttling };
+            Ok(parse::cpu_stat(&stat).map(found))
+        })
+    }
+}
+
+/// Quota and period; none for a group without quota.
+type Quota = Option<(u64, u64)>;
+
+fn v1_quota(group: &Dir) -> Result<Quota, Missing> {
+    let quota = optional_file(group, "cpu.cfs_quota_us")?;
+    let period = optional_file(group, "cpu.cfs_period_us")?;
+    Ok(quota.zip(period).and_then(|(quota, period)| parse::cfs_quota(&quota, &period)))
+}
+
+fn v2_quota(group: &Dir) -> Result<Quota, Missing> {
+    Ok(optional_file(group, "cpu.max")?.and_then(|text| parse::cpu_max(&text)))
+}
+
+/// A file of a group; none if groups like it have no such file.
+fn optional_file(group: &Dir, file: &str) -> Result<Option<Vec<u8>>, Missing> {
+    match group.read(file) {
+        Err(Missing::Vanished) => Ok(None),
+        read => read.map(Some),
     }
 }
 
@@ -138,27 +176,21 @@ fn frozen(
     }
 }
 
-/// Figures of the group and those above it, added up: whichever of them ran out of quota, the
-/// process was kept from running.
-fn throttling(trees: [Result<Option<Group>, Missing>; 2]) -> Reading<Throttling> {
-    let mut why = Missing::NotOnThisKernel;
-    for tree in trees {
-        match optional(tree, |group| group.texts("cpu.stat")) {
-            Ok(Some(texts)) if !texts.is_empty() => return Reading::Known(total(&texts)),
-            Ok(_) => {}
-            Err(error) => why = error,
-        }
+/// Whichever of the groups runs out of quota, the process is kept from running. The controller is
+/// in one tree only: in that of version 2 where it has none of version 1.
+fn cpu_quotas(
+    v1: Result<Option<Group>, Missing>,
+    v2: Result<Option<Group>, Missing>,
+) -> Reading<Vec<CpuQuota>> {
+    let found = match optional(v1, |group| group.quotas(v1_quota)) {
+        Ok(None) => optional(v2, |group| group.quotas(v2_quota)),
+        found => found,
+    };
+    match found {
+        Ok(Some(quotas)) => Reading::Known(quotas),
+        Ok(None) => Missing::NotOnThisKernel.into(),
+        Err(why) => why.into(),
     }
-    why.into()
-}
-
-fn total(cpu_stats: &[Vec<u8>]) -> Throttling {
-    let zero = Throttling { periods: 0, throttled_periods: 0, throttled_us: 0 };
-    cpu_stats.iter().filter_map(|text| parse::cpu_stat(text)).fold(zero, |sum, group| Throttling {
-        periods: sum.periods.saturating_add(group.periods),
-        throttled_periods: sum.throttled_periods.saturating_add(group.throttled_periods),
-        throttled_us: sum.throttled_us.saturating_add(group.throttled_us),
-    })
 }
 
 fn optional<T>(
@@ -176,7 +208,7 @@ fn has_line(text: &[u8], line: &[u8]) -> bool {
 mod tests {
     use std::fs;
 
-    use halfopen_evidence::Pid;
+    use halfopen_evidence::{Pid, Throttling};
 
     use super::*;
 
@@ -190,7 +222,7 @@ mod tests {
         mountinfo: &str,
         groups: &str,
         files: &[(&str, &str)],
-        expected: &(Reading<bool>, Reading<u64>),
+        expected: &(Reading<bool>, Reading<Vec<CpuQuota>>),
     ) {
         let tree = tempfile::tempdir().expect("a directory");
         let path = |name: &str| tree.path().join(name);
@@ -206,7 +238,17 @@ mod tests {
         let root = ProcRoot::new(path("proc")).with_host_root(path("host"));
         let state = read(&root, &root.process(Pid(7)).expect("the process"));
         let state = state.known().expect("a state");
-        assert_eq!((state.frozen, state.throttling.map(|t| t.throttled_periods)), *expected);
+        assert_eq!((state.frozen, state.cpu_quotas), *expected);
+    }
+
+    /// A group of which a tenth of a CPU was not enough in so many of five periods.
+    fn tenth(group: &str, throttled_periods: u64) -> CpuQuota {
+        CpuQuota {
+            group: group.to_owned(),
+            quota_us: 10_000,
+            period_us: 100_000,
+            throttling: Throttling { periods: 5, throttled_periods, throttled_us: 9 },
+        }
     }
 
     #[test]
@@ -216,7 +258,9 @@ mod tests {
                 ("unified/a/b/cgroup.events", events),
                 ("unified/a/b/cgroup.freeze", "0\n"),
                 ("unified/a/cgroup.freeze", above),
+                ("unified/a/b/cpu.max", "10000 100000\n"),
                 ("unified/a/b/cpu.stat", "nr_periods 5\nnr_throttled 2\nthrottled_usec 9\n"),
+                ("unified/a/cpu.max", "10000 100000\n"),
                 ("unified/a/cpu.stat", "nr_periods 5\nnr_throttled 1\nthrottled_usec 9\n"),
                 ("unified/cpu.stat", "usage_usec 9\n"),
             ]
@@ -226,27 +270,34 @@ mod tests {
             ("populated 1\nfrozen 1\n", "0\n", true),
             ("populated 1\nfrozen 0\n", "1\n", true),
         ] {
-            let expected = (Reading::Known(frozen), Reading::Known(3));
+            let quotas = vec![tenth("/a/b", 2), tenth("/a", 1)];
+            let expected = (Reading::Known(frozen), Reading::Known(quotas));
             check(HYBRID, "0::/a/b\n", &files(events, above), &expected);
         }
     }
 
     #[test]
     fn both_trees_of_a_hybrid_host_are_asked() {
-        let groups = "3:freezer:/x\n2:cpu,cpuacct:/y\n0::/\n";
+        let groups = "3:freezer:/x\n2:cpu,cpuacct:/y/z\n0::/\n";
         let files = [
             ("unified/cgroup.procs", ""),
             ("freezer/x/freezer.state", "FROZEN\n"),
+            ("cpu,cpuacct/y/z/cpu.cfs_quota_us", "-1\n"),
+            ("cpu,cpuacct/y/z/cpu.cfs_period_us", "100000\n"),
+            ("cpu,cpuacct/y/z/cpu.stat", "nr_periods 0\nnr_throttled 0\nthrottled_time 0\n"),
+            ("cpu,cpuacct/y/cpu.cfs_quota_us", "10000\n"),
+            ("cpu,cpuacct/y/cpu.cfs_period_us", "100000\n"),
             ("cpu,cpuacct/y/cpu.stat", "nr_periods 5\nnr_throttled 4\nthrottled_time 9000\n"),
         ];
-        check(HYBRID, groups, &files, &(Reading::Known(true), Reading::Known(4)));
+        let expected = (Reading::Known(true), Reading::Known(vec![tenth("/y", 4)]));
+        check(HYBRID, groups, &files, &expected);
     }
 
     #[test]
     fn a_group_that_is_not_mounted_here_is_missing_and_not_thawed() {
         let mounted = HYBRID.replace("0:27 / ", "0:27 /docker/1 ");
         let files = [("unified/cgroup.events", "frozen 1\n")];
-        let expected = (Reading::Known(true), Missing::NotOnThisKernel.into());
+        let expected = (Reading::Known(true), Reading::Known(Vec::new()));
         check(&mounted, "0::/docker/1\n", &files, &expected);
         for outside in ["/docker/2", "/../x"] {
             let missing =

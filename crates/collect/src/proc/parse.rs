@@ -199,6 +199,22 @@ pub fn cpu_stat(text: &[u8]) -> Option<Throttling> {
     })
 }
 
+/// The quota and the period of a version 2 group, in microseconds (`cpu.max`); `None` if it has no
+/// quota.
+#[must_use]
+pub fn cpu_max(text: &[u8]) -> Option<(u64, u64)> {
+    let mut fields = std::str::from_utf8(text).ok()?.split_ascii_whitespace();
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+/// The same of a version 1 group (`cpu.cfs_quota_us`, which is -1 for none, and
+/// `cpu.cfs_period_us`).
+#[must_use]
+pub fn cfs_quota(quota: &[u8], period: &[u8]) -> Option<(u64, u64)> {
+    let number = |text| std::str::from_utf8(text).ok()?.trim_end().parse().ok();
+    Some((number(quota)?, number(period)?))
+}
+
 /// Parses a line of an epoll set's fdinfo; `None` for its other lines.
 #[must_use]
 pub fn epoll_entry(line: &[u8]) -> Option<EpollEntry> {
@@ -332,6 +348,17 @@ mod tests {
     }
 
     #[test]
+    fn cpu_quotas_of_both_versions_are_microseconds() {
+        assert_eq!(cpu_max(b"5000 100000\n"), Some((5_000, 100_000)));
+        assert_eq!(cfs_quota(b"5000\n", b"100000\n"), Some((5_000, 100_000)));
+        for none in ["max 100000\n", "max", "", "5000", "5000 -1"] {
+            assert_eq!(cpu_max(none.as_bytes()), None, "{none:?}");
+        }
+        assert_eq!(cfs_quota(b"-1\n", b"100000\n"), None);
+        assert_eq!(cfs_quota(b"5000\n", b""), None);
+    }
+
+    #[test]
     fn fdinfo_lines_of_epoll_and_io_uring_are_read() {
         let line = b"tfd:        3 events: 80000019 data:        3  pos:0 ino:2a6bf sdev:8";
         let expected = EpollEntry { fd: 3, events: 0x8000_0019, inode: Some(0x2a6bf) };
@@ -358,6 +385,7 @@ mod tests {
         fn no_bytes_make_a_parser_panic(text in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = (stat(&text), status(&text), open_files_limit(&text), file_nr(&text));
             let _ = (schedstat(&text), syscall(&text), cpu_stat(&text), epoll_entry(&text));
+            let _ = (cpu_max(&text), cfs_quota(&text, &text));
             let _ = (uring_poll_opcode(&text), socket_link(&text), number(&text));
         }
 
@@ -368,6 +396,7 @@ mod tests {
             let text = text.as_bytes();
             let _ = (stat(text), status(text), open_files_limit(text), file_nr(text));
             let _ = (schedstat(text), syscall(text), cpu_stat(text), epoll_entry(text));
+            let _ = (cpu_max(text), cfs_quota(text, text));
             let _ = (uring_poll_opcode(text), socket_link(text), number(text));
         }
     }

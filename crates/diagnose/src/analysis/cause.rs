@@ -1,7 +1,8 @@
 //! Why nothing is accepted, as far as the processes that hold the listener tell.
 //!
 //! In this order: may they run at all, can they open one more descriptor, does a thread wait for
-//! the listener, and if none does, what does the one do that should. A shared listener is served if
+//! the listener, and if none does, what does the one do that should, or would it go on if it got a
+//! CPU. A shared listener is served if
 //! any of its holders serves it, so all are judged together.
 
 use std::collections::BTreeSet;
@@ -10,7 +11,8 @@ use halfopen_evidence::{Activity, FdUse, Pid, Process, Reading, Via, Want};
 
 use super::holders::{self, Looked, is_no_server};
 use super::queue::{self, QueueState};
-use super::serving::{Doing, Serving, Suspect};
+use super::serving::{Doing, Serving, Suspect, ThreadName};
+use super::starvation::{self, Hunger, Starved};
 use super::stops::{self, Stopped};
 use crate::{Confidence, Context, ListenerView, ProcessName};
 
@@ -22,6 +24,8 @@ const LISTED: usize = 5;
 pub enum StallCause {
     /// The processes are kept from running.
     Stopped(Stopped),
+    /// The thread that serves the listener could go on and gets no CPU.
+    Starved(Starved),
     /// They have no descriptors left.
     OutOfFds(Vec<(ProcessName, FdUse)>),
     /// The thread that serves the listener does something else.
@@ -134,7 +138,10 @@ pub(super) fn find(
     let suspects = match &cause {
         StallCause::Blocked(blocked) => blocked.processes(),
         StallCause::NobodyWaits(nobody) => nobody.processes.iter().map(|name| name.pid).collect(),
-        StallCause::Stopped(_) | StallCause::OutOfFds(_) | StallCause::Unknown(_) => Vec::new(),
+        StallCause::Stopped(_)
+        | StallCause::OutOfFds(_)
+        | StallCause::Starved(_)
+        | StallCause::Unknown(_) => Vec::new(),
     };
     wants.extend(
         suspects
@@ -175,8 +182,12 @@ fn judge(context: &Context<'_>, view: &ListenerView<'_>, wants: &mut Vec<Want>) 
     if let Some(waiting) = waiting(&serving) {
         return StallCause::Unknown(waiting);
     }
+    let elsewhere = |blocked: Blocked| match starving(context, &blocked, most) {
+        Some(starved) => StallCause::Starved(starved),
+        None => StallCause::Blocked(blocked.at_most(most)),
+    };
     if let Some(blocked) = seen_elsewhere(&serving) {
-        return StallCause::Blocked(blocked.at_most(most));
+        return elsewhere(blocked);
     }
     if let Some(why) = unseen.or_else(|| unreadable(&serving)) {
         return StallCause::Unknown(Unknown::Unseen { why });
@@ -187,10 +198,35 @@ fn judge(context: &Context<'_>, view: &ListenerView<'_>, wants: &mut Vec<Want>) 
     let nobody = if maybe_others { Nobody::OfSome } else { Nobody::OfAll };
     let alone = serving.strong.is_empty() || !another_stalls(context, view, &awake);
     match (suspects(&serving, alone), stopped) {
-        (Some(blocked), _) => StallCause::Blocked(blocked.at_most(most)),
+        (Some(blocked), _) => elsewhere(blocked),
         (None, Some(stopped)) => StallCause::Stopped(stopped),
-        (None, None) => StallCause::NobodyWaits(nobody_waits(view, &awake, serving, nobody)),
+        (None, None) => match starving_among_busy(context, &serving.weak) {
+            Some(starved) => StallCause::Starved(starved),
+            None => StallCause::NobodyWaits(nobody_waits(view, &awake, serving, nobody)),
+        },
     }
+}
+
+/// The suspects, if it is no call that keeps them: all of them could run, or one of those that were
+/// seen waiting for the listener.
+fn starving(context: &Context<'_>, blocked: &Blocked, most: Confidence) -> Option<Starved> {
+    let hungry = hungry(&blocked.suspects);
+    let is_any_enough = blocked.basis == Basis::SeenWaiting;
+    let enough = is_any_enough || hungry.len() == blocked.suspects.len();
+    enough.then(|| starvation::starved(context, hungry, most)).flatten()
+}
+
+/// Of threads that are busy with something, one may be the one that should accept.
+fn starving_among_busy(context: &Context<'_>, busy: &[Suspect]) -> Option<Starved> {
+    let hungry = hungry(busy);
+    let all = hungry.len() == busy.len();
+    let most = if all { Confidence::Probable } else { Confidence::Possible };
+    starvation::starved(context, hungry, most)
+}
+
+fn hungry(suspects: &[Suspect]) -> Vec<(ThreadName, Hunger)> {
+    let hungry = |suspect: &Suspect| Some((suspect.doing.thread.clone(), suspect.hunger?));
+    suspects.iter().filter_map(hungry).collect()
 }
 
 /// The processes that have no descriptors left, if no other is there to accept.

@@ -5,9 +5,9 @@
 //! processes serve it, [`stops`] sees what keeps a process from running,
 //! [`serving`] looks through the threads that should take them with
 //! [`event_loops`] for those whose loop should, and [`lock_chain`] follows their
-//! locks. [`stall_report`] and [`blocked_report`] put the answer into words for the `accept-*` rules.
-//! [`overflow`] says
-//! whether a listener refused connections.
+//! locks, while [`starvation`] sees that one could go on and gets no CPU. [`stall_report`] and
+//! [`blocked_report`] put the answer into words for the `accept-*` rules. [`overflow`] says whether a
+//! listener refused connections, and [`too_slow`] whether it did so although it accepts.
 //!
 //! [`syn_queues`] holds each SYN queue against its limits, [`rises`] says what a namespace's counters
 //! did over the window and [`attribution`] whose doing it was; [`client_ends`] tells what clients on
@@ -31,6 +31,8 @@ pub(crate) mod rises;
 pub(crate) mod served_here;
 pub(crate) mod serving;
 pub(crate) mod stall_report;
+pub(crate) mod starvation;
 pub(crate) mod stops;
 pub(crate) mod syn_queues;
+pub(crate) mod too_slow;
 pub(crate) mod watched;

@@ -13,6 +13,7 @@ use halfopen_evidence::{
 
 use super::event_loops;
 use super::lock_chain::LockChain;
+use super::starvation::{self, Hunger};
 use crate::words::harmless;
 use crate::{Context, ListenerView};
 
@@ -53,6 +54,8 @@ pub struct Suspect {
     pub motionless: bool,
     /// The function of the program that says that this thread accepts connections.
     pub accepting: Option<String>,
+    /// How it could run and got no CPU.
+    pub hunger: Option<Hunger>,
 }
 
 /// The threads of a listener's holders, sorted by what they have to do with it.
@@ -336,12 +339,14 @@ impl Suspect {
     /// A thread with what is known of its waiting.
     pub(super) fn of(context: &Context<'_>, process: &Process, thread: &Thread) -> Self {
         let ran = context.interval().and_then(|interval| interval.ran(process, thread).known());
+        let runs = thread.activity == Reading::Known(Activity::Running);
         Self {
             doing: Doing::of(process, thread),
             state: thread.state,
             chain: LockChain::of(process, thread),
             motionless: ran == Some(false),
             accepting: accepting_function(thread),
+            hunger: runs.then(|| starvation::hunger(context, process, thread)).flatten(),
         }
     }
 

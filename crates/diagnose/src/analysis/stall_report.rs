@@ -6,6 +6,7 @@ use halfopen_model::Counter;
 use super::accepting::{StallProof, Stalled};
 use super::cause::StallCause;
 use super::queue::oldest;
+use super::starvation;
 use crate::words::{count, duration};
 use crate::{Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity};
 
@@ -42,7 +43,9 @@ pub(crate) fn finding(
 ) -> Finding {
     let mut evidence = queue_facts(context, view, stalled);
     evidence.extend(told.evidence);
-    evidence.extend(throttling(context, view));
+    if !matches!(stalled.cause, StallCause::Starved(_)) {
+        evidence.extend(throttling(context, view));
+    }
     let mut useless = vec![
         "a larger backlog or net.core.somaxconn: nothing is accepted, so a queue of any size fills"
             .to_owned(),
@@ -143,18 +146,9 @@ pub(crate) fn refusals(context: &Context<'_>, view: &ListenerView<'_>) -> Vec<Fa
     facts
 }
 
-/// A processor quota that ran out keeps a healthy program from accepting too.
+/// A CPU quota that ran out keeps a healthy program from accepting too.
 fn throttling(context: &Context<'_>, view: &ListenerView<'_>) -> Option<Fact> {
-    let interval = context.interval()?;
     let pid = view.listener.holders.get()?.found.first()?.pid;
-    let throttled = |look: &halfopen_evidence::Snapshot| {
-        let cgroup = look.processes.get(&pid)?.cgroup.get()?;
-        Some(cgroup.throttling.get()?.throttled_periods)
-    };
-    let rise = throttled(&interval.second)?.checked_sub(throttled(&interval.first)?)?;
-    (rise > 0).then(|| {
-        let text =
-            format!("its control group ran out of its CPU quota in {}", count(rise, "period"));
-        Fact::number("throttled-periods", rise, text)
-    })
+    let process = context.latest().processes.get(&pid)?;
+    starvation::throttled(context, process).into_iter().next()
 }

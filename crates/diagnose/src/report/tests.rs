@@ -382,7 +382,7 @@ fn one_process_that_could_not_be_read_leaves_all_well() {
     check(&evidence, &nothing(), "", Status::Healthy, "All is well:");
     let report = report_of(&evidence, &nothing(), "");
     let text = report.to_text(&TextOptions { width: 400, ..WIDE });
-    assert!(text.contains("accept-thread-missing and 16 more\n"), "{text}");
+    assert!(text.contains("accept-out-of-fds and 16 more\n"), "{text}");
     let verbose = report.to_text(&TextOptions { width: 4000, verbose: true, ..WIDE });
     assert!(!verbose.contains("and 16 more"), "{verbose}");
 }

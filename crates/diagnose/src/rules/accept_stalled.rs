@@ -194,7 +194,7 @@ mod tests {
             waiting.age_ms = Missing::NotOnThisKernel.into();
         }
         let diagnosis = Scene::now().endpoint(full).diagnose();
-        assert!(diagnosis.findings.is_empty() && diagnosis.wants.is_empty());
+        assert_eq!(diagnosis.findings, []);
         assert_eq!(diagnosis.undetermined[0].id, FindingId::AcceptStalled);
     }
 }

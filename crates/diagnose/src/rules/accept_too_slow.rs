@@ -32,87 +32,48 @@
 //! - `net/ipv4/tcp_ipv4.c tcp_v4_syn_recv_sock`: so is a third ACK
 //! - `include/net/sock.h sk_acceptq_is_full`: the queue holds one more than its limit
 
-use halfopen_evidence::Interval;
-use halfopen_model::Counter;
+use crate::analysis::overflow;
+use crate::analysis::too_slow::{self, TooSlow};
+use crate::words::bounds;
+use crate::{Context, Fact, Finding, FindingId, ListenerView, Subject, Verdicts};
 
-use crate::analysis::accepting::Accepting;
-use crate::analysis::overflow::{self, Overflow};
-use crate::analysis::stall_report;
-use crate::words::{bounds, count, duration, rate};
-use crate::{
-    Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity, Subject, Verdicts,
-};
+const ID: FindingId = FindingId::AcceptTooSlow;
 
 pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
-    let Some(interval) = context.interval() else { return };
     for view in context.listeners() {
-        let Some(overflow) = Overflow::of(context, view) else {
-            if overflow::is_untold(context, view) && context.accepting(view).stalled().is_none() {
-                let why = "its accept queue was full, and kernels before 3.10 do not count the \
-                           SYNs that they refuse";
-                verdicts.undetermined(FindingId::AcceptTooSlow, view.subject(), why);
+        match too_slow::judge(context, view) {
+            Ok(Some(slow)) if slow.starved.is_none() => {
+                verdicts.find(finding(context, view, &slow));
             }
-            continue;
-        };
-        let accepted = interval.accepted(view.netns.id).value();
-        let confidence = match context.accepting(view) {
-            Accepting::Stalled(_) => continue,
-            Accepting::Taking if view.drops(context).get().is_some() => Confidence::Certain,
-            Accepting::Taking => Confidence::Probable,
-            Accepting::Unremarkable | Accepting::Unclear { .. } => match accepted {
-                Some(0) => continue,
-                Some(_) if view.is_alone() => Confidence::Probable,
-                Some(_) => Confidence::Possible,
-                None => {
-                    let why = "it overflowed, and whether it accepts could not be told";
-                    verdicts.undetermined(FindingId::AcceptTooSlow, view.subject(), why);
-                    continue;
-                }
-            },
-        };
-        verdicts.find(finding(context, view, interval, overflow, accepted, confidence));
+            Ok(_) => {}
+            Err(why) => verdicts.undetermined(ID, view.subject(), why),
+        }
     }
     for netns in &context.latest().netns {
         if overflow::is_nobodys(context, netns.id) {
             let why = "ListenOverflows rose, no accept queue was seen full, and this kernel does \
                        not count drops per listener";
-            verdicts.undetermined(FindingId::AcceptTooSlow, Subject::netns(netns), why);
+            verdicts.undetermined(ID, Subject::netns(netns), why);
         }
     }
 }
 
-fn finding(
-    context: &Context<'_>,
-    view: &ListenerView<'_>,
-    interval: &Interval,
-    overflow: Overflow,
-    accepted: Option<u64>,
-    confidence: Confidence,
-) -> Finding {
-    let (fewest, most) = backlog_needed(view, interval, overflow);
-    let refused = overflow.segments;
+fn finding(context: &Context<'_>, view: &ListenerView<'_>, slow: &TooSlow) -> Finding {
+    let (fewest, most) = slow.backlog_needed(context, view);
     let size = format!("a backlog of {}", bounds(&fewest, &most));
+    let mut evidence = slow.facts(context, view);
+    evidence.push(Fact::number("backlog-needed", most, format!("this burst needed {size}")));
     Finding {
-        id: FindingId::AcceptTooSlow,
-        // A refused SYN is sent again, so most clients of a small burst get in, only later.
-        severity: if accepted.is_some_and(|accepted| accepted > refused) {
-            Severity::Warning
-        } else {
-            Severity::Failure
-        },
+        id: ID,
+        severity: slow.severity(),
         subject: view.subject(),
-        headline: format!(
-            "accepts too slowly; {} refused in {}, room for {}",
-            count(refused, "segment"),
-            duration(interval.elapsed_ms()),
-            view.listener.accept_queue().room()
-        ),
+        headline: slow.headline(context, view),
         cause:
             "connections arrive faster than the program accepts them, so the accept queue fills \
                 and the kernel refuses the rest; their clients try again after a second or more"
                 .to_owned(),
-        evidence: facts(context, view, interval, overflow),
-        confidence,
+        evidence,
+        confidence: slow.confidence,
         refuted_by: "no rise of ListenOverflows while the arrival rate stays the same".to_owned(),
         remedies: vec![
             "accept faster: accept until EAGAIN, give accepting a thread of its own, add workers"
@@ -130,61 +91,14 @@ fn finding(
     }
 }
 
-/// The backlog that this burst would have needed, at least and at most: each refused client needs
-/// one place, and the refused segments are SYNs that clients may have repeated.
-fn backlog_needed(view: &ListenerView<'_>, interval: &Interval, overflow: Overflow) -> (u64, u64) {
-    let limit = u64::from(view.listener.limit);
-    let fewest = overflow.fewest_clients(interval.elapsed_ms());
-    (limit.saturating_add(fewest), limit.saturating_add(overflow.segments))
-}
-
-fn facts(
-    context: &Context<'_>,
-    view: &ListenerView<'_>,
-    interval: &Interval,
-    overflow: Overflow,
-) -> Vec<Fact> {
-    let ms = interval.elapsed_ms();
-    let limit = view.listener.limit;
-    let longest = view.longest();
-    let whose = if view.is_alone() { "" } else { " in the whole namespace" };
-    let longest_text = format!("accept queue up to {longest}/{limit} in {}", duration(ms));
-    let mut facts = vec![Fact::number("accept-queue-depth", longest, longest_text)];
-    if let Some(track) = view.track
-        && track.full > 0
-    {
-        let text = format!("full in {} of {}", track.full, count(track.samples, "sample"));
-        facts.push(Fact::number("samples-full", track.full, text));
-    }
-    if let Some(made) = context.rise(view.netns.id, Counter::PassiveOpens).known() {
-        let least = made.saturating_add(overflow.fewest_clients(ms));
-        let most = made.saturating_add(overflow.segments);
-        let per_second = bounds(&rate(least, ms), &rate(most, ms));
-        let text = format!("{per_second} connections/s arrived{whose}");
-        facts.push(Fact::number("arrived", least, text));
-    }
-    if let Some(accepted) = interval.accepted(view.netns.id).known() {
-        let text = format!("{} accepted/s{whose}", rate(accepted, ms));
-        facts.push(Fact::number("accepted", accepted, text));
-    }
-    facts.extend(stall_report::refusals(context, view));
-    let gone = view.endpoint.never_accepted.close_wait;
-    if gone > 0 {
-        let text = format!("{gone} of those that wait have been closed by their clients");
-        facts.push(Fact::number("given-up", gone, text));
-    }
-    let (fewest, most) = backlog_needed(view, interval, overflow);
-    let needed = format!("this burst needed a backlog of {}", bounds(&fewest, &most));
-    facts.push(Fact::number("backlog-needed", most, needed));
-    facts
-}
-
 #[cfg(test)]
 mod tests {
     use halfopen_evidence::{Endpoint, Missing, Reading};
+    use halfopen_model::Counter;
 
     use super::*;
     use crate::fixture::{Scene, endpoint, listener};
+    use crate::{Confidence, Severity};
 
     fn queue(depth: u32, drops: u32) -> Endpoint {
         let mut queue = endpoint("0.0.0.0:8080", [listener(1, depth, 5)]);

@@ -9,7 +9,9 @@
 //!
 //! Firewalls and NAT keep an entry per connection, also for those that ended a while ago: 120 seconds
 //! in TIME_WAIT, five days for an established connection that nobody closed. Many short connections,
-//! a flood, or peers that vanish fill the table. With NAT an entry can also fail to be inserted
+//! a flood, or peers that vanish fill the table. Once it is full, the kernel makes room by dropping an
+//! entry of a connection that is not sure to exist yet (`early_drop`), if it finds one near by; else the
+//! new packet is dropped. With NAT an entry can also fail to be inserted
 //! although there is room, when two connections want the same translated port.
 //!
 //! # How sure
@@ -33,8 +35,9 @@
 //! # Sources
 //!
 //! net/netfilter/nf_conntrack_core.c `__nf_conntrack_alloc` (an entry is refused above
-//! `nf_conntrack_max` unless an old one can be dropped early) and `__nf_conntrack_confirm`;
-//! /proc/net/stat/nf_conntrack, columns `drop` and `insert_failed`.
+//! `nf_conntrack_max` unless `early_drop` finds one without `IPS_ASSURED`) and
+//! `__nf_conntrack_confirm`; /proc/net/stat/nf_conntrack, columns `drop`, `insert_failed` and
+//! `early_drop`.
 
 use halfopen_evidence::{Conntrack, Missing, Netns, Reading};
 
@@ -72,6 +75,7 @@ pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
 struct Losses {
     drops: u64,
     insert_failures: u64,
+    early_drops: u64,
 }
 
 impl Losses {
@@ -85,6 +89,7 @@ impl Losses {
         Self {
             drops: rise(|table| &table.drops),
             insert_failures: rise(|table| &table.insert_failures),
+            early_drops: rise(|table| &table.early_drops),
         }
     }
 }
@@ -154,9 +159,11 @@ fn finding(
         format!("{count} of {max} entries ({percent} %)"),
     )];
     let span = Rises::new(context, netns.id).span();
-    for (name, lost) in
-        [("conntrack-drop", losses.drops), ("conntrack-insert-failed", losses.insert_failures)]
-    {
+    for (name, lost) in [
+        ("conntrack-drop", losses.drops),
+        ("conntrack-insert-failed", losses.insert_failures),
+        ("conntrack-early-drop", losses.early_drops),
+    ] {
         if lost > 0 {
             evidence.push(Fact::number(name, lost, format!("{name} +{lost}{span}")));
         }
@@ -208,6 +215,7 @@ mod tests {
                 max,
                 drops: Reading::Known(drops),
                 insert_failures: Reading::Known(insert_failures),
+                early_drops: Reading::Known(0),
             });
         }
     }

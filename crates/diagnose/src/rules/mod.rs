@@ -27,6 +27,7 @@ pub(crate) mod accept_deadlock;
 pub(crate) mod accept_out_of_fds;
 pub(crate) mod accept_process_stopped;
 pub(crate) mod accept_stalled;
+pub(crate) mod accept_starved;
 pub(crate) mod accept_thread_missing;
 pub(crate) mod accept_too_slow;
 pub(crate) mod backlog_clamped;

@@ -23,6 +23,8 @@ pub struct CountingRules {
     pub defer_accept_drops_are_counted: bool,
     /// Whether TCPBacklogDrop exists. From 3.0 and in RHEL 6.
     pub backlog_drops_are_counted: bool,
+    /// Whether TCPTimeWaitOverflow exists. From 3.0 (67631510a318); UNCONFIRMED before 6.18.
+    pub time_wait_overflows_are_counted: bool,
     /// Whether tcp_tw_recycle refuses SYNs, which PAWSPassive counts. To 4.11.
     pub recycling_refuses_syns: bool,
     /// Whether CurrEstab counts connections in CLOSE_WAIT, as RFC 4022 has it. From 6.11; before, only
@@ -59,6 +61,7 @@ impl CountingRules {
             syn_retransmissions_are_counted: v.at_least(3, 16) || rhel7,
             defer_accept_drops_are_counted: v.at_least(3, 0),
             backlog_drops_are_counted: v.at_least(3, 0) || rhel6,
+            time_wait_overflows_are_counted: v.at_least(3, 0),
             recycling_refuses_syns: !v.at_least(4, 12),
             close_wait_is_current: v.at_least(6, 11),
             // e34100c2ecbb and a11a791ca81e (6.15); a reason as such exists from 5.17.

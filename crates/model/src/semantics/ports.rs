@@ -11,6 +11,9 @@ pub struct PortRules {
     pub first_port: FirstPort,
     /// Default of `ip_local_port_range`: to 61000, and to 60999 from 4.2.
     pub range_default: PortRange,
+    /// Whether `ip_local_port_range` must not begin below `ip_unprivileged_port_start`. From 4.11
+    /// (4548b683b781); UNCONFIRMED before 6.18, where it was tried out.
+    pub range_is_unprivileged: bool,
     /// Default of `tcp_tw_reuse`: off, and loopback only from 4.18 (79e9fed46038).
     pub time_wait_reuse_default: TimeWaitReuse,
     /// Whether the time that a port must have been in TIME_WAIT is a setting
@@ -84,6 +87,7 @@ impl PortRules {
                 low: 32_768,
                 high: if v.at_least(4, 2) { 60_999 } else { 61_000 },
             },
+            range_is_unprivileged: v.at_least(4, 11),
             time_wait_reuse_default: if v.at_least(4, 18) {
                 TimeWaitReuse::LoopbackOnly
             } else {

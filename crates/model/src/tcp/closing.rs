@@ -87,23 +87,52 @@ impl Stack {
         }
     }
 
-    pub(super) fn enter_fin_wait2(&mut self, now: Time, id: SocketId) {
+    /// Its FIN was acknowledged. What nobody has any more is kept like TIME_WAIT from now on, unless
+    /// the peer's FIN came along (`tcp_rcv_state_process`); the kernel does so later if
+    /// `tcp_fin_timeout` is above 60 s. None if there was no room for it.
+    pub(super) fn enter_fin_wait2(&mut self, now: Time, id: SocketId, fin: bool) -> Option<()> {
         let wait = Span::from_secs(u64::from(self.sysctls.fin_timeout_s));
-        let Some(socket) = self.sockets.get_mut(id.0) else { return };
+        let socket = self.sockets.get_mut(id.0)?;
         socket.state = TcpState::FinWait2;
         socket.since = now;
         socket.timer = Time::NEVER;
         if socket.marks.has(Marks::ORPHAN) {
+            if !fin {
+                self.take_bucket(id)?;
+            }
             self.arm_socket(now, id, wait);
         }
+        Some(())
     }
 
-    pub(super) fn enter_time_wait(&mut self, now: Time, id: SocketId) {
-        let Some(socket) = self.sockets.get_mut(id.0) else { return };
+    /// None if there was no room for it.
+    pub(super) fn enter_time_wait(&mut self, now: Time, id: SocketId) -> Option<()> {
+        let socket = self.sockets.get_mut(id.0)?;
         socket.state = TcpState::TimeWait;
         socket.since = now;
-        self.counters.count(Counter::TimeWaited);
+        self.take_bucket(id)?;
         self.arm_socket(now, id, TIME_WAIT);
+        Some(())
+    }
+
+    /// `inet_twsk_alloc`: beyond `tcp_max_tw_buckets` the connection is over at once
+    /// (`tcp_time_wait`), and its pair and port are free.
+    fn take_bucket(&mut self, id: SocketId) -> Option<()> {
+        let socket = self.sockets.get_mut(id.0)?;
+        if socket.marks.has(Marks::BUCKET) {
+            return Some(());
+        }
+        if self.buckets >= self.sysctls.max_tw_buckets {
+            if self.semantics.counting.time_wait_overflows_are_counted {
+                self.counters.count(Counter::TcpTimeWaitOverflow);
+            }
+            self.finish(id);
+            return None;
+        }
+        socket.marks.set(Marks::BUCKET, true);
+        self.buckets += 1;
+        self.counters.count(Counter::TimeWaited);
+        Some(())
     }
 
     /// A SYN beyond the old connection's sequence numbers begins a new one, if somebody listens; the
@@ -154,6 +183,7 @@ impl Stack {
     /// Gives back the pair and the port of a socket.
     fn release(&mut self, socket: &super::Socket, id: SocketId) {
         self.table.remove(socket.local, socket.peer, Entry::Socket(id.0));
+        self.buckets -= u32::from(socket.marks.has(Marks::BUCKET));
         if socket.marks.has(Marks::OWN_PORT) {
             self.ports.disconnect(socket.local.port());
         }

@@ -146,8 +146,10 @@ impl Stack {
         socket.marks.set(Marks::PROBED, false);
         let all = socket.in_flight() == 0;
         match (socket.state, all) {
-            (TcpState::FinWait1, true) => self.enter_fin_wait2(now, id),
-            (TcpState::Closing, true) => self.enter_time_wait(now, id),
+            (TcpState::FinWait1, true) => {
+                self.enter_fin_wait2(now, id, segment.flags.has(Flags::FIN))?;
+            }
+            (TcpState::Closing, true) => self.enter_time_wait(now, id)?,
             (TcpState::LastAck, true) => {
                 self.finish(id);
                 return None;
@@ -218,7 +220,10 @@ impl Stack {
                 }
             }
             TcpState::FinWait1 => socket.state = TcpState::Closing,
-            TcpState::FinWait2 => self.enter_time_wait(now, id),
+            TcpState::FinWait2 => {
+                // Without room for it, it is gone.
+                let _ = self.enter_time_wait(now, id);
+            }
             _ => {}
         }
     }

@@ -17,7 +17,7 @@ mod connect;
 mod connected;
 mod cookie;
 mod effects;
-mod hash;
+pub(crate) mod hash;
 mod listener;
 mod listening;
 mod poll_clock;
@@ -25,7 +25,7 @@ mod port_search;
 mod request;
 mod retransmit;
 mod segment;
-mod slab;
+pub(crate) mod slab;
 mod socket;
 mod syn;
 mod syn_ack_timer;
@@ -83,6 +83,8 @@ pub struct Stack {
     sockets: Slab<Socket>,
     /// Full sockets that there ever were.
     serials: u32,
+    /// Sockets that count for `tcp_max_tw_buckets`.
+    buckets: u32,
     table: ConnectionTable,
     timers: TimerQueue<Timer>,
     /// Timers of one moment, while they fire.
@@ -119,6 +121,7 @@ impl Stack {
             requests: Slab::new(),
             sockets: Slab::new(),
             serials: 0,
+            buckets: 0,
             table: ConnectionTable::new(secret),
             timers: TimerQueue::new(),
             due: Vec::new(),

@@ -59,6 +59,8 @@ impl Marks {
     pub(super) const PROBED: Self = Self(32);
     /// Its local port was chosen by connect().
     pub(super) const OWN_PORT: Self = Self(64);
+    /// It counts for `tcp_max_tw_buckets`.
+    pub(super) const BUCKET: Self = Self(128);
 
     pub(super) const fn has(self, mark: Self) -> bool {
         self.0 & mark.0 != 0

@@ -633,3 +633,32 @@ fn a_whole_connection_leaves_nothing_but_time_wait() {
     assert_eq!(both.scene.stack.sockets(), 0);
     assert_eq!(both.scene.count(Counter::EstabResets), 0);
 }
+
+#[test]
+fn beyond_the_most_buckets_a_connection_is_over_without_time_wait() {
+    let mut scene = Scene::new("6.18.44", &[("tcp_max_tw_buckets", "1")], 8);
+    let isns: Vec<Seq> = (0..3).map(|peer| scene.syn(peer).expect("an answer")).collect();
+    for (peer, &isn) in (0..).zip(&isns) {
+        assert_eq!(scene.ack(peer, isn), None);
+        let child = scene.stack.accept(scene.listener, 0).expect("it waits");
+        scene.stack.close(scene.now, child, &mut scene.effects);
+        scene.effects.segments.clear();
+        assert_eq!(scene.send(peer, Flags::ACK, 101, isn + 2, 0).0, None, "the FIN arrived");
+    }
+    let kept = [Counter::TimeWaited, Counter::TcpTimeWaitOverflow];
+    assert_eq!(scene.counts(kept), [1, 2]);
+    let fin = |scene: &mut Scene, peer, isn| {
+        let (reason, answers) = scene.send(peer, Flags::FIN | Flags::ACK, 101, isn + 2, 0);
+        (reason, answers.first().map(|answer| answer.flags))
+    };
+    assert_eq!(fin(&mut scene, 0, isns[0]), (None, Some(Flags::ACK)));
+    assert_eq!(fin(&mut scene, 1, isns[1]), (Some(DropReason::CookieNotAsked), Some(Flags::RST)));
+    scene.pass(60_000);
+    assert_eq!(scene.stack.socket_views(scene.now).count(), 0);
+    let isn = scene.syn(9).expect("an answer");
+    assert_eq!(scene.ack(9, isn), None);
+    let child = scene.stack.accept(scene.listener, 0).expect("it waits");
+    scene.stack.close(scene.now, child, &mut scene.effects);
+    assert_eq!(scene.send(9, Flags::ACK, 101, isn + 2, 0).0, None);
+    assert_eq!(scene.counts(kept), [2, 2], "its place is free again");
+}

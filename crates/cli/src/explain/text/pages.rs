@@ -48,8 +48,18 @@ pub(super) fn reasons(sheet: &mut Sheet, reasons: &[ReasonEntry]) {
         sheet.field("but", reason.misleading.as_deref().unwrap_or_default());
         kernels(sheet, "counters", &reason.counters);
         sheet.field("since", reason.since.as_deref().unwrap_or_default());
+        sheet.field("commits", &commits(reason));
         sheet.field("source", &reason.source);
         sheet.field("see it", reason.shown_by.as_deref().unwrap_or_default());
+    }
+}
+
+/// The commits that brought a reason of the kernel; nothing for one of the model.
+fn commits(reason: &ReasonEntry) -> String {
+    match reason.kind {
+        ReasonOf::Model => String::new(),
+        _ if reason.commits.is_empty() => "not known".to_owned(),
+        _ => reason.commits.join(", "),
     }
 }
 
