@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Pid;
+
 /// What a futex is part of, as far as its memory, its callers or its runtime tell.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -53,6 +55,35 @@ pub enum OwnerBasis {
     /// It is the only other thread that has the lock's address on its stack. Probable: a guard holds
     /// that address, but who has given the lock back may have left it there.
     Stack,
+}
+
+/// Where the owner of a lock is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnerPlace {
+    /// It is a live thread of the process that waits.
+    #[default]
+    Here,
+    /// It is a thread of another process, which has the memory of the lock mapped too.
+    Elsewhere {
+        /// That process.
+        pid: Pid,
+        /// Its name. Untrusted.
+        comm: String,
+        /// The thread's name. Untrusted.
+        thread: String,
+    },
+    /// It has ended without giving the lock back: nobody will. Its tid is that of its own pid
+    /// namespace.
+    Ended,
+}
+
+impl OwnerPlace {
+    /// Whether it is a live thread of the process that waits.
+    #[must_use]
+    pub const fn is_here(&self) -> bool {
+        matches!(self, Self::Here)
+    }
 }
 
 impl SyncKind {

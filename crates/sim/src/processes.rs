@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use halfopen_evidence::{
-    Activity, Call, CallTarget, CgroupState, EpollRegistration, FdUse, Missing, OwnerBasis, Pid,
-    Process, Reading, SchedStat, SyncKind, Thread, Throttling, Tid, Via, WaitedSocket,
+    Activity, Call, CallTarget, CgroupState, EpollRegistration, FdUse, Missing, OwnerBasis,
+    OwnerPlace, Pid, Process, Reading, SchedStat, SyncKind, Thread, Throttling, Tid, Via,
+    WaitedSocket,
 };
 use halfopen_model::Time;
 use halfopen_scenario::Waits;
@@ -153,6 +154,7 @@ impl World {
                 owner: tid_of(thread.process as usize, at),
                 kind: SyncKind::Mutex,
                 basis: OwnerBasis::Lock,
+                place: OwnerPlace::Here,
             },
             None => CallTarget::Futex { address: LOCK, kind: SyncKind::Mutex },
         }
