@@ -128,7 +128,7 @@ pub enum CallTarget {
     Unknown,
     /// A lock that is held, and whose owner is known.
     Lock {
-        /// Address of the futex word.
+        /// Address of the lock, or of the word in it that the thread waits for.
         address: u64,
         /// The thread that owns it.
         owner: Tid,

@@ -8,8 +8,8 @@
 
 use std::cell::Cell;
 
-use framehop::Unwinder as _;
 use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
+use framehop::{FrameAddress, Unwinder as _};
 use halfopen_evidence::StackEnd;
 
 use crate::copy::ThreadCopy;
@@ -32,6 +32,9 @@ const REACH: u64 = 1 << 32;
 pub(crate) struct Walk {
     /// Innermost first: the program counter, then the last byte of each call.
     pub(crate) addresses: Vec<u64>,
+    /// Where on the stack the frame of each address ends and its caller's begins. The last frame has
+    /// none.
+    pub(crate) frame_ends: Vec<u64>,
     pub(crate) end: StackEnd,
 }
 
@@ -79,19 +82,27 @@ impl Walker {
             missed.set(missed.get() || address.abs_diff(UNKNOWN) < REACH);
             copy.word(address).ok_or(())
         };
-        let registers = UnwindRegsX86_64::new(copy.pc, copy.sp, frame_pointer);
-        let mut frames = self.unwinder.iter_frames(copy.pc, registers, &mut self.cache, &mut read);
-        let mut addresses = Vec::new();
+        let mut registers = UnwindRegsX86_64::new(copy.pc, copy.sp, frame_pointer);
+        let mut at = FrameAddress::from_instruction_pointer(copy.pc);
+        let (mut addresses, mut frame_ends) = (Vec::new(), Vec::new());
         let end = loop {
-            match frames.next() {
-                Ok(Some(_)) if addresses.len() == FRAMES_MAX => break StackEnd::Cut,
-                Ok(Some(address)) => addresses.push(address.address_for_lookup()),
+            if addresses.len() == FRAMES_MAX {
+                break StackEnd::Cut;
+            }
+            addresses.push(at.address_for_lookup());
+            let Self { unwinder, cache, .. } = self;
+            match unwinder.unwind_frame(at, &mut registers, cache, &mut read) {
+                Ok(Some(returns_to)) => match FrameAddress::from_return_address(returns_to) {
+                    Some(caller) => at = caller,
+                    None => break StackEnd::Lost,
+                },
                 Ok(None) => break StackEnd::Root,
                 Err(framehop::Error::CouldNotReadStack(_)) if copy.is_cut() => break StackEnd::Cut,
                 Err(_) => break StackEnd::Lost,
             }
+            frame_ends.push(registers.sp());
         };
-        (Walk { addresses, end }, missed.get())
+        (Walk { addresses, frame_ends, end }, missed.get())
     }
 
     /// Where on the stack a frame pointer may point to, innermost first.
