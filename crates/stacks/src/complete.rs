@@ -12,6 +12,7 @@ use halfopen_evidence::{
     Activity, CallTarget, Missing, Process, Reading, SchedStat, Stack, Thread, Tid,
 };
 
+use crate::calls::CALL_MAX;
 use crate::copy::{self, ThreadCopy};
 use crate::module::Module;
 use crate::naming::Naming;
@@ -23,6 +24,9 @@ pub(crate) const WORKERS: usize = 8;
 
 /// Files opened at most: a process that maps more of them loses the names of the rest.
 const MODULES_MAX: usize = 4096;
+
+/// Return addresses whose calls are looked at, at most.
+const RETURN_ADDRESSES_MAX: usize = 1 << 16;
 
 /// What is wanted of stacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +88,9 @@ fn read(
     let copies = copies(image, &mappings, threads, deadline);
     let modules = modules(image, &mappings, deadline);
     let mut walker = Walker::new(&modules, &generated(&mappings, &modules));
+    let known = copies.values().filter_map(Reading::get);
+    let returns_to = walker.return_addresses(known, RETURN_ADDRESSES_MAX);
+    walker.learn(code_before(image, &returns_to, deadline));
     let mut walk = |copy: &ThreadCopy| match left(deadline) {
         Duration::ZERO => out_of_time(),
         _ => Reading::Known(walker.walk(copy)),
@@ -128,6 +135,22 @@ fn copies(
             .map_or_else(Reading::from, Reading::Known),
         Reading::Missing(why) => why.clone().into(),
     })
+}
+
+/// The code before these addresses.
+fn code_before(
+    image: &Arc<ProcessImage>,
+    addresses: &BTreeSet<u64>,
+    deadline: Instant,
+) -> BTreeMap<u64, [u8; CALL_MAX]> {
+    let image = Arc::clone(image);
+    let before = move |address: u64| {
+        let mut code = [0; CALL_MAX];
+        let filled = image.memory(address.saturating_sub(CALL_MAX as u64), &mut code);
+        (filled == CALL_MAX).then_some(code)
+    };
+    let read = in_time(left(deadline), WORKERS, addresses, before);
+    read.into_iter().filter_map(|(address, code)| Some((address, code?))).collect()
 }
 
 /// The locks of threads that have them beside the futex they wait for.

@@ -8,8 +8,10 @@
 //!   only has a reference to the lock (an `Arc` points before it). Two such threads, and nobody is named.
 //! - a thread that waits for a condition variable has the address of its mutex, and does not hold it. The
 //!   address is in the frames of the waiting itself then.
-//! - an owner may have the address in a register only, or run and have no copy of its stack. As long as
-//!   the stack of any thread is not known whole, nobody is named.
+//! - an owner may run and have no copy of its stack. As long as the stack of any thread is not known
+//!   whole, nobody is named.
+//! - an owner may have the address in a register that no function has saved, or, of a lock that is a
+//!   static, in its code. Then nobody is named, or a thread of the first kind.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,8 +34,8 @@ pub(crate) struct Seen<'a> {
     end: u64,
     is_whole: bool,
     way: Option<Way>,
-    /// Where the frames of the waiting itself end.
-    waiting_end: u64,
+    /// Where the frames end whose locks were given back to wait.
+    given_back_to: u64,
 }
 
 impl<'a> Seen<'a> {
@@ -44,7 +46,8 @@ impl<'a> Seen<'a> {
         functions: impl Fn(u64) -> F,
     ) -> Self {
         let found = waiting::way(walk.addresses.iter().map(|&address| functions(address)));
-        let end_of = |frame: usize| walk.frame_ends.get(frame).copied();
+        let gives_back = |&(_, way): &(usize, Way)| way.lock == LockAt::GivenBack;
+        let end_of = |(frame, _): (usize, Way)| walk.frame_ends.get(frame).copied();
         let unknown = copy.sp.saturating_add(copy.bytes.len() as u64);
         let end = match walk.end {
             StackEnd::Root => walk.frame_ends.last().copied().unwrap_or(unknown),
@@ -55,7 +58,7 @@ impl<'a> Seen<'a> {
             end,
             is_whole: walk.end == StackEnd::Root || !copy.is_cut(),
             way: found.map(|(_, way)| way),
-            waiting_end: found.and_then(|(frame, _)| end_of(frame)).unwrap_or(copy.sp),
+            given_back_to: found.filter(gives_back).and_then(end_of).unwrap_or(copy.sp),
         }
     }
 }
@@ -100,7 +103,7 @@ pub(crate) fn refine(
     let waiter = |thread: &Thread| {
         let (address, Way { kind, lock }) = waiting(thread, seen)?;
         let locks = match lock {
-            LockAt::Nowhere => BTreeSet::new(),
+            LockAt::Nowhere | LockAt::GivenBack => BTreeSet::new(),
             LockAt::Before(bytes) => address.checked_sub(bytes).into_iter().collect(),
             LockAt::Beside(_) => beside.get(&thread.tid).cloned().unwrap_or_default(),
         };
@@ -161,7 +164,7 @@ fn holders(
             if !locks.contains(&word) {
                 continue;
             }
-            if at < thread.waiting_end {
+            if at < thread.given_back_to {
                 given_back.insert(word);
             } else if !given_back.contains(&word)
                 && waiters.get(&tid).is_none_or(|waiter| !waiter.locks.contains(&word))

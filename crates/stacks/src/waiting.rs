@@ -19,6 +19,8 @@ pub(crate) struct Way {
 pub(crate) enum LockAt {
     /// There is none: what is waited for has no owner, or it would be in memory.
     Nowhere,
+    /// There was one: the mutex of a condition, given back by the very functions that wait.
+    GivenBack,
     /// So many bytes before the futex word.
     Before(u64),
     /// In a variable beside the futex word.
@@ -78,7 +80,8 @@ fn of_rust_std(name: &str) -> Option<Way> {
         // Readers wait on the first word of the lock, writers on the second.
         ("RwLock", "read_contended") => way(SyncKind::RustRwLock, LockAt::Before(0)),
         ("RwLock", "write_contended") => way(SyncKind::RustRwLock, LockAt::Before(4)),
-        ("Condvar", _) | (_, "park" | "park_timeout") => way(SyncKind::RustPark, LockAt::Nowhere),
+        ("Condvar", _) => way(SyncKind::RustPark, LockAt::GivenBack),
+        (_, "park" | "park_timeout") => way(SyncKind::RustPark, LockAt::Nowhere),
         _ => None,
     }
 }
@@ -89,7 +92,7 @@ fn of_parking_lot(name: &str) -> Option<Way> {
     match last_two(name)? {
         ("RawMutex", "lock_slow") => locked(Parked::Mutex),
         ("RawRwLock", _) => locked(Parked::RwLock),
-        ("Condvar", _) => Some(Way { kind: SyncKind::RustPark, lock: LockAt::Nowhere }),
+        ("Condvar", _) => Some(Way { kind: SyncKind::RustPark, lock: LockAt::GivenBack }),
         _ => None,
     }
 }
@@ -97,11 +100,16 @@ fn of_parking_lot(name: &str) -> Option<Way> {
 /// Exported functions of C libraries. Where a mutex or a rwlock names its owner, its memory has told
 /// so before.
 fn of_libc(name: &str) -> Option<Way> {
+    // The compiler names copies of a function that it made `NAME.constprop.0`.
+    let (name, _) = name.split_once('.').unwrap_or((name, ""));
     let kind = match name {
         "pthread_cond_wait" | "pthread_cond_timedwait" | "pthread_cond_clockwait" => {
             SyncKind::Condition
         }
-        "sem_wait" | "sem_timedwait" | "sem_clockwait" => SyncKind::Semaphore,
+        // The slow path is jumped to, and not exported.
+        "sem_wait" | "new_sem_wait" | "new_sem_wait_slow64" | "sem_timedwait" | "sem_clockwait" => {
+            SyncKind::Semaphore
+        }
         "pthread_mutex_lock" | "pthread_mutex_timedlock" | "pthread_mutex_clocklock" => {
             SyncKind::Mutex
         }
@@ -140,13 +148,15 @@ mod tests {
         check("std::sys_common::mutex::Mutex::lock", None);
         let writer = Some((SyncKind::RustRwLock, LockAt::Before(4)));
         check("std::sys::sync::rwlock::futex::RwLock::write_contended", writer);
-        let work = Some((SyncKind::RustPark, LockAt::Nowhere));
-        check("<std::sys::sync::condvar::futex::Condvar>::wait_timeout", work);
-        check("std::thread::functions::park", work);
+        let condition = Some((SyncKind::RustPark, LockAt::GivenBack));
+        check("<std::sys::sync::condvar::futex::Condvar>::wait_timeout", condition);
+        check("std::thread::functions::park", Some((SyncKind::RustPark, LockAt::Nowhere)));
         let slow = Some((SyncKind::ParkingLot, LockAt::Beside(Parked::Mutex)));
         check("parking_lot::raw_mutex::RawMutex::lock_slow", slow);
         check("parking_lot_core::parking_lot::park", None);
         check("___pthread_cond_wait", Some((SyncKind::Condition, LockAt::Nowhere)));
+        let semaphore = Some((SyncKind::Semaphore, LockAt::Nowhere));
+        check("__new_sem_wait_slow64.constprop.0", semaphore);
         check("pthread_mutex_lock", Some((SyncKind::Mutex, LockAt::Nowhere)));
         check("app::Mutex::lock_contended", None);
         check("std::", None);
