@@ -49,7 +49,7 @@ impl Calls {
     }
 
     /// Adds what is before return addresses.
-    pub(crate) fn learn(&mut self, code: BTreeMap<u64, [u8; CALL_MAX]>) {
+    pub(crate) fn learn(&mut self, code: &BTreeMap<u64, [u8; CALL_MAX]>) {
         self.before.extend(code.iter().map(|(&at, bytes)| (at, call(at, bytes))));
     }
 
@@ -134,7 +134,7 @@ mod tests {
     fn what_is_not_known_contradicts_nothing() {
         let mut calls = Calls::default();
         assert!(!calls.contradict(0x1000, 0x2000));
-        calls.learn(BTreeMap::from([
+        calls.learn(&BTreeMap::from([
             (0x1000, [0xe8; CALL_MAX]),
             (0x1100, [0x90; CALL_MAX]),
             (0x1200, [0x90, 0x90, 0x90, 0x90, 0x90, 0x90, 0xff, 0xd0]),

@@ -90,7 +90,7 @@ fn read(
     let mut walker = Walker::new(&modules, &generated(&mappings, &modules));
     let known = copies.values().filter_map(Reading::get);
     let returns_to = walker.return_addresses(known, RETURN_ADDRESSES_MAX);
-    walker.learn(code_before(image, &returns_to, deadline));
+    walker.learn(&code_before(image, &returns_to, deadline));
     let mut walk = |copy: &ThreadCopy| match left(deadline) {
         Duration::ZERO => out_of_time(),
         _ => Reading::Known(walker.walk(copy)),

@@ -97,7 +97,7 @@ impl Walker {
     }
 
     /// Adds the code before return addresses.
-    pub(crate) fn learn(&mut self, code: BTreeMap<u64, [u8; CALL_MAX]>) {
+    pub(crate) fn learn(&mut self, code: &BTreeMap<u64, [u8; CALL_MAX]>) {
         self.calls.learn(code);
     }
 

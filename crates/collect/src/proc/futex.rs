@@ -195,7 +195,7 @@ fn stdio_lock(call: FutexCall, around: &impl Surroundings) -> Option<Shape> {
     /// From the tid to `robust_head.futex_offset`, in 64-bit words.
     const TO_FUTEX_OFFSET: usize = 3;
     /// From `__list.__next` of a `pthread_mutex_t` back to its word.
-    const FUTEX_OFFSET: u64 = (-32_i64).cast_unsigned();
+    const FUTEX_OFFSET: [u32; 2] = [(-32_i32).cast_unsigned(), u32::MAX];
     if (call.op, call.value) != (WAIT | PRIVATE, 2) {
         return None;
     }
@@ -203,8 +203,7 @@ fn stdio_lock(call: FutexCall, around: &impl Surroundings) -> Option<Shape> {
     let descriptor = u64::from(high) << 32 | u64::from(low);
     let words = words::<{ WORDS * 2 }>(around, descriptor).filter(|_| word == 2)?;
     let (longs, _) = words.as_chunks::<2>();
-    let futex_offset = [FUTEX_OFFSET as u32, (FUTEX_OFFSET >> 32) as u32];
-    let at = longs.iter().position(|&long| long == futex_offset)?.checked_sub(TO_FUTEX_OFFSET)?;
+    let at = longs.iter().position(|&long| long == FUTEX_OFFSET)?.checked_sub(TO_FUTEX_OFFSET)?;
     let owner = longs.get(at)?[0];
     Some(Shape { kind: SyncKind::Stdio, owner, proven: false })
 }
@@ -327,7 +326,7 @@ mod tests {
             let mut memory = vec![0; 4 + 256];
             memory[..4].copy_from_slice(&[2, 1, u32::try_from(BASE).expect("low") + 16, 0]);
             memory[4 + tid_at] = OWNER;
-            memory[4 + tid_at + 6..][..2].copy_from_slice(&[-32_i32 as u32, u32::MAX]);
+            memory[4 + tid_at + 6..][..2].copy_from_slice(&[(-32_i32).cast_unsigned(), u32::MAX]);
             memory
         };
         for tid_at in [0, 0xd0 / 4, 0x2d0 / 4] {

@@ -19,7 +19,7 @@ fn stuck(program: &Program) -> (Running, u32) {
     };
     eventually("it waits", || {
         let looked = running.look();
-        if whole(&looked) { Ok(()) } else { Err(looked) }
+        if whole(&looked) { Ok(()) } else { Err(Box::new(looked)) }
     });
     (running, waiter)
 }
@@ -47,7 +47,11 @@ fn a_process_whose_first_thread_has_exited_is_still_unwound() {
     eventually("it waits", || {
         let looked = running.look();
         let whole = thread(&looked, waiter).stack.get().map(|stack| stack.end);
-        if looked.state == 'Z' && whole == Some(StackEnd::Root) { Ok(()) } else { Err(looked) }
+        if looked.state == 'Z' && whole == Some(StackEnd::Root) {
+            Ok(())
+        } else {
+            Err(Box::new(looked))
+        }
     });
 }
 

@@ -135,7 +135,7 @@ fn check_target(program: &Program, kind: &str, expected: Expected) -> halfopen_e
             seen.as_ref().map(|(_, target)| ("futex".to_owned(), expected.target(target, tids)));
         match thread.stack.get() {
             Some(stack) if seen.is_some() && seen == wanted => Ok(stack.clone()),
-            _ => Err((seen, wanted, thread.stack.clone())),
+            _ => Err(Box::new((seen, wanted, thread.stack.clone()))),
         }
     })
 }
