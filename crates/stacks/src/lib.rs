@@ -17,6 +17,8 @@
 //!
 //! The last three are functions of what the first two have read.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod arbitrary;
 mod calls;
 mod complete;
 mod copy;
