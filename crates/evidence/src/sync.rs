@@ -57,6 +57,15 @@ pub enum OwnerBasis {
     Stack,
 }
 
+/// The process of an owner.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OwnerProcess {
+    /// Its pid.
+    pub pid: Pid,
+    /// Its name. Untrusted.
+    pub comm: String,
+}
+
 /// Where the owner of a lock is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -65,14 +74,7 @@ pub enum OwnerPlace {
     #[default]
     Here,
     /// It is a thread of another process, which has the memory of the lock mapped too.
-    Elsewhere {
-        /// That process.
-        pid: Pid,
-        /// Its name. Untrusted.
-        comm: String,
-        /// The thread's name. Untrusted.
-        thread: String,
-    },
+    Elsewhere(Box<OwnerProcess>),
     /// It has ended without giving the lock back: nobody will. Its tid is that of its own pid
     /// namespace.
     Ended,

@@ -200,7 +200,7 @@ fn wait(activity: &Activity) -> Option<WaitEntry<'_>> {
     let Activity::Blocked(call) = activity else { return None };
     Some(match &call.target {
         CallTarget::Unknown => return None,
-        &CallTarget::Lock { address, owner, kind, basis } => {
+        &CallTarget::Lock { address, owner, kind, basis, .. } => {
             let address = format!("{address:#x}");
             WaitEntry::Lock { address, kind, owner: owner.0, known_by: basis }
         }

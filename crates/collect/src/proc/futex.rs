@@ -231,7 +231,7 @@ fn words<const N: usize>(around: &impl Surroundings, address: u64) -> Option<[u3
 
 #[cfg(test)]
 mod tests {
-    use halfopen_evidence::Pid;
+    use halfopen_evidence::{OwnerProcess, Pid};
 
     use super::*;
 
@@ -264,7 +264,7 @@ mod tests {
     }
 
     fn elsewhere() -> OwnerPlace {
-        OwnerPlace::Elsewhere { pid: Pid(7), comm: "other".to_owned(), thread: "t".to_owned() }
+        OwnerPlace::Elsewhere(Box::new(OwnerProcess { pid: Pid(7), comm: "other".to_owned() }))
     }
 
     fn check(op: u32, value: u32, offset: u64, memory: &[u32], expected: Option<SyncKind>) {

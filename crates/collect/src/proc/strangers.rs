@@ -1,6 +1,6 @@
 //! Owners of locks that are no thread of the process which waits.
 
-use halfopen_evidence::{Missing, OwnerPlace, Pid};
+use halfopen_evidence::{Missing, OwnerPlace, OwnerProcess, Pid};
 
 use super::dir::Dir;
 use super::futex::SharedLock;
@@ -42,7 +42,7 @@ fn elsewhere(subject: &Subject, tid: u32, address: u64) -> Result<OwnerPlace, Mi
     }
     let pid = task.parse("status", |text| parse::status(text).process)?;
     let process = subject.root.process(Pid(pid))?.parse("stat", parse::stat)?;
-    Ok(OwnerPlace::Elsewhere { pid: Pid(pid), comm: process.comm, thread: stat.comm })
+    Ok(OwnerPlace::Elsewhere(Box::new(OwnerProcess { pid: Pid(pid), comm: process.comm })))
 }
 
 /// The first mapping of a process that is wanted.

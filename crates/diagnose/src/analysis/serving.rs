@@ -415,8 +415,8 @@ impl fmt::Display for Doing {
                 write!(f, "waits in {name} for {lock} {likely}held by tid {owner}")?;
                 match place {
                     OwnerPlace::Here => Ok(()),
-                    OwnerPlace::Elsewhere { pid, comm, .. } => {
-                        write!(f, " of another process, {}[{pid}]", harmless(comm))
+                    OwnerPlace::Elsewhere(owner) => {
+                        write!(f, " of another process, {}[{}]", harmless(&owner.comm), owner.pid)
                     }
                     OwnerPlace::Ended => f.write_str(", which has ended"),
                 }

@@ -1,7 +1,9 @@
 //! Every kind of lock of a C library, in every build that a program may come in: what the waiting thread
 //! is said to wait for, who is said to have it, and the functions that it is in.
 
-use halfopen_evidence::{CallTarget, OwnerBasis, OwnerPlace, Pid, StackEnd, SyncKind, Tid};
+use halfopen_evidence::{
+    CallTarget, OwnerBasis, OwnerPlace, OwnerProcess, Pid, StackEnd, SyncKind, Tid,
+};
 
 use super::target::{Build, Program, Running, call, eventually, has_in_order, thread, threads};
 
@@ -88,8 +90,8 @@ impl Expected {
         match self {
             Self::Held(kind) => lock(kind, holder, OwnerPlace::Here),
             Self::HeldElsewhere(kind) => {
-                let (comm, thread) = ("target".to_owned(), "target".to_owned());
-                lock(kind, holder, OwnerPlace::Elsewhere { pid: Pid(process), comm, thread })
+                let (pid, comm) = (Pid(process), "target".to_owned());
+                lock(kind, holder, OwnerPlace::Elsewhere(Box::new(OwnerProcess { pid, comm })))
             }
             Self::Left(kind) => lock(kind, holder, OwnerPlace::Ended),
             Self::Own(kind) => lock(kind, waiter, OwnerPlace::Here),
