@@ -78,6 +78,7 @@ pub(crate) const TARGETS: &[Target] = &[
     Target { name: "scenario", runs: 200_000, max_len: 4096, seeds: &["scenarios"] },
     Target { name: "simulate", runs: 20_000, max_len: 4096, seeds: &["scenarios"] },
     Target { name: "stack", runs: 30_000, max_len: 512, seeds: &["fuzz/corpus/stack"] },
+    Target { name: "unwind", runs: 100_000, max_len: 16_384, seeds: &["fuzz/corpus/unwind"] },
 ];
 
 /// The flags by which cargo-fuzz has the compiler count edges, less those that only nightly knows.

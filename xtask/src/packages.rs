@@ -12,6 +12,8 @@ use crate::workspace::{has_program, run};
 const NEEDED: &[(&str, &str)] = &[
     // libFuzzer is C++.
     ("c++", "g++"),
+    ("eu-stack", "elfutils"),
+    ("musl-gcc", "musl-tools"),
     ("ss", "iproute2"),
 ];
 

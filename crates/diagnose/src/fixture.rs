@@ -15,10 +15,10 @@ use halfopen_evidence::{
     Activity, Between, Call, CallTarget, CgroupState, CloseWaitGroup, CloseWaitSide, Connecting,
     Cookie, Counters, DestinationPorts, Endpoint, EndpointKey, EpollRegistration, Evidence, FdUse,
     Holder, HolderSearch, Holders, Host, Inode, Interval, Listener, Located, Mark, Missing, Netns,
-    NetnsId, NetnsLabel, NeverAccepted, Outcome, OwnerBasis, Pid, PortSpace, PortStates, Process,
-    QueueTrack, Reading, RequestSample, SchedStat, Sighting, Snapshot, SynRecv, SyncKind, Sysctls,
-    Taken, TcpUse, Thread, ThreadTrack, Tid, Via, WaitedSocket, Waiting, Watched, WatchedClient,
-    WatchedListener, WatchedSide,
+    NetnsId, NetnsLabel, NeverAccepted, Outcome, OwnerBasis, OwnerPlace, Pid, PortSpace,
+    PortStates, Process, QueueTrack, Reading, RequestSample, SchedStat, Sighting, Snapshot,
+    SynRecv, SyncKind, Sysctls, Taken, TcpUse, Thread, ThreadTrack, Tid, Via, WaitedSocket,
+    Waiting, Watched, WatchedClient, WatchedListener, WatchedSide,
 };
 use halfopen_model::{Counter, PortRange};
 
@@ -441,8 +441,16 @@ pub(crate) fn in_epoll() -> Activity {
 
 /// Waits on a lock that this thread owns.
 pub(crate) fn in_lock(owner: u32) -> Activity {
-    let (kind, basis) = (SyncKind::Mutex, OwnerBasis::Lock);
-    blocked("futex", CallTarget::Lock { address: 0x7f00_1000, owner: Tid(owner), kind, basis })
+    blocked(
+        "futex",
+        CallTarget::Lock {
+            address: 0x7f00_1000,
+            owner: Tid(owner),
+            kind: SyncKind::Mutex,
+            basis: OwnerBasis::Lock,
+            place: OwnerPlace::Here,
+        },
+    )
 }
 
 /// Waits on a futex without an owner: an idle worker.

@@ -58,7 +58,7 @@ pub use reading::{Missing, Reading};
 pub use recording::{RECORDING_VERSION, Recording, RecordingError, RecordingHeader};
 pub use snapshot::{Gap, Host, Snapshot, Taken};
 pub use stack::{Frame, SourceLine, Stack, StackEnd};
-pub use sync::{OwnerBasis, SyncKind};
+pub use sync::{OwnerBasis, OwnerPlace, OwnerProcess, SyncKind};
 pub use want::Want;
 pub use watched::{
     Burst, BurstKind, ConnectTimes, OneClient, Watched, WatchedClient, WatchedListener, WatchedSide,

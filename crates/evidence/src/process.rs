@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Inode, OwnerBasis, Pid, Reading, Stack, SyncKind, Tid};
+use crate::{Inode, OwnerBasis, OwnerPlace, Pid, Reading, Stack, SyncKind, Tid};
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,7 +144,7 @@ pub enum CallTarget {
     Unknown,
     /// A lock that is held, and whose owner is known.
     Lock {
-        /// Address of the futex word.
+        /// Address of the lock, or of the word in it that the thread waits for.
         address: u64,
         /// The thread that owns it.
         owner: Tid,
@@ -154,6 +154,9 @@ pub enum CallTarget {
         /// How the owner is known.
         #[serde(default)]
         basis: OwnerBasis,
+        /// Where the owner is.
+        #[serde(default, skip_serializing_if = "OwnerPlace::is_here")]
+        place: OwnerPlace,
     },
     /// A futex without a known owner: a condition variable, a semaphore, a Rust, Go or Java lock.
     Futex {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Pid;
+
 /// What a futex is part of, as far as its memory, its callers or its runtime tell.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -53,6 +55,37 @@ pub enum OwnerBasis {
     /// It is the only other thread that has the lock's address on its stack. Probable: a guard holds
     /// that address, but who has given the lock back may have left it there.
     Stack,
+}
+
+/// The process of an owner.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct OwnerProcess {
+    /// Its pid.
+    pub pid: Pid,
+    /// Its name. Untrusted.
+    pub comm: String,
+}
+
+/// Where the owner of a lock is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnerPlace {
+    /// It is a live thread of the process that waits.
+    #[default]
+    Here,
+    /// It is a thread of another process, which has the memory of the lock mapped too.
+    Elsewhere(Box<OwnerProcess>),
+    /// It has ended without giving the lock back: nobody will. Its tid is that of its own pid
+    /// namespace.
+    Ended,
+}
+
+impl OwnerPlace {
+    /// Whether it is a live thread of the process that waits.
+    #[must_use]
+    pub const fn is_here(&self) -> bool {
+        matches!(self, Self::Here)
+    }
 }
 
 impl SyncKind {

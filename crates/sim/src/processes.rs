@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use halfopen_evidence::{
-    Activity, Call, CallTarget, CgroupState, EpollRegistration, FdUse, Missing, OwnerBasis, Pid,
-    Process, Reading, SchedStat, SyncKind, Thread, Tid, Via, WaitedSocket,
+    Activity, Call, CallTarget, CgroupState, EpollRegistration, FdUse, Missing, OwnerBasis,
+    OwnerPlace, Pid, Process, Reading, SchedStat, SyncKind, Thread, Tid, Via, WaitedSocket,
 };
 use halfopen_model::Time;
 use halfopen_scenario::Waits;
@@ -161,6 +161,7 @@ impl World {
                 owner: tid_of(thread.process as usize, at),
                 kind: SyncKind::Mutex,
                 basis: OwnerBasis::Lock,
+                place: OwnerPlace::Here,
             },
             None => CallTarget::Futex { address: LOCK, kind: SyncKind::Mutex },
         }

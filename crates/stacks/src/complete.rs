@@ -8,11 +8,15 @@ use std::time::{Duration, Instant};
 use halfopen_collect::in_time;
 use halfopen_collect::proc::parse::Mapping;
 use halfopen_collect::proc::{ProcRoot, ProcessImage};
-use halfopen_evidence::{Activity, Missing, Process, Reading, SchedStat, Stack, Thread, Tid};
+use halfopen_evidence::{
+    Activity, CallTarget, Missing, Process, Reading, SchedStat, Stack, Thread, Tid,
+};
 
+use crate::calls::CALL_MAX;
 use crate::copy::{self, ThreadCopy};
 use crate::module::Module;
 use crate::naming::Naming;
+use crate::owners::{self, Beside, Seen};
 use crate::walk::{Walk, Walker};
 
 /// Stacks copied, and files read, at a time. More than there are processors, since some may be stuck.
@@ -20,6 +24,9 @@ pub(crate) const WORKERS: usize = 8;
 
 /// Files opened at most: a process that maps more of them loses the names of the rest.
 const MODULES_MAX: usize = 4096;
+
+/// Return addresses whose calls are looked at, at most.
+const RETURN_ADDRESSES_MAX: usize = 1 << 16;
 
 /// What is wanted of stacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,31 +44,43 @@ impl Default for Options {
 }
 
 /// Adds [`Thread::stack`] to each thread of a process, of the call that [`Thread::activity`] names. A
-/// thread that has left that call has none, and the reading says so.
+/// thread that has left that call has none, and the reading says so. Where its stack tells more of what
+/// the call waits for, that is put into its place.
 pub fn complete(root: &ProcRoot, process: &mut Process, options: Options) {
     let deadline = Instant::now() + options.patience;
     let Some(threads) = process.threads.get_mut() else { return };
-    let stacks = match ProcessImage::open(root, process.pid) {
+    let mut found = match ProcessImage::open(root, process.pid) {
         Reading::Known(image) => read(&Arc::new(image), threads, options, deadline),
         Reading::Missing(why) => Err(why),
     };
     for thread in threads {
-        thread.stack = match &stacks {
+        thread.stack = match &mut found {
             Ok(_) if thread.activity.get() == Some(&Activity::Running) => copy::moved().into(),
-            Ok(stacks) => stacks.get(&thread.tid).cloned().unwrap_or_else(out_of_time),
+            Ok(found) => found.stacks.remove(&thread.tid).unwrap_or_else(out_of_time),
             Err(why) => why.clone().into(),
         };
+        if let Ok(found) = &mut found
+            && let Some(target) = found.targets.remove(&thread.tid)
+            && let Some(Activity::Blocked(call)) = thread.activity.get_mut()
+        {
+            call.target = target;
+        }
     }
 }
 
-type Stacks = BTreeMap<Tid, Reading<Stack>>;
+/// What was found out about the threads of a process.
+struct Found {
+    stacks: BTreeMap<Tid, Reading<Stack>>,
+    /// What they wait for, where that is more than was known before.
+    targets: BTreeMap<Tid, CallTarget>,
+}
 
 fn read(
     image: &Arc<ProcessImage>,
     threads: &[Thread],
     options: Options,
     deadline: Instant,
-) -> Result<Stacks, Missing> {
+) -> Result<Found, Missing> {
     if cfg!(not(target_arch = "x86_64")) {
         return Err(Missing::unreadable("stacks are unwound on x86_64 only"));
     }
@@ -69,6 +88,9 @@ fn read(
     let copies = copies(image, &mappings, threads, deadline);
     let modules = modules(image, &mappings, deadline);
     let mut walker = Walker::new(&modules, &generated(&mappings, &modules));
+    let known = copies.values().filter_map(Reading::get);
+    let returns_to = walker.return_addresses(known, RETURN_ADDRESSES_MAX);
+    walker.learn(&code_before(image, &returns_to, deadline));
     let mut walk = |copy: &ThreadCopy| match left(deadline) {
         Duration::ZERO => out_of_time(),
         _ => Reading::Known(walker.walk(copy)),
@@ -83,7 +105,15 @@ fn read(
     let addresses = walks.values().filter_map(Reading::get).flat_map(|walk| &walk.addresses);
     let names =
         Naming::of(addresses.copied().collect(), modules, image, options.lines, left(deadline));
-    Ok(walks.into_iter().map(|(tid, walk)| (tid, walk.map(|walk| names.stack(&walk)))).collect())
+    let seen = |(&tid, walk): (&Tid, &Reading<Walk>)| {
+        let (copy, walk) = (copies.get(&tid)?.get()?, walk.get()?);
+        Some((tid, Seen::new(copy, walk, |address| names.functions(address))))
+    };
+    let seen: BTreeMap<Tid, Seen<'_>> = walks.iter().filter_map(seen).collect();
+    let beside = locks_beside(image, owners::wanted(threads, &seen), deadline);
+    let targets = owners::refine(threads, &seen, &beside);
+    let stacks = walks.into_iter().map(|(tid, walk)| (tid, walk.map(|walk| names.stack(&walk))));
+    Ok(Found { stacks: stacks.collect(), targets })
 }
 
 /// A copy of every thread that has not moved since it was read.
@@ -105,6 +135,37 @@ fn copies(
             .map_or_else(Reading::from, Reading::Known),
         Reading::Missing(why) => why.clone().into(),
     })
+}
+
+/// The code before these addresses.
+fn code_before(
+    image: &Arc<ProcessImage>,
+    addresses: &BTreeSet<u64>,
+    deadline: Instant,
+) -> BTreeMap<u64, [u8; CALL_MAX]> {
+    let image = Arc::clone(image);
+    let before = move |address: u64| {
+        let mut code = [0; CALL_MAX];
+        let filled = image.memory(address.saturating_sub(CALL_MAX as u64), &mut code);
+        (filled == CALL_MAX).then_some(code)
+    };
+    let read = in_time(left(deadline), WORKERS, addresses, before);
+    read.into_iter().filter_map(|(address, code)| Some((address, code?))).collect()
+}
+
+/// The locks of threads that have them beside the futex they wait for.
+fn locks_beside(
+    image: &Arc<ProcessImage>,
+    wanted: BTreeMap<Tid, Beside>,
+    deadline: Instant,
+) -> BTreeMap<Tid, BTreeSet<u64>> {
+    let tids: BTreeSet<Tid> = wanted.keys().copied().collect();
+    let image = Arc::clone(image);
+    let word = move |address| {
+        let mut word = [0; 8];
+        (image.memory(address, &mut word) == word.len()).then(|| u64::from_ne_bytes(word))
+    };
+    in_time(left(deadline), WORKERS, &tids, move |tid| wanted[&tid].locks(&word))
 }
 
 /// Every file that the process runs code of, in the order of addresses.

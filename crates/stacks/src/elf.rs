@@ -2,6 +2,7 @@
 //!
 //! A file is never mapped: its owner could cut it short, and reading on would be a SIGBUS here.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::io::{Read, Seek};
 use std::ops::Range;
@@ -13,6 +14,9 @@ use object::{LittleEndian, Object, ObjectSection};
 
 /// The most that is read of one file, in bytes: debugging information of a large program.
 const READ_MAX: u64 = 1 << 30;
+
+/// The largest section that is read, decompressed, in bytes.
+const SECTION_MAX: u64 = 512 << 20;
 
 /// What an ELF file is read from: a file, or memory.
 pub(crate) trait Input: Read + Seek + Send {}
@@ -59,10 +63,11 @@ impl<'b> ReadRef<'b> for &'b Bounded<'_> {
     }
 }
 
-/// Contents of a section, decompressed.
-pub(crate) fn section(elf: &Elf<'_, '_>, name: &str) -> Option<Vec<u8>> {
-    let data = elf.section_by_name(name)?.uncompressed_data().ok()?;
-    (!data.is_empty()).then(|| data.into_owned())
+/// Contents of a section, decompressed. None of one that says it is too large then.
+pub(crate) fn section<'b>(elf: &Elf<'b, '_>, name: &str) -> Option<Cow<'b, [u8]>> {
+    let data = elf.section_by_name(name)?.compressed_data().ok()?;
+    let data = (data.uncompressed_size <= SECTION_MAX).then_some(data)?;
+    data.decompress().ok().filter(|data| !data.is_empty())
 }
 
 /// Addresses of a section, as the file states them.

@@ -10,18 +10,25 @@
 //!
 //! 1. `copy`: registers and stack bytes of each thread, with the proof that they belong together;
 //! 2. `module`: unwinding tables and symbols of the files that the process runs;
-//! 3. `walk`: from registers, bytes and tables to the calls that have not returned;
-//! 4. `symbols` and `naming`: from addresses to functions and lines.
+//! 3. `walk` and `calls`: from registers, bytes and tables to the calls that have not returned;
+//! 4. `symbols` and `naming`: from addresses to functions and lines;
+//! 5. `waiting` and `owners`: what a thread waits for, as far as the functions that it is in tell, and
+//!    who holds a lock that does not name its owner.
 //!
-//! The last two are functions of what the first two have read.
+//! The last three are functions of what the first two have read.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod arbitrary;
+mod calls;
 mod complete;
 mod copy;
 mod demangle;
 mod elf;
 mod module;
 mod naming;
+mod owners;
 mod symbols;
+mod waiting;
 mod walk;
 
 pub use complete::{Options, complete};

@@ -39,13 +39,17 @@ impl Module {
     /// Opens the file behind a mapping of code. `None` if there is none, or it is no ELF file: code
     /// made at run time.
     pub(crate) fn open(image: &ProcessImage, mapping: &Mapping) -> Option<Self> {
-        let mut input: Box<dyn Input> = if mapping.path == Path::new("[vdso]") {
-            Box::new(Cursor::new(bytes_of(image, mapping)))
+        if mapping.path == Path::new("[vdso]") {
+            Self::of(mapping, Box::new(Cursor::new(bytes_of(image, mapping))))
         } else if mapping.inode != 0 {
-            Box::new(image.mapped_file(mapping).ok()?)
+            Self::of(mapping, Box::new(image.mapped_file(mapping).ok()?))
         } else {
-            return None;
-        };
+            None
+        }
+    }
+
+    /// The module that has this mapping. `None` if it is no ELF file with code there.
+    pub(crate) fn of(mapping: &Mapping, mut input: Box<dyn Input>) -> Option<Self> {
         let (bias, tables, build_id) = {
             let file = Bounded::new(&mut *input);
             let elf = file.parse()?;
@@ -93,22 +97,65 @@ fn file_name(path: &Path) -> String {
 }
 
 fn tables(elf: &Elf<'_, '_>) -> Tables {
-    let data = |name: &str| elf::section(elf, name).map(Arc::from);
+    let data = |name: &str| elf::section(elf, name).map(|data| Arc::from(&*data));
+    let eh_frame_svma = elf::section_range(elf, ".eh_frame");
+    let eh_frame_hdr_svma = elf::section_range(elf, ".eh_frame_hdr");
+    let is_sound = |header: &Arc<[u8]>| match (&eh_frame_hdr_svma, &eh_frame_svma) {
+        (Some(header_at), Some(frames)) => is_sound(header, header_at.start, frames.start),
+        _ => false,
+    };
     Tables {
         text_svma: elf::section_range(elf, ".text"),
         got_svma: elf::section_range(elf, ".got"),
-        eh_frame_svma: elf::section_range(elf, ".eh_frame"),
         eh_frame: data(".eh_frame"),
-        eh_frame_hdr_svma: elf::section_range(elf, ".eh_frame_hdr"),
-        eh_frame_hdr: data(".eh_frame_hdr"),
+        eh_frame_hdr: data(".eh_frame_hdr").filter(is_sound),
         debug_frame: data(".debug_frame"),
+        eh_frame_svma,
+        eh_frame_hdr_svma,
         ..Tables::default()
     }
+}
+
+/// Whether the index over unwinding tables is as linkers write it, and every entry points behind the
+/// beginning of the tables. gimli computes with its numbers unchecked.
+fn is_sound(header: &[u8], header_at: u64, frames_at: u64) -> bool {
+    // Version 1; pointers relative to themselves, counts of four bytes, a table relative to the header.
+    let Some(([1, 0x1b, 0x03, 0x3b], rest)) = header.split_first_chunk() else { return false };
+    let (words, _) = rest.as_chunks::<4>();
+    let [frames, count, table @ ..] = words else { return false };
+    let relative_to =
+        |base: u64, word: &[u8; 4]| base.checked_add_signed(i64::from(i32::from_le_bytes(*word)));
+    let (entries, _) = table.as_chunks::<2>();
+    let count = usize::try_from(u32::from_le_bytes(*count)).unwrap_or(usize::MAX);
+    let is_behind = |[function, entry]: &[[u8; 4]; 2]| {
+        relative_to(header_at, function).is_some()
+            && relative_to(header_at, entry).is_some_and(|entry| entry >= frames_at)
+    };
+    header_at.checked_add(4).and_then(|at| relative_to(at, frames)) == Some(frames_at)
+        && entries.get(..count).is_some_and(|entries| entries.iter().all(is_behind))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_index_that_points_before_the_tables_or_is_too_short_is_not_used() {
+        let header = |count: u32, entry: i32| {
+            let words = [0x1000_i32 - 4, 0, 0, entry].map(i32::to_le_bytes);
+            let mut bytes = vec![1, 0x1b, 0x03, 0x3b];
+            bytes.extend_from_slice(words.as_flattened());
+            bytes[8..12].copy_from_slice(&count.to_le_bytes());
+            bytes
+        };
+        let check = |bytes: &[u8]| is_sound(bytes, 0x4000, 0x5000);
+        assert!(check(&header(1, 0x1010)));
+        assert!(!check(&header(1, 0xfff)));
+        assert!(!check(&header(2, 0x1010)));
+        assert!(!check(&header(u32::MAX, 0x1010)));
+        assert!(!is_sound(&header(1, 0x1010), 0x4000, 0x5008));
+        assert!(!check(&[]));
+    }
 
     #[test]
     fn a_module_is_named_by_its_file() {

@@ -47,6 +47,12 @@ impl Naming {
         Self(frames)
     }
 
+    /// Names of the functions at an address, those that were inlined into another before it.
+    pub(crate) fn functions(&self, address: u64) -> impl Iterator<Item = &str> {
+        let frames = self.0.get(&address).into_iter().flatten();
+        frames.filter_map(|frame| frame.function.as_deref())
+    }
+
     /// A stack with names.
     pub(crate) fn stack(&self, walk: &Walk) -> Stack {
         let frames = walk.addresses.iter().filter_map(|address| self.0.get(address)).flatten();

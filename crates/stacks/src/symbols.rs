@@ -1,16 +1,15 @@
 //! From addresses to functions and lines.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use addr2line::Context;
 use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian};
 use halfopen_evidence::SourceLine;
 use object::read::elf::ElfSymbol;
-use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
+use object::{Object, ObjectSymbol, SymbolKind};
 
 use crate::demangle::demangle;
-use crate::elf::{Bounded, Elf, Input};
+use crate::elf::{self, Bounded, Elf, Input};
 
 /// The deepest chain of inlined functions that is told.
 const INLINED_MAX: usize = 16;
@@ -86,10 +85,7 @@ fn preference(symbol: &Symbol<'_, '_, '_>) -> (bool, u64, bool) {
 
 /// By DWARF, which also knows what was inlined.
 fn by_debugging_information(elf: &Elf<'_, '_>, addresses: &[u64]) -> Option<Names> {
-    let section = |name: &str| -> Cow<'_, [u8]> {
-        let section = elf.section_by_name(name);
-        section.and_then(|section| section.uncompressed_data().ok()).unwrap_or_default()
-    };
+    let section = |name: &str| elf::section(elf, name).unwrap_or_default();
     let load =
         |id: addr2line::gimli::SectionId| Ok::<_, addr2line::gimli::Error>(section(id.name()));
     let sections = addr2line::gimli::DwarfSections::load(load).ok()?;

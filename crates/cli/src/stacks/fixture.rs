@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use halfopen_evidence::{
-    Activity, Between, Call, CallTarget, Frame, Host, Interval, Missing, OwnerBasis, Pid, Process,
-    Reading, SchedStat, Snapshot, SourceLine, Stack, StackEnd, SyncKind, Taken, Thread, Tid,
+    Activity, Between, Call, CallTarget, Frame, Host, Interval, Missing, OwnerBasis, OwnerPlace,
+    Pid, Process, Reading, SchedStat, Snapshot, SourceLine, Stack, StackEnd, SyncKind, Taken,
+    Thread, Tid,
 };
 
 pub(super) const PID: Pid = Pid(812);
@@ -78,8 +79,8 @@ fn thread(tid: u32, name: &str, activity: Activity, stack: impl Into<Reading<Sta
 }
 
 fn lock(owner: u32) -> Activity {
-    let (kind, basis) = (SyncKind::Mutex, OwnerBasis::Lock);
-    futex(CallTarget::Lock { address: 0x7f00_1000, owner: Tid(owner), kind, basis })
+    let (kind, basis, place) = (SyncKind::Mutex, OwnerBasis::Lock, OwnerPlace::Here);
+    futex(CallTarget::Lock { address: 0x7f00_1000, owner: Tid(owner), kind, basis, place })
 }
 
 fn futex(target: CallTarget) -> Activity {

@@ -1,7 +1,9 @@
 //! Threads as JSON, and its schema.
 
 use halfopen_diagnose::report::json_text;
-use halfopen_evidence::{Activity, CallTarget, Frame, OwnerBasis, StackEnd, SyncKind, Thread};
+use halfopen_evidence::{
+    Activity, CallTarget, Frame, OwnerBasis, OwnerPlace, StackEnd, SyncKind, Thread,
+};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -100,6 +102,10 @@ enum WaitEntry<'a> {
         /// How that is known: lock (it names its owner), runtime, stack (probable).
         #[schemars(with = "String")]
         known_by: OwnerBasis,
+        /// Where it is: here (a live thread of this process), elsewhere, ended.
+        owner_is: &'static str,
+        /// The process that it is a thread of, if it is elsewhere.
+        owner_process: Option<OwnerEntry<'a>>,
     },
     /// A futex whose owner is not known, or which has none.
     Futex {
@@ -119,6 +125,13 @@ enum WaitEntry<'a> {
     Child,
     /// The clock.
     Time,
+}
+
+/// The process of a lock's owner.
+#[derive(Serialize, JsonSchema)]
+struct OwnerEntry<'a> {
+    pid: u32,
+    name: &'a str,
 }
 
 /// A function on a stack.
@@ -200,9 +213,22 @@ fn wait(activity: &Activity) -> Option<WaitEntry<'_>> {
     let Activity::Blocked(call) = activity else { return None };
     Some(match &call.target {
         CallTarget::Unknown => return None,
-        &CallTarget::Lock { address, owner, kind, basis } => {
-            let address = format!("{address:#x}");
-            WaitEntry::Lock { address, kind, owner: owner.0, known_by: basis }
+        CallTarget::Lock { address, owner, kind, basis, place } => {
+            let (owner_is, owner_process) = match place {
+                OwnerPlace::Here => ("here", None),
+                OwnerPlace::Ended => ("ended", None),
+                OwnerPlace::Elsewhere(owner) => {
+                    ("elsewhere", Some(OwnerEntry { pid: owner.pid.0, name: &owner.comm }))
+                }
+            };
+            WaitEntry::Lock {
+                address: format!("{address:#x}"),
+                kind: *kind,
+                owner: owner.0,
+                known_by: *basis,
+                owner_is,
+                owner_process,
+            }
         }
         &CallTarget::Futex { address, kind } => {
             WaitEntry::Futex { address: format!("{address:#x}"), kind }

@@ -33,6 +33,8 @@ pub struct Stat {
 /// What is used of `/proc/PID/status` (fs/proc/array.c, proc_pid_status).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
+    /// The process that it is a thread of.
+    pub process: Option<u32>,
     /// Effective user.
     pub euid: Option<u32>,
     /// The tracer; 0 for none.
@@ -126,6 +128,7 @@ pub fn status(text: &[u8]) -> Status {
         let Some((key, value)) = line.split_once(':') else { continue };
         let mut numbers = value.split_ascii_whitespace().map(|n| n.parse::<u32>().ok());
         match key {
+            "Tgid" => status.process = numbers.next().flatten(),
             "Uid" => status.euid = numbers.nth(1).flatten(),
             "TracerPid" => status.tracer = numbers.next().flatten(),
             "NSpid" => {
@@ -299,9 +302,14 @@ mod tests {
 
     #[test]
     fn status_yields_user_tracer_and_the_innermost_pid() {
-        let text = b"Name:\t\xff:x\nTracerPid:\t77\nUid:\t1\t2\t3\t4\nNSpid:\t812\t5\n";
-        let expected =
-            Status { euid: Some(2), tracer: Some(77), innermost_pid: Some(5), pid_depth: 2 };
+        let text = b"Name:\t\xff:x\nTgid:\t811\nTracerPid:\t77\nUid:\t1\t2\t3\t4\nNSpid:\t812\t5\n";
+        let expected = Status {
+            process: Some(811),
+            euid: Some(2),
+            tracer: Some(77),
+            innermost_pid: Some(5),
+            pid_depth: 2,
+        };
         assert_eq!(status(text), expected);
         assert_eq!(status(b"Uid:\nNSpid:\tx\n"), Status { pid_depth: 1, ..Status::default() });
     }

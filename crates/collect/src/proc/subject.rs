@@ -3,15 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use halfopen_evidence::{Inode, Missing, Pid, Tid};
+use halfopen_evidence::{Inode, Missing, OwnerPlace, Pid, Tid};
 
 use super::descriptors::Descriptors;
 use super::dir::Dir;
 use super::epoll::EpollSets;
-use super::futex::Surroundings;
+use super::futex::{SharedLock, Surroundings};
 use super::memory::Memory;
 use super::parse::{self, Stat};
 use super::root::ProcRoot;
+use super::strangers;
 
 /// Threads listed at most, to tell whether a tid is one of the process's.
 const TIDS_MAX: usize = 65_536;
@@ -19,6 +20,8 @@ const TIDS_MAX: usize = 65_536;
 /// A process under observation.
 #[derive(Debug)]
 pub(super) struct Subject {
+    pub(super) root: ProcRoot,
+    pub(super) pid: Pid,
     /// `/proc/PID`.
     pub(super) process: Dir,
     /// `/proc/PID/task`.
@@ -54,6 +57,8 @@ impl Subject {
         let stat = process.parse("stat", parse::stat)?;
         let task = living(&process, &stat)?;
         Ok(Self {
+            root: root.clone(),
+            pid,
             tasks: process.dir("task")?,
             descriptors: Descriptors::read(&task, listeners),
             memory: Memory::open(&task),
@@ -78,6 +83,12 @@ impl Subject {
         }
         self.sets.forget();
         Ok(())
+    }
+
+    /// Whether a thread has ended although it is still listed. Only the first one can be.
+    fn has_exited(&self, tid: Tid) -> bool {
+        let stat = || self.process.parse("stat", parse::stat);
+        tid.0 == self.pid.0 && stat().is_ok_and(|stat| stat.has_exited())
     }
 }
 
@@ -104,34 +115,44 @@ pub(super) fn live_thread(process: &Dir) -> Result<Dir, Missing> {
         .ok_or(Missing::Vanished)
 }
 
+/// Whether a process knows its threads by the numbers that the reader knows them by.
+pub(super) fn shares_our_numbers(process: &Dir) -> bool {
+    process.read("status").is_ok_and(|status| parse::status(&status).pid_depth <= 1)
+}
+
 /// In a pid namespace of its own, a process knows its threads by other numbers than the reader.
 fn own_numbers(live: &[u32], process: &Dir, tasks: &Dir) -> BTreeMap<u32, u32> {
-    let status = |dir: &Dir, name: &str| dir.read(name).map(|text| parse::status(&text));
-    if status(process, "status").is_ok_and(|status| status.pid_depth <= 1) {
+    if shares_our_numbers(process) {
         return live.iter().map(|&tid| (tid, tid)).collect();
     }
-    live.iter()
-        .filter_map(|&tid| {
-            let status = status(tasks, &format!("{tid}/status")).ok()?;
-            Some((status.innermost_pid?, tid))
-        })
-        .collect()
+    let own_number = |&tid: &u32| {
+        let status = tasks.read(&format!("{tid}/status")).ok()?;
+        Some((parse::status(&status).innermost_pid?, tid))
+    };
+    live.iter().filter_map(own_number).collect()
 }
 
 /// A process as a futex sees it.
-pub(super) struct Around<'a> {
-    pub(super) memory: &'a Memory,
-    pub(super) tids: &'a mut Tids,
-    pub(super) process: &'a Dir,
-    pub(super) tasks: &'a Dir,
-}
+pub(super) struct Around<'a>(pub(super) &'a mut Subject);
 
 impl Surroundings for Around<'_> {
     fn memory(&self, address: u64, buffer: &mut [u8]) -> Option<()> {
-        self.memory.read(address, buffer)
+        self.0.memory.read(address, buffer)
     }
 
     fn live_thread(&mut self, own_tid: u32) -> Option<Tid> {
-        self.tids.resolve(own_tid, self.process, self.tasks)
+        let Subject { tids, process, tasks, .. } = &mut *self.0;
+        let tid = tids.resolve(own_tid, process, tasks)?;
+        (!self.0.has_exited(tid)).then_some(tid)
+    }
+
+    fn stranger(&mut self, own_tid: u32, lock: SharedLock) -> Option<(Tid, OwnerPlace)> {
+        // It may have begun since the threads were listed.
+        let (now, _) = self.0.tasks.numbers(".", TIDS_MAX).ok()?;
+        let now = own_numbers(&now, &self.0.process, &self.0.tasks);
+        if now.get(&own_tid).is_some_and(|&tid| !self.0.has_exited(Tid(tid))) {
+            return None;
+        }
+        strangers::place(self.0, own_tid, lock).map(|place| (Tid(own_tid), place))
     }
 }

@@ -89,11 +89,7 @@ impl Subject {
     }
 
     fn futex(&mut self, address: u64, op: u32, value: u32) -> CallTarget {
-        let Self { memory, tids, process, tasks, .. } = self;
-        futex::target(
-            FutexCall { address, op, value },
-            &mut Around { memory, tids, process, tasks },
-        )
+        futex::target(FutexCall { address, op, value }, &mut Around(self))
     }
 
     fn descriptor(&self, fd: u32) -> (CallTarget, Result<Option<Inode>, Missing>) {

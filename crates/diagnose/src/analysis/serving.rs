@@ -7,8 +7,8 @@
 use std::fmt;
 
 use halfopen_evidence::{
-    Activity, Call, CallTarget, Frame, Inode, Missing, OwnerBasis, Pid, Process, Reading, Stack,
-    SyncKind, Thread, ThreadTrack, Tid, Via,
+    Activity, Call, CallTarget, Frame, Inode, Missing, OwnerBasis, OwnerPlace, Pid, Process,
+    Reading, Stack, SyncKind, Thread, ThreadTrack, Tid, Via,
 };
 
 use super::event_loops;
@@ -414,10 +414,17 @@ impl fmt::Display for Doing {
         let Call { name, target } = call;
         match target {
             CallTarget::Unknown => write!(f, "sits in {}", harmless(name)),
-            CallTarget::Lock { owner, kind, basis, .. } => {
+            CallTarget::Lock { owner, kind, basis, place, .. } => {
                 let likely = if *basis == OwnerBasis::Stack { "most likely " } else { "" };
                 let lock = kind.words();
-                write!(f, "waits in {name} for {lock} {likely}held by tid {owner}")
+                write!(f, "waits in {name} for {lock} {likely}held by tid {owner}")?;
+                match place {
+                    OwnerPlace::Here => Ok(()),
+                    OwnerPlace::Elsewhere(owner) => {
+                        write!(f, " of another process, {}[{}]", harmless(&owner.comm), owner.pid)
+                    }
+                    OwnerPlace::Ended => f.write_str(", which has ended"),
+                }
             }
             CallTarget::Futex { address, kind: SyncKind::Unknown } => write!(
                 f,

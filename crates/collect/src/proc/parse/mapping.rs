@@ -15,6 +15,8 @@ pub struct Mapping {
     pub executable: bool,
     /// Where in the file it begins, in bytes.
     pub offset: u64,
+    /// Major and minor number of the device that the file is on.
+    pub device: (u32, u32),
     /// The file's inode; 0 for memory without a file.
     pub inode: u64,
     /// The file's path as the process saw it, a name in brackets, or empty. Untrusted. A newline in
@@ -26,15 +28,18 @@ pub struct Mapping {
 #[must_use]
 pub fn mapping(line: &[u8]) -> Option<Mapping> {
     let mut rest = line;
-    let [range, permissions, offset, _device, inode] = [(); 5].map(|()| field(&mut rest));
+    let [range, permissions, offset, device, inode] = [(); 5].map(|()| field(&mut rest));
     let (start, end) = std::str::from_utf8(range).ok()?.split_once('-')?;
     let start = u64::from_str_radix(start, 16).ok()?;
     let end = u64::from_str_radix(end, 16).ok().filter(|&end| end > start)?;
+    let (major, minor) = std::str::from_utf8(device).ok()?.split_once(':')?;
+    let device_number = |hex| u32::from_str_radix(hex, 16).ok();
     Some(Mapping {
         start,
         end,
         executable: permissions.get(2) == Some(&b'x'),
         offset: u64::from_str_radix(std::str::from_utf8(offset).ok()?, 16).ok()?,
+        device: (device_number(major)?, device_number(minor)?),
         inode: super::number(inode)?,
         path: PathBuf::from(OsStr::from_bytes(rest.trim_ascii_start())),
     })
@@ -61,6 +66,7 @@ mod tests {
             end: 0x7f31_c019_d000,
             executable: true,
             offset: 0x28000,
+            device: (0xfe, 1),
             inode: 393,
             path: PathBuf::from("/lib/my libc.so.6"),
         };
@@ -80,6 +86,7 @@ mod tests {
             "7f31-zz r-xp 0 0:0 1 /x",
             "7f31-7f32",
             "7f31-7f32 r-xp 0 fe:01 x",
+            "7f31-7f32 r-xp 0 fe01 1",
         ] {
             assert_eq!(mapping(line.as_bytes()), None, "{line}");
         }

@@ -1,5 +1,5 @@
-// Blocks two threads in the way named by the first argument. Each prints its tid on a line of its
-// own before it blocks; the test reads what /proc says of them.
+// Gets into the state named by the first argument: "io_uring", a thread in a ring; else a process whose
+// first thread has exited, which prints the tids of both.
 #define _GNU_SOURCE
 #include <linux/io_uring.h>
 #include <netinet/in.h>
@@ -11,64 +11,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static const char *kind;
-static pthread_mutex_t first, second;
-static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
-static pthread_cond_t cond = PTHREAD_COND_INITIALIZER;
-static pthread_barrier_t both_hold;
-static pthread_t main_thread;
-
-static int is(const char *name) { return strcmp(kind, name) == 0; }
-
 static void say_tid(void) {
     printf("%ld\n", (long)syscall(SYS_gettid));
     fflush(stdout);
-}
-
-static void init(pthread_mutex_t *mutex) {
-    pthread_mutexattr_t attr;
-    pthread_mutexattr_init(&attr);
-    if (is("recursive")) pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
-    if (is("adaptive")) pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
-    if (is("shared")) pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-    if (is("robust")) pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-    if (is("pi")) pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT);
-    pthread_mutex_init(mutex, &attr);
-}
-
-// Takes one lock, waits until the other thread has taken its own, and asks for the other's.
-static void *lock_other_way_round(void *unused) {
-    (void)unused;
-    pthread_mutex_lock(&second);
-    say_tid();
-    pthread_barrier_wait(&both_hold);
-    if (!is("pi")) pthread_mutex_lock(&first);
-    pause();
-    return NULL;
-}
-
-static void *write_lock(void *unused) {
-    (void)unused;
-    pthread_barrier_wait(&both_hold);
-    say_tid();
-    if (is("rwlock-reader")) pthread_rwlock_rdlock(&rwlock);
-    else pthread_rwlock_wrlock(&rwlock);
-    return NULL;
-}
-
-static void *join_main(void *unused) {
-    (void)unused;
-    say_tid();
-    pthread_join(main_thread, NULL);
-    return NULL;
-}
-
-static void *wait_cond(void *unused) {
-    (void)unused;
-    say_tid();
-    pthread_mutex_lock(&first);
-    pthread_cond_wait(&cond, &first);
-    return NULL;
 }
 
 static void *pause_alone(void *unused) {
@@ -110,38 +55,13 @@ static void io_uring_accept(void) {
 }
 
 int main(int argc, char **argv) {
-    kind = argc > 1 ? argv[1] : "";
-    pthread_t other;
-    main_thread = pthread_self();
-    pthread_barrier_init(&both_hold, NULL, 2);
-    init(&first);
-    init(&second);
-    if (is("io_uring")) {
+    if (argc > 1 && strcmp(argv[1], "io_uring") == 0) {
         io_uring_accept();
-    } else if (is("join")) {
-        say_tid();
-        pthread_create(&other, NULL, join_main, NULL);
-        pause();
-    } else if (is("cond")) {
-        say_tid();
-        pthread_create(&other, NULL, wait_cond, NULL);
-        pause();
-    } else if (is("main-exits")) {
+    } else {
+        pthread_t other;
         say_tid();
         pthread_create(&other, NULL, pause_alone, NULL);
         pthread_exit(NULL);
-    } else if (is("rwlock") || is("rwlock-reader")) {
-        pthread_create(&other, NULL, write_lock, NULL);
-        pthread_rwlock_wrlock(&rwlock);
-        say_tid();
-        pthread_barrier_wait(&both_hold);
-        pause();
-    } else {
-        pthread_create(&other, NULL, lock_other_way_round, NULL);
-        pthread_mutex_lock(&first);
-        pthread_barrier_wait(&both_hold);
-        say_tid();
-        pthread_mutex_lock(&second);
     }
     pause();
     return 0;

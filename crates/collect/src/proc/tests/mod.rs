@@ -1,8 +1,8 @@
 //! The readers of `/proc`, over trees made for the purpose and over this kernel's own.
 
+mod blocked;
 mod fake;
 mod live;
-mod locks;
 
 use std::collections::BTreeSet;
 use std::thread::sleep;
