@@ -54,8 +54,8 @@ impl ThreadCopy {
     pub(crate) fn words(&self) -> impl Iterator<Item = (u64, u64)> {
         let skew = usize::try_from(self.sp.wrapping_neg() % 8).unwrap_or(0);
         let (words, _) = self.bytes.get(skew..).unwrap_or_default().as_chunks::<8>();
-        let first = self.sp.saturating_add(skew as u64);
-        (first..).step_by(8).zip(words.iter().map(|&word| u64::from_ne_bytes(word)))
+        let at = move |n: usize| self.sp.saturating_add((skew + 8 * n) as u64);
+        words.iter().enumerate().map(move |(n, &word)| (at(n), u64::from_ne_bytes(word)))
     }
 
     /// Whether the copy ends at the bound, and the stack perhaps does not.
