@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Inode, OwnerBasis, Pid, Reading, Stack, SyncKind, Tid};
+use crate::{Inode, OwnerBasis, Pid, Reading, Samples, Stack, SyncKind, Tid};
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +101,9 @@ pub struct Thread {
     /// Its user stack, taken while it sat in the call that `activity` names.
     #[serde(default, skip_serializing_if = "Reading::is_not_collected")]
     pub stack: Reading<Stack>,
+    /// What it did with its time on CPUs, if it was running and was watched for a moment.
+    #[serde(default, skip_serializing_if = "Reading::is_not_collected")]
+    pub samples: Reading<Samples>,
 }
 
 /// What a thread does at the moment of the look.

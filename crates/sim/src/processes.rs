@@ -110,6 +110,7 @@ impl World {
                 slices: thread.slices,
             }),
             stack: Missing::NotOnThisKernel.into(),
+            samples: Reading::not_collected(),
         }
     }
 

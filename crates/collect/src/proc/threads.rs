@@ -68,10 +68,7 @@ impl Subject {
     }
 
     /// What threads with these registers do, in the same order.
-    fn samples(
-        &mut self,
-        lines: impl IntoIterator<Item = (Tid, Result<SyscallLine, Missing>)>,
-    ) -> Vec<ThreadSample> {
+    fn samples(&mut self, lines: impl IntoIterator<Item = (Tid, Line)>) -> Vec<ThreadSample> {
         let mut samples = Vec::new();
         let mut rings = Vec::new();
         for (tid, line) in lines {
@@ -83,11 +80,7 @@ impl Subject {
         samples
     }
 
-    fn sample_thread(
-        &mut self,
-        tid: Tid,
-        line: Result<SyscallLine, Missing>,
-    ) -> (ThreadSample, Option<Ring>) {
+    fn sample_thread(&mut self, tid: Tid, line: Line) -> (ThreadSample, Option<Ring>) {
         let nothing = || Reading::Known(Vec::new());
         let (activity, waits, ring) = match line {
             Err(why) => {
@@ -150,6 +143,9 @@ impl Subject {
     }
 }
 
+/// A thread's registers, or why they are not known.
+type Line = Result<SyscallLine, Missing>;
+
 /// What the files of one thread say besides its registers.
 struct Files {
     stat: Stat,
@@ -159,7 +155,7 @@ struct Files {
 
 impl Files {
     /// Reads them, and the registers. `None` if the thread has exited.
-    fn read(tasks: &Dir, tid: Tid) -> Option<(Self, (Tid, Result<SyscallLine, Missing>))> {
+    fn read(tasks: &Dir, tid: Tid) -> Option<(Self, (Tid, Line))> {
         // First of all: what is read after this is of a thread that has not run since, if a later
         // reading of it is equal.
         let sched = tasks.parse_optional(&format!("{tid}/schedstat"), parse::schedstat);
@@ -184,16 +180,17 @@ impl Files {
             waits,
             sched: self.sched,
             stack: Reading::not_collected(),
+            samples: Reading::not_collected(),
         }
     }
 }
 
-fn registers(tasks: &Dir, tid: Tid) -> Result<SyscallLine, Missing> {
+fn registers(tasks: &Dir, tid: Tid) -> Line {
     tasks.parse_optional(&format!("{tid}/syscall"), parse::syscall)
 }
 
 /// The kernel function that a thread sleeps in.
-fn wchan(tasks: &Dir, tid: Tid, line: &Result<SyscallLine, Missing>) -> Result<String, Missing> {
+fn wchan(tasks: &Dir, tid: Tid, line: &Line) -> Result<String, Missing> {
     let name = |text: &[u8]| Some(String::from_utf8_lossy(text).into_owned());
     let wchan = tasks.parse_optional(&format!("{tid}/wchan"), name)?;
     match line {
