@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 use halfopen_collect::in_time;
 use halfopen_collect::proc::parse::Mapping;
 use halfopen_collect::proc::{ProcRoot, ProcessImage};
-use halfopen_evidence::{Activity, Missing, Process, Reading, SchedStat, Stack, Thread, Tid};
+use halfopen_evidence::{
+    Activity, Missing, Process, Reading, Samples, SchedStat, Stack, Thread, Tid,
+};
 
 use crate::copy::{self, ThreadCopy};
 use crate::module::Module;
 use crate::naming::Naming;
+use crate::running::{Sampled, Sampling};
 use crate::walk::{Walk, Walker};
 
 /// Stacks copied, and files read, at a time. More than there are processors, since some may be stuck.
@@ -26,51 +29,69 @@ const MODULES_MAX: usize = 4096;
 pub struct Options {
     /// Whether lines of source are looked up, which reads debugging information.
     pub lines: bool,
-    /// How long the reading of the process may take.
+    /// How long threads that run are watched, if there are any; zero for not at all.
+    pub window: Duration,
+    /// How long the reading of the process may take, all in all.
     pub patience: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { lines: false, patience: Duration::from_secs(3) }
+        Self { lines: false, window: Duration::from_millis(60), patience: Duration::from_secs(3) }
     }
 }
 
 /// Adds [`Thread::stack`] to each thread of a process, of the call that [`Thread::activity`] names. A
-/// thread that has left that call has none, and the reading says so.
+/// thread that has left that call has none, and the reading says so. Adds [`Thread::samples`] to those
+/// that run, which takes [`Options::window`] if there are any.
 pub fn complete(root: &ProcRoot, process: &mut Process, options: Options) {
     let deadline = Instant::now() + options.patience;
     let Some(threads) = process.threads.get_mut() else { return };
-    let stacks = match ProcessImage::open(root, process.pid) {
+    let mut found = match ProcessImage::open(root, process.pid) {
         Reading::Known(image) => read(&Arc::new(image), threads, options, deadline),
         Reading::Missing(why) => Err(why),
     };
     for thread in threads {
-        thread.stack = match &stacks {
-            Ok(_) if thread.activity.get() == Some(&Activity::Running) => copy::moved().into(),
-            Ok(stacks) => stacks.get(&thread.tid).cloned().unwrap_or_else(out_of_time),
-            Err(why) => why.clone().into(),
+        (thread.stack, thread.samples) = match &mut found {
+            Ok(found) => found.take(thread),
+            Err(why) => (why.clone().into(), Reading::not_collected()),
         };
     }
 }
 
-type Stacks = BTreeMap<Tid, Reading<Stack>>;
+/// What was found out about the threads of a process.
+struct Found {
+    stacks: BTreeMap<Tid, Reading<Stack>>,
+    samples: BTreeMap<Tid, Reading<Samples>>,
+}
+
+impl Found {
+    fn take(&mut self, thread: &Thread) -> (Reading<Stack>, Reading<Samples>) {
+        let stack = match thread.activity.get() {
+            Some(Activity::Running) => copy::moved().into(),
+            _ => self.stacks.remove(&thread.tid).unwrap_or_else(|| out_of_time().into()),
+        };
+        (stack, self.samples.remove(&thread.tid).unwrap_or_default())
+    }
+}
 
 fn read(
     image: &Arc<ProcessImage>,
     threads: &[Thread],
     options: Options,
     deadline: Instant,
-) -> Result<Stacks, Missing> {
+) -> Result<Found, Missing> {
     if cfg!(not(target_arch = "x86_64")) {
         return Err(Missing::unreadable("stacks are unwound on x86_64 only"));
     }
     let mappings: Arc<[Mapping]> = image.mappings()?.into();
     let copies = copies(image, &mappings, threads, deadline);
+    // Not before: the copying keeps processors busy that the threads under watch may need.
+    let sampling = Sampling::begin(image, threads, options.window, deadline);
     let modules = modules(image, &mappings, deadline);
     let mut walker = Walker::new(&modules, &generated(&mappings, &modules));
     let mut walk = |copy: &ThreadCopy| match left(deadline) {
-        Duration::ZERO => out_of_time(),
+        Duration::ZERO => out_of_time().into(),
         _ => Reading::Known(walker.walk(copy)),
     };
     let walks: BTreeMap<Tid, Reading<Walk>> = copies
@@ -80,10 +101,17 @@ fn read(
             Reading::Missing(why) => (tid, why.clone().into()),
         })
         .collect();
-    let addresses = walks.values().filter_map(Reading::get).flat_map(|walk| &walk.addresses);
-    let names =
-        Naming::of(addresses.copied().collect(), modules, image, options.lines, left(deadline));
-    Ok(walks.into_iter().map(|(tid, walk)| (tid, walk.map(|walk| names.stack(&walk)))).collect())
+    let sampled = sampling.finish(|copy| walker.walk(copy));
+    let of_samples = sampled.values().filter_map(Reading::get).flat_map(Sampled::walks);
+    let all = walks.values().filter_map(Reading::get).chain(of_samples);
+    let addresses = all.flat_map(|walk| &walk.addresses).copied().collect();
+    let names = Naming::of(addresses, modules, image, options.lines, left(deadline));
+    let stack = |walk: Reading<Walk>| walk.map(|walk| names.stack(&walk));
+    let samples = |sampled: Reading<Sampled>| sampled.map(|sampled| sampled.named(&names));
+    Ok(Found {
+        stacks: walks.into_iter().map(|(tid, walk)| (tid, stack(walk))).collect(),
+        samples: sampled.into_iter().map(|(tid, sampled)| (tid, samples(sampled))).collect(),
+    })
 }
 
 /// A copy of every thread that has not moved since it was read.
@@ -128,10 +156,10 @@ fn generated(mappings: &[Mapping], modules: &[Module]) -> Vec<Range<u64>> {
         .collect()
 }
 
-fn left(deadline: Instant) -> Duration {
+pub(crate) fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-fn out_of_time<T>() -> Reading<T> {
-    Missing::unreadable("the time for reading stacks was over").into()
+pub(crate) fn out_of_time() -> Missing {
+    Missing::unreadable("the time for reading stacks was over")
 }

@@ -9,6 +9,7 @@
 //! it and adds stacks. Its stages:
 //!
 //! 1. `copy`: registers and stack bytes of each thread, with the proof that they belong together;
+//!    `running`: the same of threads that run, as samples that the kernel takes;
 //! 2. `module`: unwinding tables and symbols of the files that the process runs;
 //! 3. `walk`: from registers, bytes and tables to the calls that have not returned;
 //! 4. `symbols` and `naming`: from addresses to functions and lines.
@@ -21,6 +22,7 @@ mod demangle;
 mod elf;
 mod module;
 mod naming;
+mod running;
 mod symbols;
 mod walk;
 
