@@ -1,7 +1,8 @@
 //! Work that may get stuck, with a deadline for all of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,27 +20,46 @@ where
     T: Send + 'static,
 {
     let deadline = Instant::now() + patience;
-    let (sender, receiver) = mpsc::channel();
-    let queue: Vec<K> = items.iter().rev().copied().collect();
-    let shared = Arc::new((Mutex::new(queue), work));
+    let left = items.iter().rev().copied().collect();
+    let bench = Arc::new(Bench { left: Mutex::new(left), made: Mutex::default(), work });
+    // Nothing is sent: the end of the last worker is what is waited for.
+    let (at_work, all_done) = mpsc::channel::<Infallible>();
     for _ in 0..items.len().min(workers) {
-        let (shared, sender) = (Arc::clone(&shared), sender.clone());
-        let read = move || {
-            let (queue, work) = &*shared;
-            let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            while Instant::now() < deadline
-                && let Some(item) = next()
-            {
-                // Nobody listens any more if it took too long.
-                let _ = sender.send((item, work(item)));
-            }
+        let (bench, at_work) = (Arc::clone(&bench), at_work.clone());
+        let work = move || {
+            bench.work_until(deadline);
+            drop(at_work);
         };
         // If there can be no more threads, the others do it.
-        let _ = thread::Builder::new().name("reader".to_owned()).spawn(read);
+        let _ = thread::Builder::new().name("reader".to_owned()).spawn(work);
     }
-    drop(sender);
-    let left = || deadline.saturating_duration_since(Instant::now());
-    std::iter::from_fn(|| receiver.recv_timeout(left()).ok()).collect()
+    drop(at_work);
+    let _ = all_done.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+    std::mem::take(&mut *lock(&bench.made))
+}
+
+/// What the workers share.
+struct Bench<K, T, W> {
+    left: Mutex<Vec<K>>,
+    made: Mutex<BTreeMap<K, T>>,
+    work: W,
+}
+
+impl<K: Copy + Ord, T, W: Fn(K) -> T> Bench<K, T, W> {
+    fn work_until(&self, deadline: Instant) {
+        let next = || lock(&self.left).pop();
+        while Instant::now() < deadline
+            && let Some(item) = next()
+        {
+            let made = (self.work)(item);
+            lock(&self.made).insert(item, made);
+        }
+    }
+}
+
+/// What a worker that panicked has left behind is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

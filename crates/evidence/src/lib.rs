@@ -29,6 +29,7 @@ mod netns;
 mod process;
 mod reading;
 mod recording;
+mod samples;
 mod snapshot;
 mod stack;
 mod sync;
@@ -56,6 +57,7 @@ pub use process::{
 };
 pub use reading::{Missing, Reading};
 pub use recording::{RECORDING_VERSION, Recording, RecordingError, RecordingHeader};
+pub use samples::{SampledStack, Samples};
 pub use snapshot::{Gap, Host, Snapshot, Taken};
 pub use stack::{Frame, SourceLine, Stack, StackEnd};
 pub use sync::{OwnerBasis, OwnerPlace, OwnerProcess, SyncKind};

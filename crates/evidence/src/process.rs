@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Inode, OwnerBasis, OwnerPlace, Pid, Reading, Stack, SyncKind, Tid};
+use crate::{Inode, OwnerBasis, OwnerPlace, Pid, Reading, Samples, Stack, SyncKind, Tid};
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,17 +104,22 @@ pub struct Thread {
     pub name: String,
     /// State letter (proc(5)).
     pub state: char,
-    /// The kernel function that it sleeps in; `0` or empty while it runs.
+    /// The kernel function that it sleeps in; `0` or empty while it runs. Not looked for if it sits in
+    /// a system call that signals can interrupt: the call says more.
     pub wchan: Reading<String>,
     /// What it does.
     pub activity: Reading<Activity>,
     /// Listening sockets that this thread would be woken for: it sits in a call that waits for them.
     pub waits: Reading<Vec<WaitedSocket>>,
-    /// CPU time and time slices so far. Two equal values prove that it did not run in between.
+    /// CPU time and time slices so far, read before everything else of it. Two equal values prove that
+    /// it did not run in between.
     pub sched: Reading<SchedStat>,
     /// Its user stack, taken while it sat in the call that `activity` names.
     #[serde(default, skip_serializing_if = "Reading::is_not_collected")]
     pub stack: Reading<Stack>,
+    /// What it did with its time on CPUs, if it was running and was watched for a moment.
+    #[serde(default, skip_serializing_if = "Reading::is_not_collected")]
+    pub samples: Reading<Samples>,
 }
 
 /// What a thread does at the moment of the look.

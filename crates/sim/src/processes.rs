@@ -117,6 +117,7 @@ impl World {
                 slices: thread.slices,
             }),
             stack: Missing::NotOnThisKernel.into(),
+            samples: Reading::not_collected(),
         }
     }
 

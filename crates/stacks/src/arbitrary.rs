@@ -31,7 +31,7 @@ pub fn unwind(file: &[u8], stack: &[u8], entry: u16) {
     };
     let module = Module::of(&mapping, Box::new(Cursor::new(file.to_vec())));
     let mut modules: Vec<Module> = module.into_iter().collect();
-    let copy = ThreadCopy { pc: CODE + u64::from(entry), sp: STACK, bytes: stack.to_vec() };
+    let copy = ThreadCopy::in_call(CODE + u64::from(entry), STACK, stack.to_vec());
     let mut walker = Walker::new(&modules, std::slice::from_ref(&(CODE..CODE + (1 << 20))));
     let code = walker.return_addresses(std::iter::once(&copy), 64).into_iter();
     walker.learn(&code.map(|address| (address, [0xe8; CALL_MAX])).collect());

@@ -9,7 +9,7 @@ use halfopen_collect::in_time;
 use halfopen_collect::proc::parse::Mapping;
 use halfopen_collect::proc::{ProcRoot, ProcessImage};
 use halfopen_evidence::{
-    Activity, CallTarget, Missing, Process, Reading, SchedStat, Stack, Thread, Tid,
+    Activity, CallTarget, Missing, Process, Reading, Samples, SchedStat, Stack, Thread, Tid,
 };
 
 use crate::calls::CALL_MAX;
@@ -17,6 +17,7 @@ use crate::copy::{self, ThreadCopy};
 use crate::module::Module;
 use crate::naming::Naming;
 use crate::owners::{self, Beside, Seen};
+use crate::running::{Sampled, Sampling};
 use crate::walk::{Walk, Walker};
 
 /// Stacks copied, and files read, at a time. More than there are processors, since some may be stuck.
@@ -33,19 +34,22 @@ const RETURN_ADDRESSES_MAX: usize = 1 << 16;
 pub struct Options {
     /// Whether lines of source are looked up, which reads debugging information.
     pub lines: bool,
-    /// How long the reading of the process may take.
+    /// How long threads that run are watched, if there are any; zero for not at all.
+    pub window: Duration,
+    /// How long the reading of the process may take, all in all.
     pub patience: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { lines: false, patience: Duration::from_secs(3) }
+        Self { lines: false, window: Duration::from_millis(60), patience: Duration::from_secs(3) }
     }
 }
 
 /// Adds [`Thread::stack`] to each thread of a process, of the call that [`Thread::activity`] names. A
 /// thread that has left that call has none, and the reading says so. Where its stack tells more of what
-/// the call waits for, that is put into its place.
+/// the call waits for, that is put into its place. Adds [`Thread::samples`] to those that run, which
+/// takes [`Options::window`] if there are any.
 pub fn complete(root: &ProcRoot, process: &mut Process, options: Options) {
     let deadline = Instant::now() + options.patience;
     let Some(threads) = process.threads.get_mut() else { return };
@@ -54,10 +58,9 @@ pub fn complete(root: &ProcRoot, process: &mut Process, options: Options) {
         Reading::Missing(why) => Err(why),
     };
     for thread in threads {
-        thread.stack = match &mut found {
-            Ok(_) if thread.activity.get() == Some(&Activity::Running) => copy::moved().into(),
-            Ok(found) => found.stacks.remove(&thread.tid).unwrap_or_else(out_of_time),
-            Err(why) => why.clone().into(),
+        (thread.stack, thread.samples) = match &mut found {
+            Ok(found) => found.take(thread),
+            Err(why) => (why.clone().into(), Reading::not_collected()),
         };
         if let Ok(found) = &mut found
             && let Some(target) = found.targets.remove(&thread.tid)
@@ -73,6 +76,17 @@ struct Found {
     stacks: BTreeMap<Tid, Reading<Stack>>,
     /// What they wait for, where that is more than was known before.
     targets: BTreeMap<Tid, CallTarget>,
+    samples: BTreeMap<Tid, Reading<Samples>>,
+}
+
+impl Found {
+    fn take(&mut self, thread: &Thread) -> (Reading<Stack>, Reading<Samples>) {
+        let stack = match thread.activity.get() {
+            Some(Activity::Running) => copy::moved().into(),
+            _ => self.stacks.remove(&thread.tid).unwrap_or_else(|| out_of_time().into()),
+        };
+        (stack, self.samples.remove(&thread.tid).unwrap_or_default())
+    }
 }
 
 fn read(
@@ -86,13 +100,15 @@ fn read(
     }
     let mappings: Arc<[Mapping]> = image.mappings()?.into();
     let copies = copies(image, &mappings, threads, deadline);
+    // Not before: the copying keeps processors busy that the threads under watch may need.
+    let sampling = Sampling::begin(image, threads, options.window, deadline);
     let modules = modules(image, &mappings, deadline);
     let mut walker = Walker::new(&modules, &generated(&mappings, &modules));
     let known = copies.values().filter_map(Reading::get);
     let returns_to = walker.return_addresses(known, RETURN_ADDRESSES_MAX);
     walker.learn(&code_before(image, &returns_to, deadline));
     let mut walk = |copy: &ThreadCopy| match left(deadline) {
-        Duration::ZERO => out_of_time(),
+        Duration::ZERO => out_of_time().into(),
         _ => Reading::Known(walker.walk(copy)),
     };
     let walks: BTreeMap<Tid, Reading<Walk>> = copies
@@ -102,9 +118,11 @@ fn read(
             Reading::Missing(why) => (tid, why.clone().into()),
         })
         .collect();
-    let addresses = walks.values().filter_map(Reading::get).flat_map(|walk| &walk.addresses);
-    let names =
-        Naming::of(addresses.copied().collect(), modules, image, options.lines, left(deadline));
+    let sampled = sampling.finish(|copy| walker.walk(copy));
+    let of_samples = sampled.values().filter_map(Reading::get).flat_map(Sampled::walks);
+    let all = walks.values().filter_map(Reading::get).chain(of_samples);
+    let addresses = all.flat_map(|walk| &walk.addresses).copied().collect();
+    let names = Naming::of(addresses, modules, image, options.lines, left(deadline));
     let seen = |(&tid, walk): (&Tid, &Reading<Walk>)| {
         let (copy, walk) = (copies.get(&tid)?.get()?, walk.get()?);
         Some((tid, Seen::new(copy, walk, |address| names.functions(address))))
@@ -112,8 +130,13 @@ fn read(
     let seen: BTreeMap<Tid, Seen<'_>> = walks.iter().filter_map(seen).collect();
     let beside = locks_beside(image, owners::wanted(threads, &seen), deadline);
     let targets = owners::refine(threads, &seen, &beside);
-    let stacks = walks.into_iter().map(|(tid, walk)| (tid, walk.map(|walk| names.stack(&walk))));
-    Ok(Found { stacks: stacks.collect(), targets })
+    let stack = |walk: Reading<Walk>| walk.map(|walk| names.stack(&walk));
+    let samples = |sampled: Reading<Sampled>| sampled.map(|sampled| sampled.named(&names));
+    Ok(Found {
+        stacks: walks.into_iter().map(|(tid, walk)| (tid, stack(walk))).collect(),
+        targets,
+        samples: sampled.into_iter().map(|(tid, sampled)| (tid, samples(sampled))).collect(),
+    })
 }
 
 /// A copy of every thread that has not moved since it was read.
@@ -189,10 +212,10 @@ fn generated(mappings: &[Mapping], modules: &[Module]) -> Vec<Range<u64>> {
         .collect()
 }
 
-fn left(deadline: Instant) -> Duration {
+pub(crate) fn left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-fn out_of_time<T>() -> Reading<T> {
-    Missing::unreadable("the time for reading stacks was over").into()
+pub(crate) fn out_of_time() -> Missing {
+    Missing::unreadable("the time for reading stacks was over")
 }

@@ -12,8 +12,12 @@ pub(crate) const STACK_MAX: usize = 64 << 10;
 pub(crate) struct ThreadCopy {
     pub(crate) pc: u64,
     pub(crate) sp: u64,
-    /// Memory from the stack pointer on, as far as the stack's mapping or [`STACK_MAX`] goes.
+    /// The frame pointer, where the kernel tells it: not of a thread in a system call.
+    pub(crate) frame_pointer: Option<u64>,
+    /// Memory from the stack pointer on, as far as the stack's mapping or a bound goes.
     pub(crate) bytes: Vec<u8>,
+    /// Whether the copy ends at the bound, and the stack perhaps does not.
+    pub(crate) is_cut: bool,
 }
 
 impl ThreadCopy {
@@ -41,7 +45,13 @@ impl ThreadCopy {
         if has_run(since, &image.sched(tid)?) {
             return Err(moved());
         }
-        Ok(Self { pc, sp, bytes })
+        Ok(Self::in_call(pc, sp, bytes))
+    }
+
+    /// A thread in a system call, of which the kernel tells no frame pointer.
+    pub(crate) const fn in_call(pc: u64, sp: u64, bytes: Vec<u8>) -> Self {
+        let is_cut = bytes.len() == STACK_MAX;
+        Self { pc, sp, frame_pointer: None, bytes, is_cut }
     }
 
     /// The word of the stack at this address.
@@ -57,11 +67,6 @@ impl ThreadCopy {
         let first = self.sp.wrapping_add(skew as u64);
         let address = move |at: usize| first.wrapping_add(8 * at as u64);
         words.iter().enumerate().map(move |(at, &word)| (address(at), u64::from_ne_bytes(word)))
-    }
-
-    /// Whether the copy ends at the bound, and the stack perhaps does not.
-    pub(crate) fn is_cut(&self) -> bool {
-        self.bytes.len() == STACK_MAX
     }
 }
 
@@ -87,10 +92,14 @@ pub(crate) fn moved() -> Missing {
 mod tests {
     use super::*;
 
+    fn copy(sp: u64, bytes: Vec<u8>) -> ThreadCopy {
+        ThreadCopy { pc: 0, sp, frame_pointer: None, bytes, is_cut: false }
+    }
+
     #[test]
     fn words_are_read_by_address_and_never_beyond_the_copy() {
         let bytes = (0..4_u64).flat_map(u64::to_ne_bytes).collect();
-        let copy = ThreadCopy { pc: 0, sp: 0x1000, bytes };
+        let copy = copy(0x1000, bytes);
         assert_eq!(copy.word(0x1008), Some(1));
         assert_eq!(copy.word(0x1019), None);
         assert_eq!(copy.word(0xfff), None);
@@ -99,9 +108,9 @@ mod tests {
 
     #[test]
     fn words_of_a_stack_pointer_that_is_not_aligned_begin_with_the_next_aligned_one() {
-        let copy = ThreadCopy { pc: 0, sp: 0x1004, bytes: vec![0; 20] };
-        assert_eq!(copy.words().map(|(at, _)| at).collect::<Vec<_>>(), [0x1008, 0x1010]);
-        let at_the_end = ThreadCopy { pc: 0, sp: u64::MAX - 3, bytes: vec![0; 20] };
+        let unaligned = copy(0x1004, vec![0; 20]);
+        assert_eq!(unaligned.words().map(|(at, _)| at).collect::<Vec<_>>(), [0x1008, 0x1010]);
+        let at_the_end = copy(u64::MAX - 3, vec![0; 20]);
         assert!(at_the_end.words().count() <= 2);
     }
 }

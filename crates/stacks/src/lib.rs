@@ -9,6 +9,7 @@
 //! it and adds stacks. Its stages:
 //!
 //! 1. `copy`: registers and stack bytes of each thread, with the proof that they belong together;
+//!    `running`: the same of threads that run, as samples that the kernel takes;
 //! 2. `module`: unwinding tables and symbols of the files that the process runs;
 //! 3. `walk` and `calls`: from registers, bytes and tables to the calls that have not returned;
 //! 4. `symbols` and `naming`: from addresses to functions and lines;
@@ -27,6 +28,7 @@ mod elf;
 mod module;
 mod naming;
 mod owners;
+mod running;
 mod symbols;
 mod waiting;
 mod walk;

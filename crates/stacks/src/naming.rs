@@ -55,8 +55,13 @@ impl Naming {
 
     /// A stack with names.
     pub(crate) fn stack(&self, walk: &Walk) -> Stack {
-        let frames = walk.addresses.iter().filter_map(|address| self.0.get(address)).flatten();
+        let frames = walk.addresses.iter().flat_map(|&address| self.at(address));
         Stack { frames: frames.cloned().collect(), end: walk.end }
+    }
+
+    /// The frames of one address: a function, and before it those that were inlined into it.
+    pub(crate) fn at(&self, address: u64) -> &[Frame] {
+        self.0.get(&address).map_or(&[], Vec::as_slice)
     }
 }
 

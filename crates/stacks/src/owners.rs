@@ -56,7 +56,7 @@ impl<'a> Seen<'a> {
         Self {
             copy,
             end,
-            is_whole: walk.end == StackEnd::Root || !copy.is_cut(),
+            is_whole: walk.end == StackEnd::Root || !copy.is_cut,
             way: found.map(|(_, way)| way),
             given_back_to: found.filter(gives_back).and_then(end_of).unwrap_or(copy.sp),
         }
@@ -202,6 +202,7 @@ mod tests {
             activity: Reading::Known(Activity::Blocked(Call { name: "futex".to_owned(), target })),
             waits: Reading::not_collected(),
             sched: Reading::not_collected(),
+            samples: Reading::not_collected(),
             stack: Reading::not_collected(),
         }
     }
@@ -211,7 +212,7 @@ mod tests {
         let threads: Vec<Thread> = cases.iter().copied().map(thread).collect();
         let copy = |case: &Case<'_>| {
             let bytes = case.3.iter().flat_map(|word| word.to_ne_bytes()).collect();
-            ThreadCopy { pc: u64::from(case.0), sp: SP, bytes }
+            ThreadCopy::in_call(u64::from(case.0), SP, bytes)
         };
         let copies: Vec<ThreadCopy> = cases.iter().map(copy).collect();
         let end = |case: &Case<'_>| SP + 8 * case.3.len() as u64;
@@ -279,7 +280,7 @@ mod tests {
         let cases = [WAITER, Case(2, "sleep", None, &[0, 0, LOCK, 0])];
         let mut threads: Vec<Thread> = cases.iter().copied().map(thread).collect();
         threads.push(thread(Case(3, "", None, &[])));
-        let copy = ThreadCopy { pc: 0, sp: SP, bytes: LOCK.to_ne_bytes().to_vec() };
+        let copy = ThreadCopy::in_call(0, SP, LOCK.to_ne_bytes().to_vec());
         let walk = Walk { addresses: vec![0], frame_ends: vec![], end: StackEnd::Lost };
         let seen = |tid: u32| (Tid(tid), Seen::new(&copy, &walk, |_| [MUTEX]));
         let seen = BTreeMap::from([1, 2].map(seen));

@@ -1,5 +1,8 @@
 //! From registers, stack bytes and unwinding tables to the calls that have not returned.
 //!
+//! A thread may be at any instruction: the tables of compilers say for each where the caller's frame
+//! is, also while a function builds its own or takes it down.
+//!
 //! The kernel shows the stack pointer and the program counter of a thread in a system call, and not
 //! its frame pointer. Most functions are unwound without it. Where one is not, the frame pointer is
 //! looked for on the stack: it is the address of a word with a return address behind it. That word need
@@ -33,7 +36,7 @@ const UNKNOWN: u64 = 0xdead_0000_0000_0000;
 const REACH: u64 = 1 << 32;
 
 /// The instructions that a thread is at: its own, and the calls that have not returned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Walk {
     /// Innermost first: the program counter, then the last byte of each call.
     pub(crate) addresses: Vec<u64>,
@@ -103,8 +106,9 @@ impl Walker {
 
     /// Unwinds one thread.
     pub(crate) fn walk(&mut self, copy: &ThreadCopy) -> Walk {
-        let (first, needs_frame_pointer) = self.walk_from(copy, UNKNOWN);
-        if !needs_frame_pointer {
+        let known = copy.frame_pointer;
+        let (first, needs_frame_pointer) = self.walk_from(copy, known.unwrap_or(UNKNOWN));
+        if known.is_some() || !needs_frame_pointer {
             return first;
         }
         let candidates = self.frame_pointers(copy);
@@ -142,7 +146,7 @@ impl Walker {
                 // thread waits in the function that it began with.
                 Ok(None) if !frame_ends.is_empty() => break StackEnd::Root,
                 Ok(_) => break StackEnd::Lost,
-                Err(framehop::Error::CouldNotReadStack(_)) if copy.is_cut() => break StackEnd::Cut,
+                Err(framehop::Error::CouldNotReadStack(_)) if copy.is_cut => break StackEnd::Cut,
                 Err(_) => break StackEnd::Lost,
             }
             frame_ends.push(registers.sp());
@@ -159,6 +163,7 @@ impl Walker {
         });
         pairs.take(CANDIDATES_MAX).collect()
     }
+
     fn rank(&self, walk: &Walk) -> (bool, Reverse<usize>, usize) {
         let contradicted = |pair: &&[u64]| match **pair {
             // A caller's address is that of the last byte of its call.

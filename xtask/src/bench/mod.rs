@@ -16,6 +16,7 @@ mod measure;
 mod namespace;
 mod pcap;
 mod simulation;
+mod stacks;
 
 /// Which bench to run.
 #[derive(Subcommand)]
@@ -44,6 +45,16 @@ pub(crate) enum Bench {
         #[arg(long)]
         halfopen: Option<PathBuf>,
     },
+    /// What `halfopen stacks` takes for processes of up to 2,000 threads, and what they notice of it,
+    /// beside debuggers
+    Stacks {
+        /// How many times each command is run
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Measure this program instead of building one
+        #[arg(long)]
+        halfopen: Option<PathBuf>,
+    },
     /// Handshakes that the simulator plays in a second on one core, and what a million clients take
     Sim {
         /// How many times each number of clients is played
@@ -61,6 +72,7 @@ pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<ExitCode> {
         Bench::Pcap { rounds, connections, slow, halfopen } => {
             pcap::run(workspace, halfopen.as_deref(), *rounds, *connections, *slow)?
         }
+        Bench::Stacks { rounds, halfopen } => stacks::run(workspace, halfopen.as_deref(), *rounds)?,
         Bench::Sim { rounds } => simulation::run(workspace, *rounds)?,
     };
     println!();

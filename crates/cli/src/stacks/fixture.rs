@@ -75,6 +75,7 @@ fn thread(tid: u32, name: &str, activity: Activity, stack: impl Into<Reading<Sta
         waits: Reading::Known(Vec::new()),
         sched: Reading::not_collected(),
         stack: stack.into(),
+        samples: Reading::not_collected(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Two looks at one process, the second with stacks.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use halfopen_collect::proc::ProcRoot;
@@ -8,7 +8,7 @@ use halfopen_collect::{Collector, NetnsScope, Scope};
 use halfopen_evidence::{Between, Interval, Pid, Snapshot, Want};
 use halfopen_stacks::Options;
 
-/// Time between the looks: a thread that has not run in so long is not merely about to.
+/// Time from look to look: a thread that has not run in so long is not merely about to.
 const WINDOW: Duration = Duration::from_millis(50);
 
 /// Looks at a process.
@@ -18,8 +18,9 @@ const WINDOW: Duration = Duration::from_millis(50);
 pub(crate) fn look(pid: Pid, options: Options) -> anyhow::Result<Interval> {
     let scope = Scope { netns: NetnsScope::OfProcess(pid), ports: None };
     let mut collector = Collector::new(scope)?;
+    let begun = Instant::now();
     let first = snapshot(&mut collector, pid)?;
-    std::thread::sleep(WINDOW);
+    std::thread::sleep(WINDOW.saturating_sub(begun.elapsed()));
     let mut second = snapshot(&mut collector, pid)?;
     if let Some(process) = second.processes.get_mut(&pid) {
         halfopen_stacks::complete(&ProcRoot::default(), process, options);

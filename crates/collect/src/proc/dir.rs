@@ -20,6 +20,10 @@ use crate::{files, privilege};
 /// The most that is read of one file into memory, in bytes.
 const FILE_MAX: u64 = 1 << 20;
 
+/// The longest text that is read at once, in bytes. The kernel makes the texts of one record in one
+/// piece (fs/seq_file.c, single_open), so that a shorter one needs no second read to see its end.
+const RECORD_MAX: usize = 1024;
+
 /// The most that is read of one file line by line, in bytes: an epoll set of some 300,000 sockets.
 const LINES_MAX: u64 = 32 << 20;
 
@@ -67,14 +71,20 @@ impl Dir {
         Ok(text)
     }
 
-    /// A small file as a value.
+    /// A file of one record as a value.
     pub(super) fn parse<T>(
         &self,
         name: &str,
         parse: impl FnOnce(&[u8]) -> Option<T>,
     ) -> Result<T, Missing> {
-        let text = self.read(name)?;
-        parse(&text).ok_or_else(|| {
+        let mut record = [0; RECORD_MAX];
+        let failed = |error| missing_io(&self.path.join(name), &error);
+        let length = self.file(name)?.read(&mut record).map_err(failed)?;
+        let value = match record.get(..length).filter(|_| length < RECORD_MAX) {
+            Some(text) => parse(text),
+            None => parse(&self.read(name)?),
+        };
+        value.ok_or_else(|| {
             let path = self.path.join(name);
             Missing::unreadable(format_args!("{} makes no sense", path.display()))
         })

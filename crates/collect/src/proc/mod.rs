@@ -30,6 +30,7 @@ mod memory;
 pub mod parse;
 mod process;
 mod root;
+mod shared;
 mod strangers;
 mod subject;
 mod threads;

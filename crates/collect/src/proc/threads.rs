@@ -3,15 +3,18 @@
 use std::collections::BTreeSet;
 
 use halfopen_evidence::{
-    Activity, Call, CallTarget, Inode, Missing, Pid, Reading, Thread, Tid, Via, WaitedSocket,
+    Activity, Call, CallTarget, Inode, Missing, Pid, Reading, SchedStat, Thread, Tid, Via,
+    WaitedSocket,
 };
 
-use super::parse::{self, SyscallLine};
+use super::dir::Dir;
+use super::parse::{self, Stat, SyscallLine};
 use super::root::ProcRoot;
+use super::shared::shared;
 use super::subject::Subject;
 use super::waits::{InCall, Ring};
 
-/// Threads read at most, the lowest tids: some 100 ms.
+/// Threads read at most, the lowest tids.
 const THREADS_MAX: usize = 4096;
 
 /// Looks again and again at what the threads of one process do: about 10 µs per thread and sample.
@@ -52,33 +55,43 @@ impl ThreadSampler {
 }
 
 impl Subject {
-    pub(super) fn sample(&mut self) -> Result<Vec<ThreadSample>, Missing> {
+    fn sample(&mut self) -> Result<Vec<ThreadSample>, Missing> {
+        let tids = self.live()?;
+        let lines = shared(&tids, |&tid| (tid, registers(&self.tasks, tid)));
+        Ok(self.samples(lines))
+    }
+
+    /// Threads as they are now.
+    fn live(&mut self) -> Result<Vec<Tid>, Missing> {
         self.refresh()?;
-        let tids: Vec<_> = self.tids.live.iter().take(THREADS_MAX).copied().map(Tid).collect();
-        let mut samples = Vec::with_capacity(tids.len());
+        Ok(self.tids.live.iter().take(THREADS_MAX).copied().map(Tid).collect())
+    }
+
+    /// What threads with these registers do, in the same order.
+    fn samples(&mut self, lines: impl IntoIterator<Item = (Tid, Line)>) -> Vec<ThreadSample> {
+        let mut samples = Vec::new();
         let mut rings = Vec::new();
-        for tid in tids {
-            let (sample, ring) = self.sample_thread(tid);
+        for (tid, line) in lines {
+            let (sample, ring) = self.sample_thread(tid, line);
             rings.extend(ring.map(|ring| (samples.len(), ring)));
             samples.push(sample);
         }
         self.attach_ring_waits(&mut samples, &rings);
-        Ok(samples)
+        samples
     }
 
-    fn sample_thread(&mut self, tid: Tid) -> (ThreadSample, Option<Ring>) {
-        let line = match self.tasks.parse_optional(&format!("{tid}/syscall"), parse::syscall) {
-            Ok(line) => line,
-            Err(why) => {
-                let (activity, waits) = (why.clone().into(), why.into());
-                return (ThreadSample { tid, activity, waits }, None);
-            }
-        };
+    fn sample_thread(&mut self, tid: Tid, line: Line) -> (ThreadSample, Option<Ring>) {
         let nothing = || Reading::Known(Vec::new());
         let (activity, waits, ring) = match line {
-            SyscallLine::Running => (Activity::Running, nothing(), None),
-            SyscallLine::Outside { .. } => (outside_a_call(), nothing(), None),
-            SyscallLine::In(registers) => {
+            Err(why) => {
+                return (
+                    ThreadSample { tid, activity: why.clone().into(), waits: why.into() },
+                    None,
+                );
+            }
+            Ok(SyscallLine::Running) => (Activity::Running, nothing(), None),
+            Ok(SyscallLine::Outside { .. }) => (outside_a_call(), nothing(), None),
+            Ok(SyscallLine::In(registers)) => {
                 let InCall { call, waits, ring } = self.in_call(tid, &registers);
                 (Activity::Blocked(call), waits, ring)
             }
@@ -119,43 +132,72 @@ impl Subject {
 
     /// Everything about every thread, and how many were left out.
     pub(super) fn threads(&mut self) -> Result<(Vec<Thread>, u32), Missing> {
-        let samples = self.sample()?;
-        let omitted = u32::try_from(self.tids.live.len() - samples.len()).unwrap_or(u32::MAX);
-        let threads = samples.into_iter().filter_map(|sample| self.thread(sample)).collect();
-        Ok((threads, omitted))
+        let tids = self.live()?;
+        let omitted = u32::try_from(self.tids.live.len() - tids.len()).unwrap_or(u32::MAX);
+        let files = shared(&tids, |&tid| Files::read(&self.tasks, tid));
+        // Those that have exited meanwhile are no threads any more.
+        let (files, lines): (Vec<_>, Vec<_>) = files.into_iter().flatten().unzip();
+        let samples = self.samples(lines);
+        let threads = files.into_iter().zip(samples).map(|(files, sample)| files.thread(sample));
+        Ok((threads.collect(), omitted))
+    }
+}
+
+/// A thread's registers, or why they are not known.
+type Line = Result<SyscallLine, Missing>;
+
+/// What the files of one thread say besides its registers.
+struct Files {
+    stat: Stat,
+    wchan: Reading<String>,
+    sched: Reading<SchedStat>,
+}
+
+impl Files {
+    /// Reads them, and the registers. `None` if the thread has exited.
+    fn read(tasks: &Dir, tid: Tid) -> Option<(Self, (Tid, Line))> {
+        // First of all: what is read after this is of a thread that has not run since, if a later
+        // reading of it is equal.
+        let sched = tasks.parse_optional(&format!("{tid}/schedstat"), parse::schedstat);
+        let line = registers(tasks, tid);
+        let stat = tasks.parse(&format!("{tid}/stat"), parse::stat).ok()?;
+        let wchan = match &line {
+            // Its call says more, and the kernel has to unwind a stack for it.
+            Ok(SyscallLine::In(_)) if stat.state == 'S' => Reading::not_collected(),
+            _ => wchan(tasks, tid, &line).map_or_else(Reading::from, Reading::Known),
+        };
+        let sched = sched.map_or_else(Reading::from, Reading::Known);
+        Some((Self { stat, wchan, sched }, (tid, line)))
     }
 
-    /// `None` if it has exited meanwhile.
-    fn thread(&self, sample: ThreadSample) -> Option<Thread> {
-        let ThreadSample { tid, activity, waits } = sample;
-        let stat = self.tasks.parse(&format!("{tid}/stat"), parse::stat).ok()?;
-        let name = |text: &[u8]| Some(String::from_utf8_lossy(text).into_owned());
-        let wchan = self.tasks.parse_optional(&format!("{tid}/wchan"), name);
-        let sched = self.tasks.parse_optional(&format!("{tid}/schedstat"), parse::schedstat);
-        // Who may not look into the process is told that it sleeps nowhere (fs/proc/base.c,
-        // proc_pid_wchan).
-        let wchan = match (wchan, activity.missing()) {
-            (Ok(wchan), Some(why @ Missing::NotPermitted { .. })) if wchan == "0" => {
-                why.clone().into()
-            }
-            (Ok(wchan), _) => Reading::Known(wchan),
-            (Err(why), _) => why.into(),
-        };
-        let sched = match sched {
-            Ok(sched) => Reading::Known(sched),
-            Err(why) => why.into(),
-        };
-        let stack = Reading::not_collected();
-        Some(Thread {
+    fn thread(self, ThreadSample { tid, activity, waits }: ThreadSample) -> Thread {
+        Thread {
             tid,
-            name: stat.comm,
-            state: stat.state,
-            wchan,
+            name: self.stat.comm,
+            state: self.stat.state,
+            wchan: self.wchan,
             activity,
             waits,
-            sched,
-            stack,
-        })
+            sched: self.sched,
+            stack: Reading::not_collected(),
+            samples: Reading::not_collected(),
+        }
+    }
+}
+
+fn registers(tasks: &Dir, tid: Tid) -> Line {
+    tasks.parse_optional(&format!("{tid}/syscall"), parse::syscall)
+}
+
+/// The kernel function that a thread sleeps in.
+fn wchan(tasks: &Dir, tid: Tid, line: &Line) -> Result<String, Missing> {
+    let name = |text: &[u8]| Some(String::from_utf8_lossy(text).into_owned());
+    let wchan = tasks.parse_optional(&format!("{tid}/wchan"), name)?;
+    match line {
+        // Who may not look into the process is told that it sleeps nowhere (fs/proc/base.c,
+        // proc_pid_wchan).
+        Err(why @ Missing::NotPermitted { .. }) if wchan == "0" => Err(why.clone()),
+        _ => Ok(wchan),
     }
 }
 

@@ -1,5 +1,5 @@
 // Two threads that take two mutexes in opposite order, and as many as are asked for that wait for work.
-// Prints "ready" once all of them wait.
+// Prints "ready" once all of them wait. With a second argument, others notice when they are disturbed.
 
 #include <atomic>
 #include <chrono>
@@ -10,6 +10,8 @@
 #include <pthread.h>
 #include <thread>
 #include <vector>
+
+#include "watchers.h"
 
 std::mutex sessions, settings, work_mutex;
 std::condition_variable work;
@@ -53,6 +55,8 @@ void wait_for_work() {
 
 int main(int argc, char **argv) {
     int idle = argc > 1 ? std::atoi(argv[1]) : 4;
+    bool watched = argc > 2;
+    if (watched) watchers::start();
     std::vector<std::thread> threads;
     threads.emplace_back(accept_loop);
     threads.emplace_back(reload_loop);
@@ -61,5 +65,6 @@ int main(int argc, char **argv) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     std::puts("ready");
     std::fflush(stdout);
+    if (watched) watchers::answer();
     for (auto &thread : threads) thread.join();
 }

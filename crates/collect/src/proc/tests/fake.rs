@@ -173,11 +173,12 @@ fn a_process_is_read_whole() {
             tid: Tid(7),
             name: "main".to_owned(),
             state: 'S',
-            wchan: Reading::Known("ep_poll".to_owned()),
+            wchan: Reading::not_collected(),
             activity: Reading::Known(Activity::Blocked(call)),
             waits: Reading::Known(waits),
             sched: Reading::Known(SchedStat { cpu_ns: 10, wait_ns: 20, slices: 30 }),
             stack: Reading::not_collected(),
+            samples: Reading::not_collected(),
         }]),
         threads_omitted: 0,
     };
