@@ -418,6 +418,7 @@ pub(crate) fn thread(tid: u32, name: &str, activity: Activity) -> Thread {
         waits: Reading::Known(Vec::new()),
         sched: Reading::Known(SchedStat { cpu_ns: 5_000_000, wait_ns: 0, slices: 40 }),
         stack: Missing::NotOnThisKernel.into(),
+        managed: Reading::not_collected(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Inode, OwnerBasis, Pid, Reading, Stack, SyncKind, Tid};
+use crate::{Inode, ManagedThread, OwnerBasis, Pid, Reading, Stack, SyncKind, Tid};
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +99,9 @@ pub struct Thread {
     /// Its user stack, taken while it sat in the call that `activity` names.
     #[serde(default, skip_serializing_if = "Reading::is_not_collected")]
     pub stack: Reading<Stack>,
+    /// What the runtime of its language says of it, asked after everything else was read.
+    #[serde(default, skip_serializing_if = "Reading::is_not_collected")]
+    pub managed: Reading<ManagedThread>,
 }
 
 /// What a thread does at the moment of the look.
@@ -128,7 +131,7 @@ pub enum CallTarget {
     Unknown,
     /// A lock that is held, and whose owner is known.
     Lock {
-        /// Address of the futex word.
+        /// Address of the futex word; of the object, at the time of the look, for locks of Java.
         address: u64,
         /// The thread that owns it.
         owner: Tid,
@@ -141,7 +144,7 @@ pub enum CallTarget {
     },
     /// A futex without a known owner: a condition variable, a semaphore, a Rust, Go or Java lock.
     Futex {
-        /// Address of the futex word.
+        /// Address of the futex word; of the object, at the time of the look, for locks of Java.
         address: u64,
         /// What it is part of.
         #[serde(default)]

@@ -110,6 +110,7 @@ impl World {
                 slices: thread.slices,
             }),
             stack: Missing::NotOnThisKernel.into(),
+            managed: Reading::not_collected(),
         }
     }
 

@@ -74,6 +74,7 @@ fn thread(tid: u32, name: &str, activity: Activity, stack: impl Into<Reading<Sta
         waits: Reading::Known(Vec::new()),
         sched: Reading::not_collected(),
         stack: stack.into(),
+        managed: Reading::not_collected(),
     }
 }
 

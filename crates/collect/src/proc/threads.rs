@@ -145,7 +145,6 @@ impl Subject {
             Ok(sched) => Reading::Known(sched),
             Err(why) => why.into(),
         };
-        let stack = Reading::not_collected();
         Some(Thread {
             tid,
             name: stat.comm,
@@ -154,7 +153,8 @@ impl Subject {
             activity,
             waits,
             sched,
-            stack,
+            stack: Reading::not_collected(),
+            managed: Reading::not_collected(),
         })
     }
 }
