@@ -33,14 +33,20 @@ pub struct Stat {
 /// What is used of `/proc/PID/status` (fs/proc/array.c, proc_pid_status).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
+    /// State letter.
+    pub state: Option<char>,
     /// Effective user.
     pub euid: Option<u32>,
+    /// Effective group.
+    pub egid: Option<u32>,
     /// The tracer; 0 for none.
     pub tracer: Option<u32>,
     /// Its number in its innermost pid namespace.
     pub innermost_pid: Option<u32>,
     /// How many pid namespaces number it: 1 if it shares the reader's.
     pub pid_depth: usize,
+    /// Signals that it has handlers for: bit 0 is signal 1.
+    pub caught: Option<u64>,
 }
 
 /// A line of `/proc/TID/syscall` (fs/proc/base.c, proc_pid_syscall).
@@ -126,13 +132,16 @@ pub fn status(text: &[u8]) -> Status {
         let Some((key, value)) = line.split_once(':') else { continue };
         let mut numbers = value.split_ascii_whitespace().map(|n| n.parse::<u32>().ok());
         match key {
+            "State" => status.state = value.trim_ascii().chars().next(),
             "Uid" => status.euid = numbers.nth(1).flatten(),
+            "Gid" => status.egid = numbers.nth(1).flatten(),
             "TracerPid" => status.tracer = numbers.next().flatten(),
             "NSpid" => {
                 let pids: Vec<_> = numbers.collect();
                 status.pid_depth = pids.len();
                 status.innermost_pid = pids.last().copied().flatten();
             }
+            "SigCgt" => status.caught = u64::from_str_radix(value.trim_ascii(), 16).ok(),
             _ => {}
         }
     }
@@ -282,10 +291,18 @@ mod tests {
     }
 
     #[test]
-    fn status_yields_user_tracer_and_the_innermost_pid() {
-        let text = b"Name:\t\xff:x\nTracerPid:\t77\nUid:\t1\t2\t3\t4\nNSpid:\t812\t5\n";
-        let expected =
-            Status { euid: Some(2), tracer: Some(77), innermost_pid: Some(5), pid_depth: 2 };
+    fn status_yields_user_tracer_signals_and_the_innermost_pid() {
+        let text = b"Name:\t\xff:x\nState:\tT (stopped)\nTracerPid:\t77\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n\
+            NSpid:\t812\t5\nSigCgt:\t0000000000000004\n";
+        let expected = Status {
+            state: Some('T'),
+            euid: Some(2),
+            egid: Some(6),
+            tracer: Some(77),
+            innermost_pid: Some(5),
+            pid_depth: 2,
+            caught: Some(4),
+        };
         assert_eq!(status(text), expected);
         assert_eq!(status(b"Uid:\nNSpid:\tx\n"), Status { pid_depth: 1, ..Status::default() });
     }

@@ -14,7 +14,7 @@ use super::parse::{self, Stat};
 use super::root::ProcRoot;
 
 /// Threads listed at most, to tell whether a tid is one of the process's.
-const TIDS_MAX: usize = 65_536;
+pub(super) const TIDS_MAX: usize = 65_536;
 
 /// A process under observation.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ pub(super) fn live_thread(process: &Dir) -> Result<Dir, Missing> {
 }
 
 /// In a pid namespace of its own, a process knows its threads by other numbers than the reader.
-fn own_numbers(live: &[u32], process: &Dir, tasks: &Dir) -> BTreeMap<u32, u32> {
+pub(super) fn own_numbers(live: &[u32], process: &Dir, tasks: &Dir) -> BTreeMap<u32, u32> {
     let status = |dir: &Dir, name: &str| dir.read(name).map(|text| parse::status(&text));
     if status(process, "status").is_ok_and(|status| status.pid_depth <= 1) {
         return live.iter().map(|&tid| (tid, tid)).collect();
