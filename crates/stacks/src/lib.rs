@@ -11,9 +11,7 @@
 //! 1. `copy`: registers and stack bytes of each thread, with the proof that they belong together;
 //! 2. `module`: unwinding tables and symbols of the files that the process runs;
 //! 3. `walk`: from registers, bytes and tables to the calls that have not returned;
-//! 4. `symbols` and `naming`: from addresses to functions and lines.
-//!
-//! The last two are functions of what the first two have read.
+//! 4. `symbols`, `perf_map` and `naming`: from addresses to functions and lines.
 
 mod complete;
 mod copy;
@@ -21,6 +19,7 @@ mod demangle;
 mod elf;
 mod module;
 mod naming;
+mod perf_map;
 mod symbols;
 mod walk;
 
