@@ -12,6 +12,9 @@
 //! 2. `module`: unwinding tables and symbols of the files that the process runs;
 //! 3. `walk`: from registers, bytes and tables to the calls that have not returned;
 //! 4. `symbols`, `perf_map` and `naming`: from addresses to functions and lines.
+//!
+//! [`runtimes`] ask the runtime of a language besides, which knows names, functions and owners of locks
+//! that are in no file. That is more than looking, and done only where the user has chosen it.
 
 mod complete;
 mod copy;
@@ -20,6 +23,7 @@ mod elf;
 mod module;
 mod naming;
 mod perf_map;
+pub mod runtimes;
 mod symbols;
 mod walk;
 
