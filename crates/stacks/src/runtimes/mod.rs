@@ -5,6 +5,7 @@
 //! called only if the user has chosen it.
 
 pub mod java;
+pub mod python;
 
 use halfopen_collect::proc::parse::Mapping;
 use halfopen_collect::proc::{ProcRoot, ProcessImage};

@@ -2,4 +2,5 @@
 //! or a privilege is missing, the test prints SKIPPED and why.
 
 mod java;
+mod python;
 mod target;
