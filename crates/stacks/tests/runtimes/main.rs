@@ -2,5 +2,6 @@
 //! or a privilege is missing, the test prints SKIPPED and why.
 
 mod java;
+mod node;
 mod python;
 mod target;
