@@ -19,7 +19,8 @@ pub enum Runtime {
 pub struct ManagedThread {
     /// The runtime that told it.
     pub runtime: Runtime,
-    /// The thread's name, which may be longer than the kernel's 15 bytes. Untrusted.
+    /// The thread's name, which may be longer than the kernel's 15 bytes; empty if it is not told.
+    /// Untrusted.
     pub name: String,
     /// What it does: `BLOCKED (on object monitor)`. Untrusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
