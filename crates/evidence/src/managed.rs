@@ -38,3 +38,47 @@ pub struct ManagedFrame {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<SourceLine>,
 }
+
+/// Packages of Java's own libraries.
+const JAVA_LIBRARIES: [&str; 5] = ["com.sun.", "java.", "javax.", "jdk.", "sun."];
+
+/// Where Python has its own libraries, and those of others.
+const PYTHON_LIBRARIES: &str = "/lib/python";
+
+impl ManagedThread {
+    /// The innermost function of the program itself.
+    #[must_use]
+    pub fn site(&self) -> Option<&ManagedFrame> {
+        self.frames.iter().find(|frame| !frame.is_of_a_library())
+    }
+}
+
+impl ManagedFrame {
+    fn is_of_a_library(&self) -> bool {
+        JAVA_LIBRARIES.iter().any(|library| self.function.starts_with(library))
+            || self.line.as_ref().is_some_and(|line| line.file.contains(PYTHON_LIBRARIES))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_site_is_the_innermost_function_of_the_program_itself() {
+        let frame = |function: &str, file: &str| ManagedFrame {
+            function: function.to_owned(),
+            line: Some(SourceLine { file: file.to_owned(), line: 1 }),
+        };
+        let frames = vec![
+            frame("jdk.internal.misc.Unsafe.park", "Unsafe.java"),
+            frame("Thread.join", "/usr/lib/python3.11/threading.py"),
+            frame("javelin.Sessions.register", "Sessions.java"),
+            frame("java.lang.Thread.run", "Thread.java"),
+        ];
+        let thread =
+            ManagedThread { runtime: Runtime::Java, name: String::new(), state: None, frames };
+        let site = thread.site().map(|frame| &*frame.function);
+        assert_eq!(site, Some("javelin.Sessions.register"));
+    }
+}

@@ -228,6 +228,15 @@ impl Process {
     }
 }
 
+impl Thread {
+    /// Its name: the one that its runtime gives it, which is the whole one, or the kernel's.
+    #[must_use]
+    pub fn called(&self) -> &str {
+        let managed = self.managed.get().map(|managed| managed.name.as_str());
+        managed.filter(|name| !name.is_empty()).unwrap_or(&self.name)
+    }
+}
+
 impl FdUse {
     /// Whether the next descriptor is refused.
     #[must_use]

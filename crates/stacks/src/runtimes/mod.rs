@@ -39,6 +39,22 @@ fn runtime_in(mapping: &Mapping) -> Option<Runtime> {
     }
 }
 
+/// Asks the runtime of a process, if it is one of these: [`java::ask`] and [`python::ask`] say what
+/// that does to the process.
+pub fn ask(root: &ProcRoot, process: &mut Process, chosen: &[Runtime]) {
+    if chosen.is_empty() {
+        return;
+    }
+    match runtime(root, process.pid) {
+        Reading::Known(Some(runtime)) if chosen.contains(&runtime) => match runtime {
+            Runtime::Java => java::ask(root, process, java::PATIENCE),
+            Runtime::Python => python::ask(root, process, python::PATIENCE),
+        },
+        Reading::Known(_) => missing(process, &Missing::unreadable("it has no such runtime")),
+        Reading::Missing(why) => missing(process, &why),
+    }
+}
+
 /// The same reason for every thread.
 fn missing(process: &mut Process, why: &Missing) {
     for thread in process.threads.get_mut().into_iter().flatten() {
