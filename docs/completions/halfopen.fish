@@ -81,6 +81,8 @@ complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -s h -l help -d 
 complete -c halfopen -n "__fish_halfopen_using_subcommand stacks" -s l -l lines -d 'Name files and lines of source too, and functions that were inlined; reads debugging information'
 complete -c halfopen -n "__fish_halfopen_using_subcommand stacks" -l folded -d 'One line per stack, functions from the outermost, and a count: for flame graphs'
 complete -c halfopen -n "__fish_halfopen_using_subcommand stacks" -s j -l json -d 'As JSON, a line per process; the schema is docs/schema/stacks.json'
+complete -c halfopen -n "__fish_halfopen_using_subcommand stacks" -l java -d 'Ask a Java VM for its own thread dump, as jstack does: names, Java frames, who holds which monitor or lock. Brings its threads to a safepoint for some milliseconds. If nobody has attached to it before, this writes a file .attach_pidN into its /tmp, removes it again, and sends it SIGQUIT; never to a process that is no HotSpot VM, has no handler for the signal, or is stopped, traced or frozen'
+complete -c halfopen -n "__fish_halfopen_using_subcommand stacks" -l python -d 'Run `py-spy dump --nonblocking` from PATH, which reads the memory of a Python process and does not stop it: names and Python frames'
 complete -c halfopen -n "__fish_halfopen_using_subcommand stacks" -s v -l verbose -d 'Show every thread by name and every frame'
 complete -c halfopen -n "__fish_halfopen_using_subcommand stacks" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c halfopen -n "__fish_halfopen_using_subcommand sim" -l kernel -d 'The servers\' kernel: 3.10.4, 6.1.0-32-amd64, rhel7; without it, the scenario\'s own or 6.18' -r

@@ -108,6 +108,8 @@ _arguments "${_arguments_options[@]}" : \
 '(-j --json)--folded[One line per stack, functions from the outermost, and a count\: for flame graphs]' \
 '-j[As JSON, a line per process; the schema is docs/schema/stacks.json]' \
 '--json[As JSON, a line per process; the schema is docs/schema/stacks.json]' \
+'--java[Ask a Java VM for its own thread dump, as jstack does\: names, Java frames, who holds which monitor or lock. Brings its threads to a safepoint for some milliseconds. If nobody has attached to it before, this writes a file .attach_pidN into its /tmp, removes it again, and sends it SIGQUIT; never to a process that is no HotSpot VM, has no handler for the signal, or is stopped, traced or frozen]' \
+'--python[Run \`py-spy dump --nonblocking\` from PATH, which reads the memory of a Python process and does not stop it\: names and Python frames]' \
 '-v[Show every thread by name and every frame]' \
 '--verbose[Show every thread by name and every frame]' \
 '-h[Print help (see more with '\''--help'\'')]' \

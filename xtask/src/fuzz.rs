@@ -75,6 +75,7 @@ pub(crate) const TARGETS: &[Target] = &[
     },
     Target { name: "proc_text", runs: 400_000, max_len: 4096, seeds: &["fuzz/corpus/proc_text"] },
     Target { name: "recording", runs: 100_000, max_len: 16_384, seeds: &["fuzz/corpus/recording"] },
+    Target { name: "runtimes", runs: 200_000, max_len: 4096, seeds: &["fuzz/corpus/runtimes"] },
     Target { name: "scenario", runs: 200_000, max_len: 4096, seeds: &["scenarios"] },
     Target { name: "simulate", runs: 20_000, max_len: 4096, seeds: &["scenarios"] },
     Target { name: "stack", runs: 30_000, max_len: 512, seeds: &["fuzz/corpus/stack"] },

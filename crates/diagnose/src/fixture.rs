@@ -421,6 +421,7 @@ pub(crate) fn thread(tid: u32, name: &str, activity: Activity) -> Thread {
         sched: Reading::Known(SchedStat { cpu_ns: 5_000_000, wait_ns: 0, slices: 40 }),
         stack: Missing::NotOnThisKernel.into(),
         samples: Reading::not_collected(),
+        managed: Reading::not_collected(),
     }
 }
 

@@ -25,6 +25,7 @@ mod heavy;
 mod ids;
 mod interval;
 mod labels;
+mod managed;
 mod netns;
 mod process;
 mod reading;
@@ -50,6 +51,7 @@ pub use heavy::{HeavyKeys, Weight};
 pub use ids::{Cookie, Inode, NetnsId, Pid, Tid};
 pub use interval::{Between, Evidence, Interval, QueueTrack, Sighting, ThreadTrack};
 pub use labels::label_of_cgroup;
+pub use managed::{ManagedFrame, ManagedThread, Runtime};
 pub use netns::{Conntrack, Netns, NetnsLabel, PortSpace, Sysctls, TcpUse};
 pub use process::{
     Activity, Call, CallTarget, CgroupState, CpuQuota, EpollRegistration, FdUse, Process,

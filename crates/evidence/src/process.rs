@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Inode, OwnerBasis, OwnerPlace, Pid, Reading, Samples, Stack, SyncKind, Tid};
+use crate::{
+    Inode, ManagedThread, OwnerBasis, OwnerPlace, Pid, Reading, Samples, Stack, SyncKind, Tid,
+};
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +122,9 @@ pub struct Thread {
     /// What it did with its time on CPUs, if it was running and was watched for a moment.
     #[serde(default, skip_serializing_if = "Reading::is_not_collected")]
     pub samples: Reading<Samples>,
+    /// What the runtime of its language says of it, asked after everything else was read.
+    #[serde(default, skip_serializing_if = "Reading::is_not_collected")]
+    pub managed: Reading<ManagedThread>,
 }
 
 /// What a thread does at the moment of the look.
@@ -149,7 +154,8 @@ pub enum CallTarget {
     Unknown,
     /// A lock that is held, and whose owner is known.
     Lock {
-        /// Address of the lock, or of the word in it that the thread waits for.
+        /// Address of the lock, or of the word in it that the thread waits for; of the object, at the
+        /// time of the look, for locks of Java.
         address: u64,
         /// The thread that owns it.
         owner: Tid,
@@ -165,7 +171,7 @@ pub enum CallTarget {
     },
     /// A futex without a known owner: a condition variable, a semaphore, a Rust, Go or Java lock.
     Futex {
-        /// Address of the futex word.
+        /// Address of the futex word; of the object, at the time of the look, for locks of Java.
         address: u64,
         /// What it is part of.
         #[serde(default)]
@@ -276,6 +282,15 @@ impl SchedStat {
     #[must_use]
     pub const fn ran(self) -> bool {
         self.cpu_ns > 0 || self.slices > 0
+    }
+}
+
+impl Thread {
+    /// Its name: the one that its runtime gives it, which is the whole one, or the kernel's.
+    #[must_use]
+    pub fn called(&self) -> &str {
+        let managed = self.managed.get().map(|managed| managed.name.as_str());
+        managed.filter(|name| !name.is_empty()).unwrap_or(&self.name)
     }
 }
 

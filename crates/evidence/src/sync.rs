@@ -23,9 +23,9 @@ pub enum SyncKind {
     RwLock,
     /// The lock of a `FILE`.
     Stdio,
-    /// `pthread_cond_t`: who waits for it waits for work.
+    /// `pthread_cond_t`, `Object.wait` of Java: who waits for it waits for work.
     Condition,
-    /// `sem_t`.
+    /// `sem_t`, `java.util.concurrent.Semaphore`.
     Semaphore,
     /// `std::sync::Mutex` of Rust.
     RustMutex,

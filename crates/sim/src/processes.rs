@@ -118,6 +118,7 @@ impl World {
             }),
             stack: Missing::NotOnThisKernel.into(),
             samples: Reading::not_collected(),
+            managed: Reading::not_collected(),
         }
     }
 

@@ -12,11 +12,12 @@
 //!    `running`: the same of threads that run, as samples that the kernel takes;
 //! 2. `module`: unwinding tables and symbols of the files that the process runs;
 //! 3. `walk` and `calls`: from registers, bytes and tables to the calls that have not returned;
-//! 4. `symbols` and `naming`: from addresses to functions and lines;
+//! 4. `symbols`, `perf_map` and `naming`: from addresses to functions and lines;
 //! 5. `waiting` and `owners`: what a thread waits for, as far as the functions that it is in tell, and
 //!    who holds a lock that does not name its owner.
 //!
-//! The last three are functions of what the first two have read.
+//! [`runtimes`] ask the runtime of a language besides, which knows names, functions and owners of locks
+//! that are in no file. That is more than looking, and done only where the user has chosen it.
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod arbitrary;
@@ -28,7 +29,9 @@ mod elf;
 mod module;
 mod naming;
 mod owners;
+mod perf_map;
 mod running;
+pub mod runtimes;
 mod symbols;
 mod waiting;
 mod walk;

@@ -10,6 +10,7 @@ use halfopen_evidence::{Frame, Stack};
 
 use crate::complete::WORKERS;
 use crate::module::Module;
+use crate::perf_map::PerfMap;
 use crate::symbols::{self, Named};
 use crate::walk::Walk;
 
@@ -35,11 +36,18 @@ impl Naming {
                 frames.insert(address, vec![nameless(module.name.clone(), module.stated(address))]);
             }
         }
+        let in_no_file = |frames: &[Frame]| frames.iter().all(|frame| frame.module.is_empty());
+        let generated: Vec<u64> = frames
+            .iter()
+            .filter_map(|(&address, frames)| in_no_file(frames).then_some(address))
+            .collect();
         let image = Arc::clone(image);
-        let numbers = (0..modules.len()).collect();
+        // The last is what is in no module.
+        let numbers = (0..=modules.len()).collect();
         let modules: Vec<Mutex<Module>> = modules.into_iter().map(Mutex::new).collect();
         let named = in_time(patience, WORKERS, &numbers, move |at| {
-            let mut module = modules[at].lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(module) = modules.get(at) else { return generated_frames(&image, &generated) };
+            let mut module = module.lock().unwrap_or_else(PoisonError::into_inner);
             let inside: Vec<u64> = addresses.range(module.range.clone()).copied().collect();
             frames_in(&mut module, &image, &inside, lines)
         });
@@ -87,6 +95,19 @@ fn frames_in(
         Some((address, named.into_iter().map(|named| with_name(&nameless, named)).collect()))
     };
     addresses.iter().filter_map(frames_at).collect()
+}
+
+/// Names what is in no file, where the runtime that made it says what it is.
+fn generated_frames(image: &ProcessImage, addresses: &[u64]) -> BTreeMap<u64, Vec<Frame>> {
+    if addresses.is_empty() {
+        return BTreeMap::new();
+    }
+    let names = PerfMap::open(image).map(|map| map.names(addresses)).unwrap_or_default();
+    let frame = |(address, name): (u64, String)| {
+        let named = Named { function: Some(name), line: None };
+        (address, vec![with_name(&nameless(String::new(), address), named)])
+    };
+    names.into_iter().map(frame).collect()
 }
 
 fn nameless(module: String, address: u64) -> Frame {

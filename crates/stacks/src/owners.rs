@@ -203,6 +203,7 @@ mod tests {
             waits: Reading::not_collected(),
             sched: Reading::not_collected(),
             samples: Reading::not_collected(),
+            managed: Reading::not_collected(),
             stack: Reading::not_collected(),
         }
     }

@@ -1,6 +1,7 @@
 //! Arguments of `halfopen stacks`.
 
 use clap::Args;
+use halfopen_evidence::Runtime;
 
 /// Arguments of `stacks`.
 #[derive(Args, Debug)]
@@ -18,9 +19,28 @@ pub(crate) struct StacksArgs {
     /// As JSON, a line per process; the schema is docs/schema/stacks.json
     #[arg(short, long)]
     pub(crate) json: bool,
+    /// Ask a Java VM for its own thread dump, as jstack does: names, Java frames, who holds which
+    /// monitor or lock. Brings its threads to a safepoint for some milliseconds. If nobody has attached
+    /// to it before, this writes a file .attach_pidN into its /tmp, removes it again, and sends it
+    /// SIGQUIT; never to a process that is no HotSpot VM, has no handler for the signal, or is stopped,
+    /// traced or frozen
+    #[arg(long)]
+    pub(crate) java: bool,
+    /// Run `py-spy dump --nonblocking` from PATH, which reads the memory of a Python process and does
+    /// not stop it: names and Python frames
+    #[arg(long)]
+    pub(crate) python: bool,
     /// Show every thread by name and every frame
     #[arg(short, long)]
     pub(crate) verbose: bool,
+}
+
+impl StacksArgs {
+    /// Runtimes that may be asked.
+    pub(crate) fn runtimes(&self) -> Vec<Runtime> {
+        let chosen = [(self.java, Runtime::Java), (self.python, Runtime::Python)];
+        chosen.into_iter().filter_map(|(chosen, runtime)| chosen.then_some(runtime)).collect()
+    }
 }
 
 pub(crate) const ABOUT: &str = "\
@@ -28,7 +48,7 @@ What is every thread of a process doing, and who holds the lock that it waits fo
 
 Looks twice, a moment apart, at the system call that each thread sits in, copies its stack while it \
 does not move, and follows each lock to its owner. Threads with the same stack are shown once. \
-Nothing is stopped, traced or signalled: ptrace, which debuggers use, makes epoll_wait and other \
+Nothing is stopped, traced or (without --java) signalled: ptrace, which debuggers use, makes epoll_wait and other \
 calls of the process fail with EINTR; this does not.";
 
 const EXAMPLES: &str = "\
@@ -40,5 +60,6 @@ be seen.
 Examples:
   halfopen stacks 812
   halfopen stacks :8080 --lines               whoever listens on port 8080
+  halfopen stacks java --java                 with the names and locks that the Java VM knows
   halfopen stacks java --json | jq '.processes[].deadlocks'
   halfopen stacks 812 --folded > 812.folded   for flamegraph.pl, inferno or speedscope";

@@ -76,6 +76,7 @@ fn thread(tid: u32, name: &str, activity: Activity, stack: impl Into<Reading<Sta
         sched: Reading::not_collected(),
         stack: stack.into(),
         samples: Reading::not_collected(),
+        managed: Reading::not_collected(),
     }
 }
 

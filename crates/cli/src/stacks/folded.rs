@@ -4,23 +4,29 @@
 use std::collections::BTreeMap;
 
 use halfopen_diagnose::words::harmless;
-use halfopen_evidence::Frame;
+use halfopen_evidence::{Frame, Reading};
 
-use super::report::Report;
+use super::report::{Code, Report};
 use super::text::call;
 
 /// A line per stack.
 pub(crate) fn folded(report: &Report<'_>) -> String {
     let mut stacks: BTreeMap<String, usize> = BTreeMap::new();
     for group in &report.groups {
-        let stack = group.stack.get();
-        let frames = stack.map(|stack| stack.frames.as_slice()).unwrap_or_default();
         let mut names = vec![part(&report.process.comm)];
-        names.extend(frames.iter().rev().map(name));
+        names.extend(functions(group.code).into_iter().rev());
         names.push(part(call(group.activity)));
         *stacks.entry(names.join(";")).or_insert(0) += group.threads.len();
     }
     stacks.into_iter().map(|(stack, threads)| format!("{stack} {threads}\n")).collect()
+}
+
+fn functions(code: Code<'_>) -> Vec<String> {
+    match code {
+        Code::Managed(frames) => frames.iter().map(|frame| part(&frame.function)).collect(),
+        Code::Native(Reading::Known(stack)) => stack.frames.iter().map(name).collect(),
+        Code::Native(Reading::Missing(_)) => Vec::new(),
+    }
 }
 
 fn name(frame: &Frame) -> String {

@@ -2,12 +2,13 @@
 
 use halfopen_diagnose::report::json_text;
 use halfopen_evidence::{
-    Activity, CallTarget, Frame, OwnerBasis, OwnerPlace, StackEnd, SyncKind, Thread,
+    Activity, CallTarget, Frame, ManagedFrame, OwnerBasis, OwnerPlace, Reading, StackEnd, SyncKind,
+    Thread,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::report::{Group, Report};
+use super::report::{Code, Group, Report};
 
 const STACKS: &str = "halfopen.stacks/1";
 
@@ -29,6 +30,8 @@ struct ProcessEntry<'a> {
     state: char,
     /// Why its threads could not be read.
     threads_missing: Option<String>,
+    /// Why its runtime has told nothing, if it was asked.
+    runtime_missing: Option<String>,
     /// Threads beyond the bound that were not read.
     threads_omitted: u32,
     /// Tids of threads that wait for each other in a circle, each for a lock that the next holds.
@@ -69,11 +72,13 @@ struct GroupEntry<'a> {
     waits_for: Option<WaitEntry<'a>>,
     /// How many have not run at all between the two looks.
     motionless: usize,
+    /// What the runtime was asked for with --java or --python tells, innermost first.
+    managed_frames: Option<Vec<ManagedFrameEntry<'a>>>,
     /// Innermost first.
     frames: Option<Vec<FrameEntry<'a>>>,
     /// Where the walk over the stack ended: root (it is whole), lost (the caller is not known), cut.
     end: Option<&'static str>,
-    /// Why there is no stack.
+    /// Why there is no stack; null where there are managed frames.
     stack_missing: Option<String>,
 }
 
@@ -83,6 +88,10 @@ struct ThreadEntry<'a> {
     tid: u32,
     name: &'a str,
     state: char,
+    /// The name that its runtime gives it, where that was asked.
+    managed_name: Option<&'a str>,
+    /// What it does, in the runtime's words.
+    managed_state: Option<&'a str>,
 }
 
 /// What a call waits for.
@@ -134,6 +143,14 @@ struct OwnerEntry<'a> {
     name: &'a str,
 }
 
+/// A function that a runtime tells.
+#[derive(Serialize, JsonSchema)]
+struct ManagedFrameEntry<'a> {
+    function: &'a str,
+    file: Option<&'a str>,
+    line: Option<u32>,
+}
+
 /// A function on a stack.
 #[derive(Serialize, JsonSchema)]
 struct FrameEntry<'a> {
@@ -176,6 +193,7 @@ fn process<'a>(report: &'a Report<'a>) -> ProcessEntry<'a> {
         name: &process.comm,
         state: process.state,
         threads_missing: process.threads.missing().map(ToString::to_string),
+        runtime_missing: report.runtime().and_then(Result::err).map(ToString::to_string),
         threads_omitted: process.threads_omitted,
         deadlocks: deadlocks.collect(),
         hold_ups: hold_ups.collect(),
@@ -188,17 +206,24 @@ fn group<'a>(group: &Group<'a>) -> GroupEntry<'a> {
         tid: thread.tid.0,
         name: &thread.name,
         state: thread.state,
+        managed_name: thread.managed.get().map(|managed| &*managed.name),
+        managed_state: thread.managed.get().and_then(|managed| managed.state.as_deref()),
     };
-    let stack = group.stack.get();
+    let (managed, stack, why) = match group.code {
+        Code::Managed(frames) => (Some(frames), None, None),
+        Code::Native(Reading::Known(stack)) => (None, Some(stack), None),
+        Code::Native(Reading::Missing(why)) => (None, None, Some(why)),
+    };
     GroupEntry {
         threads: group.threads.iter().map(thread).collect(),
         call: group.activity.get().map(call),
         call_missing: group.activity.missing().map(ToString::to_string),
         waits_for: group.activity.get().and_then(wait),
         motionless: group.motionless,
+        managed_frames: managed.map(|frames| frames.iter().map(managed_frame).collect()),
         frames: stack.map(|stack| stack.frames.iter().map(frame).collect()),
         end: stack.map(|stack| end(stack.end)),
-        stack_missing: group.stack.missing().map(ToString::to_string),
+        stack_missing: why.map(ToString::to_string),
     }
 }
 
@@ -246,6 +271,14 @@ fn frame(frame: &Frame) -> FrameEntry<'_> {
         function: frame.function.as_deref(),
         module: &frame.module,
         address: format!("{:#x}", frame.address),
+        file: frame.line.as_ref().map(|line| line.file.as_str()),
+        line: frame.line.as_ref().map(|line| line.line),
+    }
+}
+
+fn managed_frame(frame: &ManagedFrame) -> ManagedFrameEntry<'_> {
+    ManagedFrameEntry {
+        function: &frame.function,
         file: frame.line.as_ref().map(|line| line.file.as_str()),
         line: frame.line.as_ref().map(|line| line.line),
     }

@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use halfopen_collect::proc::ProcRoot;
 use halfopen_collect::{Collector, NetnsScope, Scope};
-use halfopen_evidence::{Between, Interval, Pid, Snapshot, Want};
-use halfopen_stacks::Options;
+use halfopen_evidence::{Between, Interval, Pid, Runtime, Snapshot, Want};
+use halfopen_stacks::{Options, runtimes};
 
 /// Time from look to look: a thread that has not run in so long is not merely about to.
 const WINDOW: Duration = Duration::from_millis(50);
 
-/// Looks at a process.
+/// Looks at a process, and asks its runtime if that is one of these.
 ///
 /// # Errors
 /// If it is gone, or this host cannot be looked at.
-pub(crate) fn look(pid: Pid, options: Options) -> anyhow::Result<Interval> {
+pub(crate) fn look(pid: Pid, options: Options, ask: &[Runtime]) -> anyhow::Result<Interval> {
     let scope = Scope { netns: NetnsScope::OfProcess(pid), ports: None };
     let mut collector = Collector::new(scope)?;
     let begun = Instant::now();
@@ -23,7 +23,9 @@ pub(crate) fn look(pid: Pid, options: Options) -> anyhow::Result<Interval> {
     std::thread::sleep(WINDOW.saturating_sub(begun.elapsed()));
     let mut second = snapshot(&mut collector, pid)?;
     if let Some(process) = second.processes.get_mut(&pid) {
-        halfopen_stacks::complete(&ProcRoot::default(), process, options);
+        let root = ProcRoot::default();
+        halfopen_stacks::complete(&root, process, options);
+        runtimes::ask(&root, process, ask);
     }
     Ok(Interval { first, between: Between::default(), second })
 }

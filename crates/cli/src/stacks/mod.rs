@@ -14,7 +14,7 @@ mod target;
 mod text;
 
 use halfopen_diagnose::report::TextOptions;
-use halfopen_evidence::{Interval, Pid};
+use halfopen_evidence::{Interval, Pid, Runtime};
 use halfopen_stacks::Options;
 
 use crate::exit::Exit;
@@ -36,7 +36,7 @@ pub(crate) fn stacks(arguments: &StacksArgs) -> anyhow::Result<Exit> {
         eprintln!("halfopen: {left_out} more of these processes are not shown; name them by pid");
     }
     let options = Options { lines: arguments.lines, ..Options::default() };
-    let looks = looks(&pids, options)?;
+    let looks = looks(&pids, options, &arguments.runtimes())?;
     let reports: Vec<Report<'_>> = looks
         .iter()
         .flat_map(|look| look.second.processes.values().map(|process| Report::new(look, process)))
@@ -46,9 +46,9 @@ pub(crate) fn stacks(arguments: &StacksArgs) -> anyhow::Result<Exit> {
 }
 
 /// A worker that ends meanwhile is left out, unless it was the only one.
-fn looks(pids: &[Pid], options: Options) -> anyhow::Result<Vec<Interval>> {
+fn looks(pids: &[Pid], options: Options, ask: &[Runtime]) -> anyhow::Result<Vec<Interval>> {
     let (looks, errors): (Vec<_>, Vec<_>) =
-        pids.iter().map(|&pid| look::look(pid, options)).partition(Result::is_ok);
+        pids.iter().map(|&pid| look::look(pid, options, ask)).partition(Result::is_ok);
     match errors.into_iter().find_map(Result::err) {
         Some(error) if looks.is_empty() => Err(error),
         _ => Ok(looks.into_iter().flatten().collect()),

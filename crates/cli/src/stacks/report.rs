@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use halfopen_diagnose::{ChainEnd, LockChain};
-use halfopen_evidence::{Activity, Interval, Process, Reading, Stack, Thread, Tid};
+use halfopen_evidence::{
+    Activity, Interval, ManagedFrame, Missing, Process, Reading, Runtime, Stack, Thread, Tid,
+};
 
 /// A process and its threads.
 #[derive(Debug)]
@@ -39,11 +41,37 @@ pub(crate) struct HoldUp<'a> {
 pub(crate) struct Group<'a> {
     /// By tid.
     pub(crate) threads: Vec<&'a Thread>,
-    /// What each of them has: the same activity and the same stack.
+    /// What each of them has: the same activity and the same functions.
     pub(crate) activity: &'a Reading<Activity>,
-    pub(crate) stack: &'a Reading<Stack>,
+    pub(crate) code: Code<'a>,
     /// Those that have not run at all between the looks.
     pub(crate) motionless: usize,
+}
+
+/// The functions that a thread is in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Code<'a> {
+    /// As its runtime tells them.
+    Managed(&'a [ManagedFrame]),
+    /// As its stack was unwound.
+    Native(&'a Reading<Stack>),
+}
+
+impl<'a> Code<'a> {
+    fn of(thread: &'a Thread) -> Self {
+        match thread.managed.get() {
+            Some(managed) if !managed.frames.is_empty() => Self::Managed(&managed.frames),
+            _ => Self::Native(&thread.stack),
+        }
+    }
+
+    /// What tells it from other code.
+    fn key(self) -> (Option<&'a [ManagedFrame]>, Option<&'a Stack>) {
+        match self {
+            Self::Managed(frames) => (Some(frames), None),
+            Self::Native(stack) => (None, stack.get()),
+        }
+    }
 }
 
 impl<'a> Report<'a> {
@@ -71,6 +99,17 @@ impl<'a> Report<'a> {
     /// Whether threads wait for each other for ever.
     pub(crate) fn is_deadlocked(&self) -> bool {
         !self.deadlocks.is_empty()
+    }
+
+    /// The runtime that has told of its threads; or why it has not, if it was asked.
+    pub(crate) fn runtime(&self) -> Option<Result<Runtime, &'a Missing>> {
+        let threads = self.process.threads.get()?;
+        let told = threads.iter().find_map(|thread| thread.managed.get());
+        let why = || threads.iter().find_map(|thread| thread.managed.missing());
+        match told {
+            Some(managed) => Some(Ok(managed.runtime)),
+            None => why().filter(|&why| *why != Missing::NotCollected).map(Err),
+        }
     }
 
     /// Whether nothing is known of what the threads do.
@@ -120,11 +159,12 @@ fn hold_ups<'a>(threads: &'a [Thread], waits: &[(&'a Thread, LockChain)]) -> Vec
 fn groups<'a>(interval: &Interval, process: &Process, threads: &'a [Thread]) -> Vec<Group<'a>> {
     let mut groups: BTreeMap<_, Group<'a>> = BTreeMap::new();
     for thread in threads {
-        let key = (thread.activity.get(), thread.stack.get());
+        let code = Code::of(thread);
+        let key = (thread.activity.get(), code.key());
         let group = groups.entry(key).or_insert_with(|| Group {
             threads: Vec::new(),
             activity: &thread.activity,
-            stack: &thread.stack,
+            code,
             motionless: 0,
         });
         group.threads.push(thread);

@@ -4,9 +4,11 @@ use halfopen_diagnose::Doing;
 use halfopen_diagnose::report::TextOptions;
 use halfopen_diagnose::report::layout::{Ink, Page, Span, columns, shortened};
 use halfopen_diagnose::words::{count, harmless};
-use halfopen_evidence::{Activity, Frame, Missing, Reading, Stack, StackEnd, Thread};
+use halfopen_evidence::{
+    Activity, Frame, ManagedFrame, Missing, Reading, Runtime, Stack, StackEnd, Thread,
+};
 
-use super::report::{Deadlock, Group, HoldUp, Report};
+use super::report::{Code, Deadlock, Group, HoldUp, Report};
 
 /// The column in which the text behind a label begins.
 const TEXT_COLUMN: usize = 14;
@@ -35,6 +37,11 @@ pub(crate) fn text(report: &Report<'_>, options: &TextOptions) -> String {
     for group in &report.groups {
         page.blank();
         write_group(&mut page, report, group, options.verbose);
+    }
+    if let Some(Err(why)) = report.runtime() {
+        page.blank();
+        let why = Span::new(Ink::Unknown, harmless(&format!("not asked: {why}")));
+        page.labelled("runtime", TEXT_COLUMN, 0, why);
     }
     if let Reading::Missing(why) = &report.process.threads {
         page.blank();
@@ -65,7 +72,11 @@ fn head(page: &mut Page, report: &Report<'_>) {
     {
         facts.push(format!("frozen with its control group {}", harmless(&group.path)));
     }
-    facts.push("two looks, nothing stopped".to_owned());
+    facts.push(match report.runtime() {
+        Some(Ok(Runtime::Java)) => "two looks and a dump of its Java VM".to_owned(),
+        Some(Ok(Runtime::Python)) => "two looks and one of py-spy, nothing stopped".to_owned(),
+        Some(Err(_)) | None => "two looks, nothing stopped".to_owned(),
+    });
     let facts = Span::new(Ink::Dim, facts.join(" · "));
     page.paragraph(2, &[Span::new(Ink::Subject, name), facts]);
 }
@@ -114,8 +125,9 @@ fn write_hold_up(page: &mut Page, report: &Report<'_>, hold_up: &HoldUp<'_>) {
 
 /// Where in the program a thread is.
 fn write_site(page: &mut Page, thread: &Thread) {
-    if let Some(frame) = thread.stack.get().and_then(Stack::site) {
-        let (function, place) = row(frame);
+    let managed = || thread.managed.get()?.site().map(managed_row);
+    let native = || thread.stack.get()?.site().map(row);
+    if let Some((function, place)) = managed().or_else(native) {
         let text = format!("{} is in {function}, {place}", thread.tid);
         page.labelled("", TEXT_COLUMN, 2, Span::new(Ink::Plain, text));
     }
@@ -124,7 +136,7 @@ fn write_site(page: &mut Page, thread: &Thread) {
 fn write_group(page: &mut Page, report: &Report<'_>, group: &Group<'_>, verbose: bool) {
     let Some(first) = group.threads.first() else { return };
     let (label, who) = match group.threads.as_slice() {
-        [only] => (only.tid.to_string(), harmless(&only.name)),
+        [only] => (only.tid.to_string(), harmless(only.called())),
         several => {
             let shown = if verbose { several.len() } else { NAMED };
             (count(several.len() as u64, "thread"), names(several, shown))
@@ -138,10 +150,13 @@ fn write_group(page: &mut Page, report: &Report<'_>, group: &Group<'_>, verbose:
     };
     let does = format!("{}{still}", Doing::of(report.process, first));
     page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Plain, does));
-    match group.stack {
-        Reading::Known(stack) => write_stack(page, stack, verbose),
-        Reading::Missing(Missing::NotCollected) => {}
-        Reading::Missing(why) => {
+    match group.code {
+        Code::Managed(frames) => {
+            write_rows(page, frames.iter().map(managed_row), frames.len(), None, verbose);
+        }
+        Code::Native(Reading::Known(stack)) => write_stack(page, stack, verbose),
+        Code::Native(Reading::Missing(Missing::NotCollected)) => {}
+        Code::Native(Reading::Missing(why)) => {
             let why = harmless(&format!("stack: {why}"));
             page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Unknown, why));
         }
@@ -149,8 +164,24 @@ fn write_group(page: &mut Page, report: &Report<'_>, group: &Group<'_>, verbose:
 }
 
 fn write_stack(page: &mut Page, stack: &Stack, verbose: bool) {
-    let shown = if verbose { stack.frames.len() } else { FRAMES };
-    let rows: Vec<(String, String)> = stack.frames.iter().take(shown).map(row).collect();
+    let end = match stack.end {
+        StackEnd::Root => None,
+        StackEnd::Lost => Some("… the caller is not known: no unwinding information"),
+        StackEnd::Cut => Some("… deeper than is read"),
+    };
+    write_rows(page, stack.frames.iter().map(row), stack.frames.len(), end, verbose);
+}
+
+/// Functions and where they are, and what is to be said behind the last.
+fn write_rows(
+    page: &mut Page,
+    rows: impl Iterator<Item = (String, String)>,
+    all: usize,
+    end: Option<&str>,
+    verbose: bool,
+) {
+    let shown = if verbose { all } else { FRAMES };
+    let rows: Vec<(String, String)> = rows.take(shown).collect();
     let room = page.width().saturating_sub(TEXT_COLUMN + GAP);
     let widest = |cells: &mut dyn Iterator<Item = &String>| {
         cells.map(|cell| columns(cell)).max().unwrap_or(0)
@@ -165,12 +196,11 @@ fn write_stack(page: &mut Page, stack: &Stack, verbose: bool) {
         page.put(Ink::Dim, &format!("{gap}{}", shortened(&place, places)));
         page.blank();
     }
-    let left_out = stack.frames.len().saturating_sub(shown);
-    let note = match stack.end {
+    let left_out = all.saturating_sub(shown);
+    let note = match end {
         _ if left_out > 0 => format!("… {} more (--verbose)", count(left_out as u64, "frame")),
-        StackEnd::Root => return,
-        StackEnd::Lost => "… the caller is not known: no unwinding information".to_owned(),
-        StackEnd::Cut => "… deeper than is read".to_owned(),
+        Some(end) => end.to_owned(),
+        None => return,
     };
     page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Dim, note));
 }
@@ -190,15 +220,21 @@ fn row(frame: &Frame) -> (String, String) {
     (function, place)
 }
 
+/// A function as its runtime tells it, and its line.
+fn managed_row(frame: &ManagedFrame) -> (String, String) {
+    let place = frame.line.as_ref().map(|at| format!("{}:{}", harmless(at.file_name()), at.line));
+    (harmless(&frame.function), place.unwrap_or_default())
+}
+
 fn named(thread: &Thread) -> String {
-    format!("\"{}\" ({})", harmless(&thread.name), thread.tid)
+    format!("\"{}\" ({})", harmless(thread.called()), thread.tid)
 }
 
 fn names(threads: &[&Thread], shown: usize) -> String {
     let mut names: Vec<String> = threads
         .iter()
         .take(shown)
-        .map(|thread| format!("{} {}", thread.tid, harmless(&thread.name)))
+        .map(|thread| format!("{} {}", thread.tid, harmless(thread.called())))
         .collect();
     if threads.len() > shown {
         names.push(format!("{} more", threads.len() - shown));

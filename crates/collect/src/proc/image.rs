@@ -5,17 +5,20 @@
 //! [`ProcessImage::sched`] with equal results had all along the registers and the stack that were
 //! read in between.
 
+use std::collections::BTreeMap;
 use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use halfopen_evidence::{Missing, Pid, Reading, SchedStat, Tid};
+use halfopen_evidence::{CgroupState, Missing, Pid, Reading, SchedStat, Tid};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
 
+use super::cgroup;
 use super::dir::{self, Dir};
 use super::memory::Memory;
-use super::parse::{self, Mapping, SyscallLine};
+use super::parse::{self, Mapping, Stat, Status, SyscallLine};
 use super::root::ProcRoot;
-use super::subject::living;
+use super::subject::{TIDS_MAX, living, own_numbers};
 
 /// Mappings read at most.
 const MAPPINGS_MAX: usize = 1 << 16;
@@ -59,6 +62,58 @@ impl ProcessImage {
         self.tasks.parse_optional(&format!("{tid}/schedstat"), parse::schedstat)
     }
 
+    /// Its name and start, and the state of its first thread, as they are now.
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub fn stat(&self) -> Result<Stat, Missing> {
+        self.process.parse("stat", parse::stat)
+    }
+
+    /// Its state, users, signals and numbers, as they are now.
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub fn status(&self) -> Result<Status, Missing> {
+        Ok(parse::status(&self.task.read("status")?))
+    }
+
+    /// Whether its control groups let it run, as of now.
+    pub fn cgroup(&self, root: &ProcRoot) -> Reading<CgroupState> {
+        cgroup::read(root, &self.process)
+    }
+
+    /// A thread of it that has a tracer, and the tracer's pid.
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub fn traced(&self) -> Result<Option<(Tid, Pid)>, Missing> {
+        let tracer = |tid: u32| {
+            let status = parse::status(&self.tasks.read(&format!("{tid}/status")).ok()?);
+            Some((Tid(tid), Pid(status.tracer.filter(|&tracer| tracer != 0)?)))
+        };
+        Ok(self.live()?.into_iter().find_map(tracer))
+    }
+
+    /// Its threads by the tids that they have in the innermost of its pid namespaces.
+    ///
+    /// # Errors
+    /// If the process is gone.
+    pub fn tids_as_it_knows_them(&self) -> Result<BTreeMap<u32, Tid>, Missing> {
+        let own = own_numbers(&self.live()?, &self.task, &self.tasks);
+        Ok(own.into_iter().map(|(own, tid)| (own, Tid(tid))).collect())
+    }
+
+    fn live(&self) -> Result<Vec<u32>, Missing> {
+        Ok(self.tasks.numbers(".", TIDS_MAX)?.0)
+    }
+
+    /// Its directory in `/proc`, which the kernel takes for a pidfd (since Linux 5.1).
+    #[must_use]
+    pub fn as_pidfd(&self) -> BorrowedFd<'_> {
+        self.process.as_fd()
+    }
+
     /// Fills the buffer from this address on, as far as memory goes; returns how far.
     pub fn memory(&self, address: u64, buffer: &mut [u8]) -> usize {
         self.memory.read_some(address, buffer)
@@ -96,6 +151,18 @@ impl ProcessImage {
     pub fn file_below_root(&self, path: &Path) -> Result<File, Missing> {
         let below = path.strip_prefix("/").unwrap_or(path);
         regular_file(&self.task, &Path::new("root").join(below))
+    }
+
+    /// The directory of this name in the root directory of the process, for opening what is in it. A
+    /// link is not followed, since it would lead to another place here than it does for the process.
+    ///
+    /// # Errors
+    /// If it cannot be opened, or is no directory.
+    pub fn dir_in_root(&self, name: &str) -> Result<OwnedFd, Missing> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let failed = |errno| dir::missing(&self.task.path("root").join(name), errno);
+        let root = openat(&self.task, "root", flags, Mode::empty()).map_err(failed)?;
+        openat(root, name, flags | OFlags::NOFOLLOW, Mode::empty()).map_err(failed)
     }
 }
 

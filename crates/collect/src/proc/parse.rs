@@ -35,14 +35,20 @@ pub struct Stat {
 pub struct Status {
     /// The process that it is a thread of.
     pub process: Option<u32>,
+    /// State letter.
+    pub state: Option<char>,
     /// Effective user.
     pub euid: Option<u32>,
+    /// Effective group.
+    pub egid: Option<u32>,
     /// The tracer; 0 for none.
     pub tracer: Option<u32>,
     /// Its number in its innermost pid namespace.
     pub innermost_pid: Option<u32>,
     /// How many pid namespaces number it: 1 if it shares the reader's.
     pub pid_depth: usize,
+    /// Signals that it has handlers for: bit 0 is signal 1.
+    pub caught: Option<u64>,
 }
 
 /// A line of `/proc/TID/syscall` (fs/proc/base.c, proc_pid_syscall).
@@ -129,13 +135,16 @@ pub fn status(text: &[u8]) -> Status {
         let mut numbers = value.split_ascii_whitespace().map(|n| n.parse::<u32>().ok());
         match key {
             "Tgid" => status.process = numbers.next().flatten(),
+            "State" => status.state = value.trim_ascii().chars().next(),
             "Uid" => status.euid = numbers.nth(1).flatten(),
+            "Gid" => status.egid = numbers.nth(1).flatten(),
             "TracerPid" => status.tracer = numbers.next().flatten(),
             "NSpid" => {
                 let pids: Vec<_> = numbers.collect();
                 status.pid_depth = pids.len();
                 status.innermost_pid = pids.last().copied().flatten();
             }
+            "SigCgt" => status.caught = u64::from_str_radix(value.trim_ascii(), 16).ok(),
             _ => {}
         }
     }
@@ -301,14 +310,18 @@ mod tests {
     }
 
     #[test]
-    fn status_yields_user_tracer_and_the_innermost_pid() {
-        let text = b"Name:\t\xff:x\nTgid:\t811\nTracerPid:\t77\nUid:\t1\t2\t3\t4\nNSpid:\t812\t5\n";
+    fn status_yields_process_user_tracer_signals_and_the_innermost_pid() {
+        let text = b"Name:\t\xff:x\nState:\tT (stopped)\nTgid:\t811\nTracerPid:\t77\n\
+            Uid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nNSpid:\t812\t5\nSigCgt:\t0000000000000004\n";
         let expected = Status {
             process: Some(811),
+            state: Some('T'),
             euid: Some(2),
+            egid: Some(6),
             tracer: Some(77),
             innermost_pid: Some(5),
             pid_depth: 2,
+            caught: Some(4),
         };
         assert_eq!(status(text), expected);
         assert_eq!(status(b"Uid:\nNSpid:\tx\n"), Status { pid_depth: 1, ..Status::default() });

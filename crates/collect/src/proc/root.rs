@@ -57,6 +57,14 @@ impl ProcRoot {
         }
     }
 
+    /// Whether the processes have the same numbers here as in system calls: not so with another pid
+    /// namespace's `/proc`.
+    #[must_use]
+    pub fn numbers_as_we_do(&self) -> bool {
+        let us = std::process::id().to_string();
+        std::fs::read_link(self.proc.join("self")).is_ok_and(|own| own.as_os_str() == &*us)
+    }
+
     pub(super) fn open(&self) -> Result<Dir, Missing> {
         Dir::open(&self.proc)
     }

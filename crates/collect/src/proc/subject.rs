@@ -15,7 +15,7 @@ use super::root::ProcRoot;
 use super::strangers;
 
 /// Threads listed at most, to tell whether a tid is one of the process's.
-const TIDS_MAX: usize = 65_536;
+pub(super) const TIDS_MAX: usize = 65_536;
 
 /// A process under observation.
 #[derive(Debug)]
@@ -121,7 +121,7 @@ pub(super) fn shares_our_numbers(process: &Dir) -> bool {
 }
 
 /// In a pid namespace of its own, a process knows its threads by other numbers than the reader.
-fn own_numbers(live: &[u32], process: &Dir, tasks: &Dir) -> BTreeMap<u32, u32> {
+pub(super) fn own_numbers(live: &[u32], process: &Dir, tasks: &Dir) -> BTreeMap<u32, u32> {
     if shares_our_numbers(process) {
         return live.iter().map(|&tid| (tid, tid)).collect();
     }

@@ -181,6 +181,7 @@ impl Files {
             sched: self.sched,
             stack: Reading::not_collected(),
             samples: Reading::not_collected(),
+            managed: Reading::not_collected(),
         }
     }
 }

@@ -179,6 +179,7 @@ fn a_process_is_read_whole() {
             sched: Reading::Known(SchedStat { cpu_ns: 10, wait_ns: 20, slices: 30 }),
             stack: Reading::not_collected(),
             samples: Reading::not_collected(),
+            managed: Reading::not_collected(),
         }]),
         threads_omitted: 0,
     };
