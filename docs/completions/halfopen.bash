@@ -915,7 +915,7 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__pcap)
-            opts="-j -v -f -h --point --pieces --handshakes --json --csv --parquet --html --sequence --svg --verbose --follow --max-flows --tunnel --no-tunnels --help"
+            opts="-j -v -f -h --point --pieces --handshakes --json --csv --parquet --html --sequence --svg --verbose --follow --max-flows --threads --tunnel --no-tunnels --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -946,6 +946,10 @@ _halfopen() {
                     return 0
                     ;;
                 --max-flows)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --threads)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
