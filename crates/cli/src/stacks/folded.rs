@@ -1,5 +1,5 @@
 //! Stacks in one line each, for programs that draw flame graphs: functions from the outermost, joined
-//! by semicolons, then how many threads have them.
+//! by semicolons, then how many threads have them. A thread that runs counts where it was met most.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +26,10 @@ fn functions(code: Code<'_>) -> Vec<String> {
         Code::Managed(frames) => frames.iter().map(|frame| part(&frame.function)).collect(),
         Code::Native(Reading::Known(stack)) => stack.frames.iter().map(name).collect(),
         Code::Native(Reading::Missing(_)) => Vec::new(),
+        Code::Sampled(_, samples) => {
+            let most = samples.stacks.first();
+            most.map(|most| most.stack.frames.iter().map(name).collect()).unwrap_or_default()
+        }
     }
 }
 

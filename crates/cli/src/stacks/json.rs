@@ -2,8 +2,8 @@
 
 use halfopen_diagnose::report::json_text;
 use halfopen_evidence::{
-    Activity, CallTarget, Frame, ManagedFrame, OwnerBasis, OwnerPlace, Reading, StackEnd, SyncKind,
-    Thread,
+    Activity, CallTarget, Frame, ManagedFrame, OwnerBasis, OwnerPlace, Reading, SampledStack,
+    Samples, StackEnd, SyncKind, Thread,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -78,8 +78,38 @@ struct GroupEntry<'a> {
     frames: Option<Vec<FrameEntry<'a>>>,
     /// Where the walk over the stack ended: root (it is whole), lost (the caller is not known), cut.
     end: Option<&'static str>,
-    /// Why there is no stack; null where there are managed frames.
+    /// Where a thread was met that runs; such a thread has no other stack.
+    samples: Option<SamplesEntry<'a>>,
+    /// Why there is no stack; null where there are managed frames or samples.
     stack_missing: Option<String>,
+}
+
+/// What a thread that runs did with its time.
+#[derive(Serialize, JsonSchema)]
+struct SamplesEntry<'a> {
+    /// How long it was watched, in microseconds.
+    window_us: u64,
+    /// How much of that it was on a CPU.
+    cpu_us: u64,
+    /// Whether it could run both at the beginning and at the end; with no time on a CPU, it waited for one.
+    runnable: bool,
+    /// Samples taken, at equal intervals of its time on a CPU.
+    taken: u32,
+    /// Samples that were not read in time.
+    lost: u64,
+    /// Most frequent first.
+    stacks: Vec<SampledEntry<'a>>,
+}
+
+/// A stack that was met.
+#[derive(Serialize, JsonSchema)]
+struct SampledEntry<'a> {
+    /// In how many samples.
+    count: u32,
+    /// Innermost first.
+    frames: Vec<FrameEntry<'a>>,
+    /// root, lost or cut, as above.
+    end: &'static str,
 }
 
 /// A thread.
@@ -209,11 +239,13 @@ fn group<'a>(group: &Group<'a>) -> GroupEntry<'a> {
         managed_name: thread.managed.get().map(|managed| &*managed.name),
         managed_state: thread.managed.get().and_then(|managed| managed.state.as_deref()),
     };
-    let (managed, stack, why) = match group.code {
-        Code::Managed(frames) => (Some(frames), None, None),
-        Code::Native(Reading::Known(stack)) => (None, Some(stack), None),
-        Code::Native(Reading::Missing(why)) => (None, None, Some(why)),
-    };
+    let (mut managed, mut stack, mut met, mut why) = (None, None, None, None);
+    match group.code {
+        Code::Managed(frames) => managed = Some(frames),
+        Code::Native(Reading::Known(known)) => stack = Some(known),
+        Code::Native(Reading::Missing(missing)) => why = Some(missing),
+        Code::Sampled(_, samples) => met = Some(samples),
+    }
     GroupEntry {
         threads: group.threads.iter().map(thread).collect(),
         call: group.activity.get().map(call),
@@ -223,7 +255,27 @@ fn group<'a>(group: &Group<'a>) -> GroupEntry<'a> {
         managed_frames: managed.map(|frames| frames.iter().map(managed_frame).collect()),
         frames: stack.map(|stack| stack.frames.iter().map(frame).collect()),
         end: stack.map(|stack| end(stack.end)),
+        samples: met.map(samples),
         stack_missing: why.map(ToString::to_string),
+    }
+}
+
+fn samples(samples: &Samples) -> SamplesEntry<'_> {
+    SamplesEntry {
+        window_us: samples.window_us,
+        cpu_us: samples.cpu_us,
+        runnable: samples.runnable,
+        taken: samples.taken,
+        lost: samples.lost,
+        stacks: samples.stacks.iter().map(sampled).collect(),
+    }
+}
+
+fn sampled(sampled: &SampledStack) -> SampledEntry<'_> {
+    SampledEntry {
+        count: sampled.count,
+        frames: sampled.stack.frames.iter().map(frame).collect(),
+        end: end(sampled.stack.end),
     }
 }
 

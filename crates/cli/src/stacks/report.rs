@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use halfopen_diagnose::{ChainEnd, LockChain};
 use halfopen_evidence::{
-    Activity, Interval, ManagedFrame, Missing, Process, Reading, Runtime, Stack, Thread, Tid,
+    Activity, Interval, ManagedFrame, Missing, Process, Reading, Runtime, Samples, Stack, Thread,
+    Tid,
 };
 
 /// A process and its threads.
@@ -55,21 +56,30 @@ pub(crate) enum Code<'a> {
     Managed(&'a [ManagedFrame]),
     /// As its stack was unwound.
     Native(&'a Reading<Stack>),
+    /// As it was met while it ran.
+    Sampled(Tid, &'a Samples),
 }
+
+/// What tells code of threads apart.
+type Key<'a> = (Option<&'a [ManagedFrame]>, Option<&'a Stack>, Option<Tid>);
 
 impl<'a> Code<'a> {
     fn of(thread: &'a Thread) -> Self {
         match thread.managed.get() {
             Some(managed) if !managed.frames.is_empty() => Self::Managed(&managed.frames),
-            _ => Self::Native(&thread.stack),
+            _ => match &thread.samples {
+                Reading::Known(samples) => Self::Sampled(thread.tid, samples),
+                Reading::Missing(_) => Self::Native(&thread.stack),
+            },
         }
     }
 
-    /// What tells it from other code.
-    fn key(self) -> (Option<&'a [ManagedFrame]>, Option<&'a Stack>) {
+    fn key(self) -> Key<'a> {
         match self {
-            Self::Managed(frames) => (Some(frames), None),
-            Self::Native(stack) => (None, stack.get()),
+            Self::Managed(frames) => (Some(frames), None, None),
+            Self::Native(stack) => (None, stack.get(), None),
+            // No two threads run alike.
+            Self::Sampled(tid, _) => (None, None, Some(tid)),
         }
     }
 }

@@ -5,7 +5,7 @@ use halfopen_diagnose::report::TextOptions;
 use halfopen_diagnose::report::layout::{Ink, Page, Span, columns, shortened};
 use halfopen_diagnose::words::{count, harmless};
 use halfopen_evidence::{
-    Activity, Frame, ManagedFrame, Missing, Reading, Runtime, Stack, StackEnd, Thread,
+    Activity, Frame, ManagedFrame, Missing, Reading, Runtime, Samples, Stack, StackEnd, Thread,
 };
 
 use super::report::{Code, Deadlock, Group, HoldUp, Report};
@@ -18,6 +18,9 @@ const FRAMES: usize = 12;
 
 /// Columns between a function and where it is.
 const GAP: usize = 2;
+
+/// Stacks shown of a thread that runs, unless all are asked for.
+const SAMPLED: usize = 2;
 
 /// Threads named one by one, unless all are asked for.
 const NAMED: usize = 4;
@@ -126,7 +129,8 @@ fn write_hold_up(page: &mut Page, report: &Report<'_>, hold_up: &HoldUp<'_>) {
 /// Where in the program a thread is.
 fn write_site(page: &mut Page, thread: &Thread) {
     let managed = || thread.managed.get()?.site().map(managed_row);
-    let native = || thread.stack.get()?.site().map(row);
+    let met_most = || thread.samples.get()?.stacks.first().map(|most| &most.stack);
+    let native = || thread.stack.get().or_else(met_most)?.site().map(row);
     if let Some((function, place)) = managed().or_else(native) {
         let text = format!("{} is in {function}, {place}", thread.tid);
         page.labelled("", TEXT_COLUMN, 2, Span::new(Ink::Plain, text));
@@ -155,11 +159,36 @@ fn write_group(page: &mut Page, report: &Report<'_>, group: &Group<'_>, verbose:
             write_rows(page, frames.iter().map(managed_row), frames.len(), None, verbose);
         }
         Code::Native(Reading::Known(stack)) => write_stack(page, stack, verbose),
+        Code::Sampled(_, samples) => write_samples(page, samples, verbose),
         Code::Native(Reading::Missing(Missing::NotCollected)) => {}
         Code::Native(Reading::Missing(why)) => {
             let why = harmless(&format!("stack: {why}"));
             page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Unknown, why));
         }
+    }
+}
+
+/// Where a thread was met while it ran.
+fn write_samples(page: &mut Page, samples: &Samples, verbose: bool) {
+    let watched = samples.window_us / 1000;
+    let on_cpu = if samples.got_no_cpu() {
+        format!("could run and got no CPU in {watched} ms: throttled, or others come first")
+    } else {
+        let ms = samples.cpu_us / 1000;
+        let taken = count(u64::from(samples.taken), "sample");
+        format!("on a CPU for {ms} ms of {watched} ms, in {taken}:")
+    };
+    page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Plain, on_cpu));
+    let shown = if verbose { samples.stacks.len() } else { SAMPLED };
+    for sampled in samples.stacks.iter().take(shown) {
+        let times = count(u64::from(sampled.count), "time");
+        page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Dim, times));
+        write_stack(page, &sampled.stack, verbose);
+    }
+    let left_out = samples.stacks.len().saturating_sub(shown);
+    if left_out > 0 {
+        let note = format!("… {} more (--verbose)", count(left_out as u64, "stack"));
+        page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Dim, note));
     }
 }
 
