@@ -52,9 +52,10 @@ impl Default for Options {
 /// takes [`Options::window`] if there are any.
 pub fn complete(root: &ProcRoot, process: &mut Process, options: Options) {
     let deadline = Instant::now() + options.patience;
+    let omitted = process.threads_omitted;
     let Some(threads) = process.threads.get_mut() else { return };
     let mut found = match ProcessImage::open(root, process.pid) {
-        Reading::Known(image) => read(&Arc::new(image), threads, options, deadline),
+        Reading::Known(image) => read(&Arc::new(image), threads, omitted, options, deadline),
         Reading::Missing(why) => Err(why),
     };
     for thread in threads {
@@ -92,6 +93,7 @@ impl Found {
 fn read(
     image: &Arc<ProcessImage>,
     threads: &[Thread],
+    omitted: u32,
     options: Options,
     deadline: Instant,
 ) -> Result<Found, Missing> {
@@ -129,7 +131,7 @@ fn read(
     };
     let seen: BTreeMap<Tid, Seen<'_>> = walks.iter().filter_map(seen).collect();
     let beside = locks_beside(image, owners::wanted(threads, &seen), deadline);
-    let targets = owners::refine(threads, &seen, &beside);
+    let targets = owners::refine(threads, omitted, &seen, &beside);
     let stack = |walk: Reading<Walk>| walk.map(|walk| names.stack(&walk));
     let samples = |sampled: Reading<Sampled>| sampled.map(|sampled| sampled.named(&names));
     Ok(Found {

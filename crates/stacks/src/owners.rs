@@ -94,9 +94,10 @@ pub(crate) fn wanted(threads: &[Thread], seen: &BTreeMap<Tid, Seen<'_>>) -> BTre
 }
 
 /// What threads wait for, where their stacks tell more than [`Thread::activity`] does. `beside` has the
-/// locks that were [`wanted`].
+/// locks that were [`wanted`]. Of the threads that were `omitted` nothing is known.
 pub(crate) fn refine(
     threads: &[Thread],
+    omitted: u32,
     seen: &BTreeMap<Tid, Seen<'_>>,
     beside: &BTreeMap<Tid, BTreeSet<u64>>,
 ) -> BTreeMap<Tid, CallTarget> {
@@ -111,7 +112,8 @@ pub(crate) fn refine(
     };
     let waiters: BTreeMap<Tid, Waiter> = threads.iter().filter_map(waiter).collect();
     let locks: BTreeSet<u64> = waiters.values().flat_map(|waiter| &waiter.locks).copied().collect();
-    let all_seen = threads.iter().all(|thread| seen.get(&thread.tid).is_some_and(|s| s.is_whole));
+    let is_seen = |thread: &Thread| seen.get(&thread.tid).is_some_and(|seen| seen.is_whole);
+    let all_seen = omitted == 0 && threads.iter().all(is_seen);
     let holders = if all_seen { holders(&locks, seen, &waiters) } else { BTreeMap::new() };
     waiters.into_iter().map(|(tid, waiter)| (tid, waiter.target(&holders))).collect()
 }
@@ -230,7 +232,7 @@ mod tests {
         let seen = cases.iter().zip(&copies).map(|(case, copy)| named(case, copy)).collect();
         let wanted = wanted(&threads, &seen).into_iter();
         let beside = wanted.map(|(tid, beside)| (tid, beside.locks(&memory))).collect();
-        refine(&threads, &seen, &beside)
+        refine(&threads, 0, &seen, &beside)
     }
 
     const MUTEX: &str = "std::sys::sync::mutex::futex::Mutex::lock_contended";
@@ -285,9 +287,11 @@ mod tests {
         let walk = Walk { addresses: vec![0], frame_ends: vec![], end: StackEnd::Lost };
         let seen = |tid: u32| (Tid(tid), Seen::new(&copy, &walk, |_| [MUTEX]));
         let seen = BTreeMap::from([1, 2].map(seen));
-        let found = refine(&threads, &seen, &BTreeMap::new());
         let expected = CallTarget::Futex { address: LOCK, kind: SyncKind::RustMutex };
-        assert_eq!(found, BTreeMap::from([(Tid(1), expected)]));
+        for (threads, omitted) in [(&threads[..], 0), (&threads[..2], 1)] {
+            let found = refine(threads, omitted, &seen, &BTreeMap::new());
+            assert_eq!(found, BTreeMap::from([(Tid(1), expected.clone())]));
+        }
     }
 
     #[test]
