@@ -314,7 +314,7 @@ fn suspects(serving: &Serving, alone: bool) -> Option<Blocked> {
         let mut such = all.iter().filter(|suspect| is_it(suspect));
         such.next().filter(|_| such.next().is_none()).copied()
     };
-    if let Some(acceptor) = the_one(Suspect::is_in_accepting_code) {
+    if let Some(acceptor) = the_one(|suspect| suspect.in_accepting_code) {
         return Some(blocked(&[acceptor], Basis::Code, Confidence::Probable));
     }
     if let Some(acceptor) = the_one(Suspect::is_named_acceptor) {

@@ -52,8 +52,8 @@ pub struct Suspect {
     pub chain: Option<LockChain>,
     /// Whether it has not run at all between the two looks.
     pub motionless: bool,
-    /// The function of the program that says that this thread accepts connections.
-    pub accepting: Option<String>,
+    /// Whether a function of the program that it is in says that it accepts connections.
+    pub in_accepting_code: bool,
     /// How it could run and got no CPU.
     pub hunger: Option<Hunger>,
 }
@@ -186,7 +186,7 @@ impl Serving {
         } else {
             match role(activity, company, view.endpoint.key.local.port()) {
                 Role::Weak | Role::AccountedFor
-                    if is_named_acceptor(&thread.name) || accepting_function(thread).is_some() =>
+                    if is_named_acceptor(&thread.name) || is_in_accepting_code(thread) =>
                 {
                     Role::Strong
                 }
@@ -286,11 +286,10 @@ fn is_named_acceptor(name: &str) -> bool {
     name.contains("accept") || name.contains("listen")
 }
 
-/// A function of the program that says that who is in it accepts connections: `accept_loop`. One
-/// that says `accepted` has to do with a connection that was.
-fn accepting_function(thread: &Thread) -> Option<String> {
-    let own = thread.stack.get()?.own_functions();
-    own.map(str::to_owned).find(|function| {
+/// Whether a thread is in a function of the program that says that it accepts connections:
+/// `accept_loop`. One that says `accepted` has to do with a connection that was.
+fn is_in_accepting_code(thread: &Thread) -> bool {
+    thread.stack.get().into_iter().flat_map(Stack::own_functions).any(|function| {
         let name = function.split('(').next().unwrap_or(function).to_ascii_lowercase();
         name.contains("accept") && !name.contains("accepted")
     })
@@ -345,7 +344,7 @@ impl Suspect {
             state: thread.state,
             chain: LockChain::of(process, thread),
             motionless: ran == Some(false),
-            accepting: accepting_function(thread),
+            in_accepting_code: is_in_accepting_code(thread),
             hunger: runs.then(|| starvation::hunger(context, process, thread)).flatten(),
         }
     }
@@ -355,11 +354,6 @@ impl Suspect {
         let thread = &self.doing.thread;
         let root = self.chain.as_ref().map_or(thread.tid, |chain| chain.root(thread));
         (thread.pid, root)
-    }
-
-    /// Whether it is in a function that says that it accepts connections.
-    pub(super) fn is_in_accepting_code(&self) -> bool {
-        self.accepting.is_some()
     }
 
     /// Whether its name says that it accepts connections.
