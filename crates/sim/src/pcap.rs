@@ -208,19 +208,10 @@ mod tests {
     use pcap_file::pcapng::{Block, PcapNgReader};
 
     use super::*;
+    use crate::tap;
 
     fn seen(interface: Interface, at_us: u64, segment: Segment) -> (SeenSegment, Segment) {
-        let seen = SeenSegment {
-            at_us,
-            interface,
-            from: segment.from,
-            to: segment.to,
-            flags: segment.flags.byte(),
-            seq: segment.seq.0,
-            ack: segment.ack.0,
-            payload: segment.payload,
-        };
-        (seen, segment)
+        (tap::seen(at_us, interface, &segment), segment)
     }
 
     fn segment(flags: Flags, payload: u32, timestamps: Option<Timestamps>) -> Segment {

@@ -22,16 +22,20 @@ impl Tap {
             self.omitted += 1;
             return;
         }
-        let seen = SeenSegment {
-            at_us: now.as_micros(),
-            interface,
-            from: segment.from,
-            to: segment.to,
-            flags: segment.flags.byte(),
-            seq: segment.seq.0,
-            ack: segment.ack.0,
-            payload: segment.payload,
-        };
-        self.segments.push((seen, *segment));
+        self.segments.push((seen(now.as_micros(), interface, segment), *segment));
+    }
+}
+
+/// What a capture has of a segment.
+pub(crate) fn seen(at_us: u64, interface: Interface, segment: &Segment) -> SeenSegment {
+    SeenSegment {
+        at_us,
+        interface,
+        from: segment.from,
+        to: segment.to,
+        flags: segment.flags.byte(),
+        seq: segment.seq.0,
+        ack: segment.ack.0,
+        payload: segment.payload,
     }
 }
