@@ -45,7 +45,7 @@ pub use observed::{
     FastOpen, IcmpError, IcmpKind, Observed, SegmentOptions, TcpSegment, TimestampOption,
 };
 pub use points::{Bounds, Clock, Coverage, Joined, Joiner, Relation, Survey};
-pub use tally::{SideTally, Tallied, Tally, TallyLimits};
+pub use tally::{ListenerTally, Tallied, Tally, TallyLimits};
 pub use timetable::{System, Timetable};
 pub use tracker::{Limits, Statistics, Tracker};
 pub use warning::{Problem, Warning, Warnings};
