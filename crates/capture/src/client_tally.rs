@@ -6,10 +6,8 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use halfopen_evidence::{
-    Crossing, Handshake, HeavyKeys, Located, Mark, Outcome, WatchedClient, Weight,
+    Crossing, Handshake, HeavyKeys, Located, Mark, Outcome, WatchedClient, Weight, prefetch,
 };
-
-use crate::prefetch::prefetch;
 
 /// Clients that are told of a listener.
 const TOLD: usize = 8;
@@ -24,8 +22,8 @@ const SOON_US: u64 = 200_000;
 /// A listener in its scope.
 pub(crate) type Listener = (u32, SocketAddr);
 
-/// Counts per listener and client.
-pub(crate) type ClientTallies = HeavyKeys<(Listener, IpAddr), ClientTally>;
+/// A client of a listener.
+pub(crate) type Client = (Listener, IpAddr);
 
 /// The handshakes of a client with a listener.
 #[derive(Clone, Debug, Default)]
@@ -106,13 +104,15 @@ impl ClientTally {
 
 /// Of each listener the clients with the most trouble, as far as at least half of a client's handshakes
 /// are known to be in trouble.
-pub(crate) fn most_troubled(tallies: ClientTallies) -> HashMap<Listener, Vec<WatchedClient>> {
+pub(crate) fn most_troubled(
+    tallies: HeavyKeys<Client, ClientTally>,
+) -> HashMap<Listener, Vec<WatchedClient>> {
     let undercount = tallies.undercount();
     let is_certain = |tally: &ClientTally| {
         let most = tally.handshakes.saturating_add(undercount);
         tally.troubled > 0 && tally.troubled >= most.div_ceil(2)
     };
-    let mut troubled: Vec<((Listener, IpAddr), ClientTally)> =
+    let mut troubled: Vec<(Client, ClientTally)> =
         tallies.into_entries().filter(|(_, tally)| is_certain(tally)).collect();
     troubled.sort_by_key(|((_, client), tally)| (Reverse(tally.troubled), *client));
     let mut told: HashMap<Listener, Vec<WatchedClient>> = HashMap::new();
@@ -169,7 +169,7 @@ mod tests {
     }
 
     fn told(handshakes: &[(u32, Outcome, u32)], capacity: usize) -> Vec<(String, u32)> {
-        let mut tallies = ClientTallies::new(capacity);
+        let mut tallies = HeavyKeys::<Client, ClientTally>::new(capacity);
         for &(client, outcome, times) in handshakes {
             let handshake = handshake(client, outcome);
             let key = (LISTENER, handshake.client.ip());

@@ -27,7 +27,6 @@ mod latency;
 mod nearness;
 mod observed;
 mod points;
-mod prefetch;
 #[cfg(any(test, feature = "script"))]
 pub mod script;
 mod tally;

@@ -7,13 +7,12 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use halfopen_evidence::{
-    Burst, ConnectTimes, Crossing, Handshake, HeavyKeys, Located, Mark, Outcome, Watched,
-    WatchedClient, WatchedListener, Weight,
+    Burst, ConnectTimes, Crossing, Handshake, Hashed, HeavyKeys, Located, Mark, Outcome, Watched,
+    WatchedClient, WatchedListener, Weight, prefetch,
 };
 
 use crate::bursts::Bursts;
-use crate::client_tally::{ClientTallies, Listener, count, gave_up, most_troubled};
-use crate::prefetch::prefetch;
+use crate::client_tally::{Client, ClientTally, Listener, count, gave_up, most_troubled};
 use crate::{Distinct, Latency, Nearness};
 
 /// How much a tally may keep.
@@ -33,7 +32,7 @@ pub struct Tally {
     limits: TallyLimits,
     scopes: HashMap<String, u32>,
     listeners: HeavyKeys<Listener, ListenerTally>,
-    clients: ClientTallies,
+    clients: HeavyKeys<Client, ClientTally>,
 }
 
 /// What came of a tally.
@@ -73,13 +72,6 @@ pub struct ListenerTally {
     /// When the last one began.
     pub last_ns: i64,
     bursts: Bursts,
-}
-
-/// Where a handshake is counted.
-#[derive(Clone, Copy, Default)]
-struct Places {
-    listener: usize,
-    client: usize,
 }
 
 /// Handshakes whose memory is asked for together.
@@ -132,7 +124,7 @@ impl Tally {
             limits,
             scopes: HashMap::new(),
             listeners: HeavyKeys::new(limits.listeners),
-            clients: ClientTallies::new(limits.clients),
+            clients: HeavyKeys::new(limits.clients),
         }
     }
 
@@ -145,26 +137,27 @@ impl Tally {
     }
 
     fn add_some(&mut self, some: &[Handshake]) {
-        self.listeners.make_room(some.len());
-        self.clients.make_room(some.len());
-        let mut places = [Places::default(); TOGETHER];
-        for (places, handshake) in places.iter_mut().zip(some) {
-            *places = self.places(handshake);
-            self.listeners.at(places.listener).fetch(handshake);
-            self.clients.at(places.client).fetch();
+        let mut keys = [None; TOGETHER];
+        for (keys, handshake) in keys.iter_mut().zip(some) {
+            *keys = Some(self.keys(handshake));
         }
-        for (places, handshake) in places.iter().zip(some) {
-            self.listeners.at(places.listener).add(handshake);
-            self.clients.at(places.client).add(handshake);
+        for ((listener, client), handshake) in keys.iter().flatten().zip(some) {
+            self.listeners.likely(listener).into_iter().for_each(|tally| tally.fetch(handshake));
+            self.clients.likely(client).into_iter().for_each(ClientTally::fetch);
+        }
+        for (listener, _) in keys.iter().flatten() {
+            self.listeners.likely(listener).into_iter().for_each(ListenerTally::fetch_more);
+        }
+        for ((listener, client), handshake) in keys.into_iter().flatten().zip(some) {
+            self.listeners.entry_of(listener).add(handshake);
+            self.clients.entry_of(client).add(handshake);
         }
     }
 
-    fn places(&mut self, handshake: &Handshake) -> Places {
+    fn keys(&mut self, handshake: &Handshake) -> (Hashed<Listener>, Hashed<Client>) {
         let listener = (self.scope(&handshake.scope), handshake.server);
-        Places {
-            listener: self.listeners.place(listener),
-            client: self.clients.place((listener, handshake.client.ip())),
-        }
+        let client = (listener, handshake.client.ip());
+        (self.listeners.hashed(listener), self.clients.hashed(client))
     }
 
     /// Counts where a handshake that was counted went wrong between two points.
@@ -248,13 +241,17 @@ impl ListenerTally {
         self.bursts.burst(self.handshakes, self.last_ns.saturating_sub(self.first_ns))
     }
 
-    /// Asks for the memory that adding a handshake needs.
+    /// Asks for the memory that adding a handshake needs, and then for what that leads to.
     fn fetch(&self, handshake: &Handshake) {
         prefetch(&self.handshakes);
         prefetch(&self.outcomes);
         self.clients.fetch(bits(handshake.client.ip()));
         self.connect.fetch(handshake.stages.connect_ns.unwrap_or(0));
         self.bursts.fetch();
+    }
+
+    fn fetch_more(&self) {
+        self.outcomes.first().into_iter().for_each(prefetch);
     }
 
     fn add(&mut self, handshake: &Handshake) {

@@ -1,7 +1,7 @@
 //! From segments to handshakes: follows each attempt to make a connection to its outcome, within
 //! bounds of memory and time.
 //!
-//! - `key`, `index`, `store`: the table of flows.
+//! - `key`, `store`: the table of flows, which an [`Index`] finds.
 //! - `flow`, `facts`: what is known of a flow, and what a segment adds. Facts do not depend on the
 //!   order of segments that were recorded a few milliseconds too early or too late.
 //! - `verdict`: what the facts mean. Its text lists what each outcome rests on.
@@ -11,13 +11,12 @@
 //! reordering of data are not told. Segments of a connection after its handshake was told are not
 //! told again.
 
-use halfopen_evidence::Handshake;
+use halfopen_evidence::{Handshake, Index};
 
 use crate::{IcmpError, IcmpKind, Observed, TcpSegment};
 
 use self::clock::Clock;
 use self::flow::{Fit, Flow, mark, of_end, of_flow};
-use self::index::Index;
 use self::key::{End, Key};
 use self::store::{AllResends, Flows};
 use self::verdict::Case;
@@ -28,7 +27,6 @@ pub use self::statistics::Statistics;
 mod clock;
 mod facts;
 mod flow;
-mod index;
 mod key;
 mod lapse;
 mod limits;
@@ -92,7 +90,7 @@ impl Tracker {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            index: Index::new(),
+            index: Index::default(),
             flows: Flows::default(),
             resends: AllResends::default(),
             clock: Clock::new(),
@@ -212,7 +210,7 @@ impl Tracker {
     pub fn finish(mut self, sink: &mut impl FnMut(Handshake, u32)) -> Statistics {
         let flows = &self.flows;
         let mut left: Vec<(u64, u32)> =
-            self.index.flows().map(|number| (flows.get(number).first_record, number)).collect();
+            self.index.numbers().map(|number| (flows.get(number).first_record, number)).collect();
         left.sort_unstable();
         for (_, number) in left {
             self.tell(number, sink);
