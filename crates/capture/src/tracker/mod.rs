@@ -103,43 +103,65 @@ impl Tracker {
 
     /// Takes in what a packet showed.
     pub fn on_observed(&mut self, observed: &Observed, sink: &mut impl FnMut(Handshake, u32)) {
-        match observed {
-            Observed::Segment(segment) => self.on_segment(segment, sink),
-            Observed::IcmpError(error) => self.on_icmp(error, sink),
-            Observed::Other => {}
-        }
+        self.on_observed_of(&self.sender_of(observed), observed, sink);
     }
 
     /// Takes in what some packets showed: the same as one after the other, and twice as fast when
     /// hundreds of thousands of connections are open at once. Then each packet has to wait for memory,
-    /// and here they wait together.
+    /// and here they wait together: while some are taken in, the flows of the next are on their way, and
+    /// of those behind them the places in the index.
     pub fn on_batch(&mut self, batch: &[Observed], sink: &mut impl FnMut(Handshake, u32)) {
-        let mut senders = [Sender::default(); TOGETHER];
-        for some in batch.chunks(TOGETHER) {
-            for (sender, observed) in senders.iter_mut().zip(some) {
-                *sender = match observed {
-                    Observed::Segment(segment) => self.sender(segment),
-                    Observed::IcmpError(_) | Observed::Other => Sender::default(),
-                };
+        let mut senders = [[Sender::default(); TOGETHER]; 3];
+        let together = |step: usize| batch.chunks(TOGETHER).nth(step).unwrap_or_default();
+        for step in 0..batch.len().div_ceil(TOGETHER) + 2 {
+            self.ask(together(step), &mut senders[step % 3]);
+            if let Some(next) = step.checked_sub(1) {
+                self.fetch(&senders[next % 3][..together(next).len()]);
             }
-            self.fetch(&senders);
-            for (sender, observed) in senders.iter().zip(some) {
-                match observed {
-                    Observed::Segment(segment) => self.on_segment_of(sender, segment, sink),
-                    Observed::IcmpError(error) => self.on_icmp(error, sink),
-                    Observed::Other => {}
+            if let Some(now) = step.checked_sub(2) {
+                for (sender, observed) in senders[now % 3].iter().zip(together(now)) {
+                    self.on_observed_of(sender, observed, sink);
                 }
             }
         }
     }
 
-    /// Asks for the memory that segments will need.
-    fn fetch(&self, senders: &[Sender; TOGETHER]) {
-        senders.iter().for_each(|sender| self.index.fetch(sender.hash));
+    /// Who sent what some packets showed. Asks for their places in the index.
+    fn ask(&self, some: &[Observed], senders: &mut [Sender; TOGETHER]) {
+        for (sender, observed) in senders.iter_mut().zip(some) {
+            *sender = self.sender_of(observed);
+            self.index.fetch(sender.hash);
+        }
+    }
+
+    /// Asks for the flows of segments.
+    fn fetch(&self, senders: &[Sender]) {
         for sender in senders {
             if let Some(number) = self.index.find(sender.hash, |_| true) {
                 self.flows.fetch(number);
             }
+        }
+    }
+
+    #[inline]
+    fn on_observed_of(
+        &mut self,
+        sender: &Sender,
+        observed: &Observed,
+        sink: &mut impl FnMut(Handshake, u32),
+    ) {
+        match observed {
+            Observed::Segment(segment) => self.on_segment_of(sender, segment, sink),
+            Observed::IcmpError(error) => self.on_icmp(error, sink),
+            Observed::Other => {}
+        }
+    }
+
+    #[inline]
+    fn sender_of(&self, observed: &Observed) -> Sender {
+        match observed {
+            Observed::Segment(segment) => self.sender(segment),
+            Observed::IcmpError(_) | Observed::Other => Sender::default(),
         }
     }
 
@@ -310,8 +332,17 @@ impl Tracker {
         for list in self.clock.advance(time_ns) {
             for some in list.chunks(TOGETHER) {
                 some.iter().for_each(|&number| self.flows.fetch(number));
+                some.iter().for_each(|&number| self.fetch_place(number));
                 some.iter().for_each(|&number| self.look_at(number, sink));
             }
+        }
+    }
+
+    /// Asks for the memory that forgetting a flow will need, if that is near.
+    fn fetch_place(&self, number: u32) {
+        let flow = self.flows.get(number);
+        if flow.closed() {
+            self.index.fetch(flow.key.hash(self.limits.hash_seed));
         }
     }
 
