@@ -81,8 +81,7 @@ fuzz_target!(|bytes: &[u8]| {
     let of_batch = tracker.finish(&mut |handshake, _| batched.push(handshake));
     assert_eq!((batched, of_batch), (told.clone(), statistics));
 
-    let mut tally =
-        Tally::new(TallyLimits { listeners: 4, clients: 4, clients_of_listeners: 4, scopes: 2 });
+    let mut tally = Tally::new(TallyLimits { listeners: 4, clients: 4, scopes: 2 });
     tally.add(&told);
     let _ = diagnose_watched(&tally.finish().watched());
 });

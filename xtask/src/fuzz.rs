@@ -37,6 +37,10 @@ pub(crate) struct Target {
     max_len: u32,
     /// Folders of inputs to begin with, from the root of the repository.
     seeds: &'static [&'static str],
+    /// Whether blocks of 128 KiB or more are always mapped, which is slow. Where an input takes several at
+    /// a time glibc comes to take them from its heap, between libFuzzer's small ones that stay: then
+    /// two trackers to an input pass the limit of memory after 8,000 inputs.
+    maps_blocks: bool,
 }
 
 /// Every target.
@@ -46,40 +50,106 @@ pub(crate) const TARGETS: &[Target] = &[
         runs: 300_000,
         max_len: 4096,
         seeds: &["fuzz/corpus/capture_container"],
+        maps_blocks: false,
     },
     Target {
         name: "capture_decode",
         runs: 500_000,
         max_len: 512,
         seeds: &["fuzz/corpus/capture_decode"],
+        maps_blocks: false,
     },
     Target {
         name: "capture_filter",
         runs: 200_000,
         max_len: 512,
         seeds: &["fuzz/corpus/capture_filter"],
+        maps_blocks: false,
+    },
+    Target {
+        name: "capture_points",
+        runs: 20_000,
+        max_len: 1024,
+        seeds: &["fuzz/corpus/capture_points"],
+        maps_blocks: true,
     },
     Target {
         name: "capture_tracker",
         runs: 200_000,
         max_len: 2048,
         seeds: &["fuzz/corpus/capture_tracker"],
+        maps_blocks: false,
     },
-    Target { name: "filter", runs: 300_000, max_len: 2048, seeds: &["fuzz/corpus/filter"] },
-    Target { name: "netlink", runs: 1_000_000, max_len: 4096, seeds: &["fuzz/corpus/netlink"] },
+    Target {
+        name: "filter",
+        runs: 300_000,
+        max_len: 2048,
+        seeds: &["fuzz/corpus/filter"],
+        maps_blocks: false,
+    },
+    Target {
+        name: "netlink",
+        runs: 1_000_000,
+        max_len: 4096,
+        seeds: &["fuzz/corpus/netlink"],
+        maps_blocks: false,
+    },
     Target {
         name: "pcap",
         runs: 2000,
         max_len: 8192,
         seeds: &["bundles/captures", "fuzz/corpus/capture_container"],
+        maps_blocks: false,
     },
-    Target { name: "proc_text", runs: 400_000, max_len: 4096, seeds: &["fuzz/corpus/proc_text"] },
-    Target { name: "recording", runs: 100_000, max_len: 16_384, seeds: &["fuzz/corpus/recording"] },
-    Target { name: "runtimes", runs: 200_000, max_len: 4096, seeds: &["fuzz/corpus/runtimes"] },
-    Target { name: "scenario", runs: 200_000, max_len: 4096, seeds: &["scenarios"] },
-    Target { name: "simulate", runs: 20_000, max_len: 4096, seeds: &["scenarios"] },
-    Target { name: "stack", runs: 30_000, max_len: 512, seeds: &["fuzz/corpus/stack"] },
-    Target { name: "unwind", runs: 100_000, max_len: 16_384, seeds: &["fuzz/corpus/unwind"] },
+    Target {
+        name: "proc_text",
+        runs: 400_000,
+        max_len: 4096,
+        seeds: &["fuzz/corpus/proc_text"],
+        maps_blocks: false,
+    },
+    Target {
+        name: "recording",
+        runs: 100_000,
+        max_len: 16_384,
+        seeds: &["fuzz/corpus/recording"],
+        maps_blocks: false,
+    },
+    Target {
+        name: "runtimes",
+        runs: 200_000,
+        max_len: 4096,
+        seeds: &["fuzz/corpus/runtimes"],
+        maps_blocks: false,
+    },
+    Target {
+        name: "scenario",
+        runs: 200_000,
+        max_len: 4096,
+        seeds: &["scenarios"],
+        maps_blocks: false,
+    },
+    Target {
+        name: "simulate",
+        runs: 20_000,
+        max_len: 4096,
+        seeds: &["scenarios"],
+        maps_blocks: false,
+    },
+    Target {
+        name: "stack",
+        runs: 30_000,
+        max_len: 512,
+        seeds: &["fuzz/corpus/stack"],
+        maps_blocks: false,
+    },
+    Target {
+        name: "unwind",
+        runs: 100_000,
+        max_len: 16_384,
+        seeds: &["fuzz/corpus/unwind"],
+        maps_blocks: false,
+    },
 ];
 
 /// The flags by which cargo-fuzz has the compiler count edges, less those that only nightly knows.
@@ -147,6 +217,9 @@ pub(crate) fn run_target(workspace: &Workspace, target: &Target, runs: u32) -> R
         // New inputs go to the first folder.
         .arg(found)
         .args(target.seeds.iter().map(|folder| workspace.root.join(folder)));
+    if target.maps_blocks {
+        fuzz.env("MALLOC_MMAP_THRESHOLD_", (128 << 10).to_string());
+    }
     let output = fuzz.output().with_context(|| format!("{fuzz:?} could not be started"))?;
     let log = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {

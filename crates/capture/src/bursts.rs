@@ -1,9 +1,8 @@
 //! Whether many attempts on a listener at once were a SYN flood, or clients that all came back.
 
-use halfopen_evidence::{Burst, BurstKind, Handshake, Outcome};
+use halfopen_evidence::{Burst, BurstKind, Handshake, Outcome, prefetch};
 
 use crate::Distinct;
-use crate::prefetch::prefetch;
 
 /// Fewer attempts in a second are no burst.
 const BURST: u32 = 100;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use halfopen_evidence::{
-    Crossing, Handshake, HeavyKeys, Located, Mark, Outcome, WatchedClient, Weight,
+    Crossing, Handshake, HeavyKeys, Located, Mark, Outcome, WatchedClient, Weight, prefetch,
 };
 
 /// Clients that are told of a listener.
@@ -20,19 +20,20 @@ const TROUBLE: u32 = 16;
 const SOON_US: u64 = 200_000;
 
 /// A listener in its scope.
-type Listener = (u32, SocketAddr);
+pub(crate) type Listener = (u32, SocketAddr);
 
-/// Counts per listener and client.
-#[derive(Clone, Debug)]
-pub(crate) struct ClientTallies {
-    all: HeavyKeys<(Listener, IpAddr), ClientTally>,
-}
+/// A client of a listener.
+pub(crate) type Client = (Listener, IpAddr);
 
+/// The handshakes of a client with a listener.
 #[derive(Clone, Debug, Default)]
-struct ClientTally {
+pub(crate) struct ClientTally {
     handshakes: u32,
     troubled: u32,
     gave_up: u32,
+    /// Those that were established at once: apart from the others, so that a client without trouble
+    /// takes no memory beside this.
+    established: u32,
     outcomes: Vec<(Outcome, u32)>,
     marks: Vec<(Mark, u32)>,
     joined: u32,
@@ -47,70 +48,46 @@ impl Weight for ClientTally {
     }
 }
 
-impl ClientTallies {
-    /// Room for so many clients of a listener each; twice as many while counting.
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self { all: HeavyKeys::new(capacity) }
+impl ClientTally {
+    /// Asks for the memory that counting needs.
+    pub(crate) fn fetch(&self) {
+        prefetch(&self.handshakes);
+        prefetch(&self.last_ns);
     }
 
     /// Counts a handshake.
-    pub(crate) fn add(&mut self, listener: Listener, handshake: &Handshake) {
-        let tally = self.all.entry((listener, handshake.client.ip()));
-        if tally.handshakes == 0 {
-            (tally.first_ns, tally.last_ns) = (handshake.began_ns, handshake.began_ns);
+    pub(crate) fn add(&mut self, handshake: &Handshake) {
+        if self.handshakes == 0 {
+            (self.first_ns, self.last_ns) = (handshake.began_ns, handshake.began_ns);
         }
-        tally.first_ns = tally.first_ns.min(handshake.began_ns);
-        tally.last_ns = tally.last_ns.max(handshake.began_ns);
-        tally.handshakes = tally.handshakes.saturating_add(1);
-        tally.troubled =
-            tally.troubled.saturating_add(u32::from(handshake.outcome.may_be_a_clients()));
-        tally.gave_up = tally.gave_up.saturating_add(u32::from(gave_up(handshake)));
-        count(&mut tally.outcomes, handshake.outcome);
+        self.first_ns = self.first_ns.min(handshake.began_ns);
+        self.last_ns = self.last_ns.max(handshake.began_ns);
+        self.handshakes = self.handshakes.saturating_add(1);
+        self.troubled =
+            self.troubled.saturating_add(u32::from(handshake.outcome.may_be_a_clients()));
+        self.gave_up = self.gave_up.saturating_add(u32::from(gave_up(handshake)));
+        if handshake.outcome == Outcome::Established {
+            self.established = self.established.saturating_add(1);
+        } else {
+            count(&mut self.outcomes, handshake.outcome);
+        }
         for &mark in &handshake.marks {
-            count(&mut tally.marks, mark);
+            count(&mut self.marks, mark);
         }
     }
 
     /// Counts where a handshake that was counted went wrong between two points.
-    pub(crate) fn add_crossing(
-        &mut self,
-        listener: Listener,
-        handshake: &Handshake,
-        crossing: &Crossing,
-    ) {
-        let tally = self.all.entry((listener, handshake.client.ip()));
-        tally.joined = tally.joined.saturating_add(1);
+    pub(crate) fn add_crossing(&mut self, crossing: &Crossing) {
+        self.joined = self.joined.saturating_add(1);
         for &located in &crossing.located {
-            count(&mut tally.located, located);
+            count(&mut self.located, located);
         }
     }
 
-    /// Of each listener the clients with the most trouble, as far as at least half of a client's
-    /// handshakes are known to be in trouble.
-    pub(crate) fn finish(self) -> HashMap<Listener, Vec<WatchedClient>> {
-        let undercount = self.all.undercount();
-        let is_certain = |tally: &ClientTally| {
-            let most = tally.handshakes.saturating_add(undercount);
-            tally.troubled > 0 && tally.troubled >= most.div_ceil(2)
-        };
-        let mut troubled: Vec<((Listener, IpAddr), ClientTally)> =
-            self.all.into_entries().filter(|(_, tally)| is_certain(tally)).collect();
-        troubled.sort_by_key(|((_, client), tally)| (Reverse(tally.troubled), *client));
-        let mut told: HashMap<Listener, Vec<WatchedClient>> = HashMap::new();
-        for ((listener, client), tally) in troubled {
-            let of_listener = told.entry(listener).or_default();
-            if of_listener.len() < TOLD {
-                of_listener.push(tally.watched(client));
-            }
-        }
-        told
-    }
-}
-
-impl ClientTally {
     fn watched(self, client: IpAddr) -> WatchedClient {
-        let Self { handshakes, gave_up, outcomes, marks, joined, located, .. } = self;
+        let Self { handshakes, gave_up, mut outcomes, marks, joined, located, .. } = self;
         let (first_ns, last_ns) = (self.first_ns, self.last_ns);
+        outcomes.extend(Some((Outcome::Established, self.established)).filter(|it| it.1 > 0));
         WatchedClient {
             client,
             handshakes,
@@ -123,6 +100,29 @@ impl ClientTally {
             last_ns,
         }
     }
+}
+
+/// Of each listener the clients with the most trouble, as far as at least half of a client's handshakes
+/// are known to be in trouble.
+pub(crate) fn most_troubled(
+    tallies: HeavyKeys<Client, ClientTally>,
+) -> HashMap<Listener, Vec<WatchedClient>> {
+    let undercount = tallies.undercount();
+    let is_certain = |tally: &ClientTally| {
+        let most = tally.handshakes.saturating_add(undercount);
+        tally.troubled > 0 && tally.troubled >= most.div_ceil(2)
+    };
+    let mut troubled: Vec<(Client, ClientTally)> =
+        tallies.into_entries().filter(|(_, tally)| is_certain(tally)).collect();
+    troubled.sort_by_key(|((_, client), tally)| (Reverse(tally.troubled), *client));
+    let mut told: HashMap<Listener, Vec<WatchedClient>> = HashMap::new();
+    for ((listener, client), tally) in troubled {
+        let of_listener = told.entry(listener).or_default();
+        if of_listener.len() < TOLD {
+            of_listener.push(tally.watched(client));
+        }
+    }
+    told
 }
 
 /// Whether a client ended its attempt because no answer came in time.
@@ -169,11 +169,13 @@ mod tests {
     }
 
     fn told(handshakes: &[(u32, Outcome, u32)], capacity: usize) -> Vec<(String, u32)> {
-        let mut tallies = ClientTallies::new(capacity);
+        let mut tallies = HeavyKeys::<Client, ClientTally>::new(capacity);
         for &(client, outcome, times) in handshakes {
-            (0..times).for_each(|_| tallies.add(LISTENER, &handshake(client, outcome)));
+            let handshake = handshake(client, outcome);
+            let key = (LISTENER, handshake.client.ip());
+            (0..times).for_each(|_| tallies.entry(key).add(&handshake));
         }
-        let told = tallies.finish().remove(&LISTENER).unwrap_or_default();
+        let told = most_troubled(tallies).remove(&LISTENER).unwrap_or_default();
         told.iter().map(|it| (it.client.to_string(), it.handshakes)).collect()
     }
 

@@ -1,7 +1,7 @@
 //! How many different values there were, in 256 bytes: HyperLogLog (Flajolet et al., 2007), with linear
 //! counting while they are few. Off by some 7 %, and much less below a hundred.
 
-use crate::prefetch::prefetch;
+use halfopen_evidence::prefetch;
 
 /// See the module's text.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! A histogram of times in fixed logarithmic buckets, four to each power of two, from a microsecond to
 //! four minutes. A quantile is off by a fifth at most.
 
-use crate::prefetch::prefetch;
+use halfopen_evidence::prefetch;
 
 /// See the module's text.
 #[derive(Clone, Debug, PartialEq, Eq)]

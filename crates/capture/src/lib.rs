@@ -27,7 +27,6 @@ mod latency;
 mod nearness;
 mod observed;
 mod points;
-mod prefetch;
 #[cfg(any(test, feature = "script"))]
 pub mod script;
 mod tally;
@@ -45,7 +44,7 @@ pub use observed::{
     FastOpen, IcmpError, IcmpKind, Observed, SegmentOptions, TcpSegment, TimestampOption,
 };
 pub use points::{Bounds, Clock, Coverage, Joined, Joiner, Relation, Survey};
-pub use tally::{SideTally, Tallied, Tally, TallyLimits};
+pub use tally::{ListenerTally, Tallied, Tally, TallyLimits};
 pub use timetable::{System, Timetable};
 pub use tracker::{Limits, Statistics, Tracker};
 pub use warning::{Problem, Warning, Warnings};

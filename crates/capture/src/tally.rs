@@ -1,5 +1,5 @@
-//! Handshakes counted per listener and per client address, in bounded memory: those with many
-//! handshakes are counted, those with few are forgotten when there are too many (`HeavyKeys`).
+//! Handshakes counted per listener, in bounded memory: those with many handshakes are counted, those
+//! with few are forgotten when there are too many (`HeavyKeys`).
 //!
 //! And whether many of them at once were an attack or clients that all came back: see [`Bursts`].
 
@@ -7,13 +7,12 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
 use halfopen_evidence::{
-    Burst, ConnectTimes, Crossing, Handshake, HeavyKeys, Located, Mark, Outcome, Watched,
-    WatchedClient, WatchedListener, Weight,
+    Burst, ConnectTimes, Crossing, Handshake, Hashed, HeavyKeys, Located, Mark, Outcome, Watched,
+    WatchedClient, WatchedListener, Weight, prefetch,
 };
 
 use crate::bursts::Bursts;
-use crate::client_tally::{ClientTallies, count, gave_up};
-use crate::prefetch::prefetch;
+use crate::client_tally::{Client, ClientTally, Listener, count, gave_up, most_troubled};
 use crate::{Distinct, Latency, Nearness};
 
 /// How much a tally may keep.
@@ -21,10 +20,8 @@ use crate::{Distinct, Latency, Nearness};
 pub struct TallyLimits {
     /// Listeners; twice as many while counting. Some 2 KiB each.
     pub listeners: usize,
-    /// Client addresses; twice as many while counting.
+    /// Clients, of a listener each; twice as many while counting. Some 200 bytes each.
     pub clients: usize,
-    /// Clients of a listener each; twice as many while counting. Some 200 bytes each.
-    pub clients_of_listeners: usize,
     /// Scopes told apart; those beyond are counted as one.
     pub scopes: usize,
 }
@@ -34,27 +31,22 @@ pub struct TallyLimits {
 pub struct Tally {
     limits: TallyLimits,
     scopes: HashMap<String, u32>,
-    listeners: HeavyKeys<(u32, SocketAddr), SideTally>,
-    clients: HeavyKeys<(u32, IpAddr), SideTally>,
-    clients_of_listeners: ClientTallies,
+    listeners: HeavyKeys<Listener, ListenerTally>,
+    clients: HeavyKeys<Client, ClientTally>,
 }
 
 /// What came of a tally.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tallied {
     /// Scope and address of each listener, those with most handshakes first.
-    pub listeners: Vec<(String, SocketAddr, SideTally)>,
+    pub listeners: Vec<(String, SocketAddr, ListenerTally)>,
     /// By how many handshakes a listener's count may be too low.
     pub listeners_undercount: u32,
-    /// Scope and address of each client, those with most handshakes first.
-    pub clients: Vec<(String, IpAddr, SideTally)>,
-    /// By how many handshakes a client's count may be too low.
-    pub clients_undercount: u32,
 }
 
-/// The handshakes of one listener, or of one client address.
+/// The handshakes of one listener.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct SideTally {
+pub struct ListenerTally {
     /// Handshakes.
     pub handshakes: u32,
     /// By how they came out, in the order in which outcomes were first seen.
@@ -67,43 +59,32 @@ pub struct SideTally {
     pub located: Vec<(Located, u32)>,
     /// What connect() took, of those that came to a connection.
     pub connect: Latency,
-    /// Addresses at the other end: clients of a listener, or listeners of a client.
-    pub peers: Distinct,
+    /// Addresses of clients.
+    pub clients: Distinct,
     /// Nearer to which end they were watched.
     near: Nearness,
     /// Attempts that their clients ended because no answer came in time.
     pub gave_up: u32,
-    /// Of a listener: its clients with most trouble, a few.
+    /// The clients with most trouble, a few.
     pub troubled: Vec<WatchedClient>,
     /// When the first one began, in nanoseconds since 1970.
     pub first_ns: i64,
     /// When the last one began.
     pub last_ns: i64,
-    /// Of a listener.
-    bursts: Option<Box<Bursts>>,
-}
-
-/// Where the two sides of a handshake are counted, and what each is to the other.
-#[derive(Clone, Copy, Default)]
-struct Sides {
-    scope: u32,
-    listener: usize,
-    client: usize,
-    listener_bits: u128,
-    client_bits: u128,
+    bursts: Bursts,
 }
 
 /// Handshakes whose memory is asked for together.
 const TOGETHER: usize = 32;
 
 impl Default for TallyLimits {
-    /// Some 30 MiB at the most.
+    /// Some 15 MiB at the most.
     fn default() -> Self {
-        Self { listeners: 2048, clients: 4096, clients_of_listeners: 8192, scopes: 1024 }
+        Self { listeners: 2048, clients: 8192, scopes: 1024 }
     }
 }
 
-impl Weight for SideTally {
+impl Weight for ListenerTally {
     fn weight(&self) -> u32 {
         self.handshakes
     }
@@ -113,22 +94,22 @@ impl Tallied {
     /// What the rules see of it.
     #[must_use]
     pub fn watched(&self) -> Watched {
-        let listeners = self.listeners.iter().map(|(scope, server, side)| WatchedListener {
+        let listeners = self.listeners.iter().map(|(scope, server, tally)| WatchedListener {
             server: *server,
             scope: scope.clone(),
-            handshakes: side.handshakes,
-            outcomes: side.outcomes.clone(),
-            marks: side.marks.clone(),
-            joined: side.joined,
-            located: side.located.clone(),
-            clients: side.peers.count(),
-            connect: side.connect_times(),
-            side: side.near.side(),
-            burst: side.burst(),
-            first_ns: side.first_ns,
-            last_ns: side.last_ns,
-            gave_up: side.gave_up,
-            troubled: side.troubled.clone(),
+            handshakes: tally.handshakes,
+            outcomes: tally.outcomes.clone(),
+            marks: tally.marks.clone(),
+            joined: tally.joined,
+            located: tally.located.clone(),
+            clients: tally.clients.count(),
+            connect: tally.connect_times(),
+            side: tally.near.side(),
+            burst: tally.burst(),
+            first_ns: tally.first_ns,
+            last_ns: tally.last_ns,
+            gave_up: tally.gave_up,
+            troubled: tally.troubled.clone(),
             only: None,
         });
         Watched { listeners: listeners.collect(), undercount: self.listeners_undercount }
@@ -144,12 +125,11 @@ impl Tally {
             scopes: HashMap::new(),
             listeners: HeavyKeys::new(limits.listeners),
             clients: HeavyKeys::new(limits.clients),
-            clients_of_listeners: ClientTallies::new(limits.clients_of_listeners),
         }
     }
 
     /// Counts handshakes. Many at a time take half as long as one after the other: each has to wait
-    /// for the memory of its two sides, and here they wait together.
+    /// for the memory of its listener and its client, and here they wait together.
     pub fn add(&mut self, handshakes: &[Handshake]) {
         for some in handshakes.chunks(TOGETHER) {
             self.add_some(some);
@@ -157,48 +137,38 @@ impl Tally {
     }
 
     fn add_some(&mut self, some: &[Handshake]) {
-        self.listeners.make_room(some.len());
-        self.clients.make_room(some.len());
-        let mut sides = [Sides::default(); TOGETHER];
-        for (sides, handshake) in sides.iter_mut().zip(some) {
-            *sides = self.sides(handshake);
-            self.listeners.at(sides.listener).fetch(handshake, sides.client_bits);
-            self.clients.at(sides.client).fetch(handshake, sides.listener_bits);
+        let mut keys = [None; TOGETHER];
+        for (keys, handshake) in keys.iter_mut().zip(some) {
+            *keys = Some(self.keys(handshake));
         }
-        for sides in sides.iter().take(some.len()) {
-            self.listeners.at(sides.listener).fetch_more();
-            self.clients.at(sides.client).fetch_more();
+        for ((listener, client), handshake) in keys.iter().flatten().zip(some) {
+            self.listeners.likely(listener).into_iter().for_each(|tally| tally.fetch(handshake));
+            self.clients.likely(client).into_iter().for_each(ClientTally::fetch);
         }
-        for (sides, handshake) in sides.iter().zip(some) {
-            let listener = self.listeners.at(sides.listener);
-            listener.add(handshake, sides.client_bits);
-            listener.bursts.get_or_insert_default().add(handshake, sides.client_bits);
-            self.clients.at(sides.client).add(handshake, sides.listener_bits);
-            self.clients_of_listeners.add((sides.scope, handshake.server), handshake);
+        for (listener, _) in keys.iter().flatten() {
+            self.listeners.likely(listener).into_iter().for_each(ListenerTally::fetch_more);
+        }
+        for ((listener, client), handshake) in keys.into_iter().flatten().zip(some) {
+            self.listeners.entry_of(listener).add(handshake);
+            self.clients.entry_of(client).add(handshake);
         }
     }
 
-    fn sides(&mut self, handshake: &Handshake) -> Sides {
-        let scope = self.scope(&handshake.scope);
-        let Handshake { client, server, .. } = handshake;
-        Sides {
-            scope,
-            listener: self.listeners.place((scope, *server)),
-            client: self.clients.place((scope, client.ip())),
-            listener_bits: bits(server.ip()) ^ u128::from(server.port()) << 64,
-            client_bits: bits(client.ip()),
-        }
+    fn keys(&mut self, handshake: &Handshake) -> (Hashed<Listener>, Hashed<Client>) {
+        let listener = (self.scope(&handshake.scope), handshake.server);
+        let client = (listener, handshake.client.ip());
+        (self.listeners.hashed(listener), self.clients.hashed(client))
     }
 
     /// Counts where a handshake that was counted went wrong between two points.
     pub fn add_crossing(&mut self, handshake: &Handshake, crossing: &Crossing) {
-        let scope = self.scope(&handshake.scope);
-        let listener = self.listeners.entry((scope, handshake.server));
+        let key = (self.scope(&handshake.scope), handshake.server);
+        let listener = self.listeners.entry(key);
         listener.joined = listener.joined.saturating_add(1);
         for &located in &crossing.located {
             count(&mut listener.located, located);
         }
-        self.clients_of_listeners.add_crossing((scope, handshake.server), handshake, crossing);
+        self.clients.entry((key, handshake.client.ip())).add_crossing(crossing);
     }
 
     /// The counts.
@@ -207,17 +177,11 @@ impl Tally {
         let scopes: HashMap<u32, String> =
             self.scopes.into_iter().map(|(name, number)| (number, name)).collect();
         let listeners_undercount = self.listeners.undercount();
-        let clients_undercount = self.clients.undercount();
-        let mut troubled = self.clients_of_listeners.finish();
-        let listeners = self.listeners.into_entries().map(|(key, side)| {
-            (key, SideTally { troubled: troubled.remove(&key).unwrap_or_default(), ..side })
+        let mut troubled = most_troubled(self.clients);
+        let listeners = self.listeners.into_entries().map(|(key, tally)| {
+            (key, ListenerTally { troubled: troubled.remove(&key).unwrap_or_default(), ..tally })
         });
-        Tallied {
-            listeners: in_order(listeners, &scopes),
-            listeners_undercount,
-            clients: in_order(self.clients.into_entries(), &scopes),
-            clients_undercount,
-        }
+        Tallied { listeners: in_order(listeners, &scopes), listeners_undercount }
     }
 
     fn scope(&mut self, name: &str) -> u32 {
@@ -238,22 +202,22 @@ impl Tally {
     }
 }
 
-fn in_order<A: Copy + Ord + std::hash::Hash>(
-    sides: impl Iterator<Item = ((u32, A), SideTally)>,
+fn in_order(
+    listeners: impl Iterator<Item = (Listener, ListenerTally)>,
     scopes: &HashMap<u32, String>,
-) -> Vec<(String, A, SideTally)> {
-    let mut sides: Vec<(String, A, SideTally)> = sides
-        .map(|((scope, address), side)| {
-            (scopes.get(&scope).cloned().unwrap_or_default(), address, side)
+) -> Vec<(String, SocketAddr, ListenerTally)> {
+    let mut listeners: Vec<(String, SocketAddr, ListenerTally)> = listeners
+        .map(|((scope, address), tally)| {
+            (scopes.get(&scope).cloned().unwrap_or_default(), address, tally)
         })
         .collect();
-    sides.sort_by(|a, b| {
+    listeners.sort_by(|a, b| {
         b.2.handshakes.cmp(&a.2.handshakes).then_with(|| (&a.0, a.1).cmp(&(&b.0, b.1)))
     });
-    sides
+    listeners
 }
 
-impl SideTally {
+impl ListenerTally {
     /// Handshakes with this outcome.
     #[must_use]
     pub fn outcome(&self, outcome: Outcome) -> u32 {
@@ -274,23 +238,23 @@ impl SideTally {
     /// What the busiest second of a listener looks like, if that is a burst.
     #[must_use]
     pub fn burst(&self) -> Option<Burst> {
-        self.bursts.as_ref()?.burst(self.handshakes, self.last_ns.saturating_sub(self.first_ns))
+        self.bursts.burst(self.handshakes, self.last_ns.saturating_sub(self.first_ns))
     }
 
     /// Asks for the memory that adding a handshake needs, and then for what that leads to.
-    fn fetch(&self, handshake: &Handshake, peer: u128) {
-        prefetch(&self.outcomes);
+    fn fetch(&self, handshake: &Handshake) {
         prefetch(&self.handshakes);
-        self.peers.fetch(peer);
+        prefetch(&self.outcomes);
+        self.clients.fetch(bits(handshake.client.ip()));
         self.connect.fetch(handshake.stages.connect_ns.unwrap_or(0));
+        self.bursts.fetch();
     }
 
     fn fetch_more(&self) {
         self.outcomes.first().into_iter().for_each(prefetch);
-        self.bursts.iter().for_each(|bursts| bursts.fetch());
     }
 
-    fn add(&mut self, handshake: &Handshake, peer: u128) {
+    fn add(&mut self, handshake: &Handshake) {
         if self.handshakes == 0 {
             (self.first_ns, self.last_ns) = (handshake.began_ns, handshake.began_ns);
         }
@@ -302,7 +266,9 @@ impl SideTally {
         for &mark in &handshake.marks {
             count(&mut self.marks, mark);
         }
-        self.peers.add(peer);
+        let client = bits(handshake.client.ip());
+        self.clients.add(client);
+        self.bursts.add(handshake, client);
         self.near.add(&handshake.stages);
         if let Some(ns) = handshake.stages.connect_ns {
             self.connect.add(ns);
@@ -344,14 +310,14 @@ mod tests {
         }
     }
 
-    fn listener(handshakes: impl IntoIterator<Item = Handshake>) -> SideTally {
+    fn listener(handshakes: impl IntoIterator<Item = Handshake>) -> ListenerTally {
         let mut tally = Tally::new(TallyLimits::default());
         tally.add(&handshakes.into_iter().collect::<Vec<_>>());
         tally.finish().listeners.swap_remove(0).2
     }
 
     #[test]
-    fn outcomes_marks_and_times_are_counted_per_listener_and_per_client() {
+    fn outcomes_marks_and_times_are_counted_per_listener() {
         let mut tally = Tally::new(TallyLimits::default());
         for at in 0..10 {
             tally.add(&[handshake(at % 2, i64::from(at) * 100, Outcome::Established, 1)]);
@@ -362,11 +328,8 @@ mod tests {
         assert_eq!((address.to_string().as_str(), listener.handshakes), ("10.9.9.9:80", 11));
         assert_eq!(listener.outcomes, [(Outcome::Established, 10), (Outcome::Refused, 1)]);
         assert_eq!((listener.mark(Mark::FastOpen), listener.outcome(Outcome::Deferred)), (11, 0));
-        assert_eq!((listener.peers.count(), listener.connect.count()), (2, 10));
+        assert_eq!((listener.clients.count(), listener.connect.count()), (2, 10));
         assert_eq!(listener.last_ns - listener.first_ns, 5_000_000_000);
-        let clients: Vec<(String, u32)> =
-            tallied.clients.iter().map(|it| (it.1.to_string(), it.2.handshakes)).collect();
-        assert_eq!(clients, [("10.0.0.1".to_owned(), 6), ("10.0.0.0".to_owned(), 5)]);
         assert_eq!(listener.burst(), None);
     }
 

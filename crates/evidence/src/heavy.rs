@@ -1,8 +1,9 @@
 //! Counts per key when there may be more keys than memory: the many keys with small counts are
 //! forgotten, the few with large counts stay, and the possible error is known.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash, RandomState};
+
+use crate::{Index, prefetch};
 
 /// A value that grows as a key is seen again.
 pub trait Weight {
@@ -15,48 +16,68 @@ pub trait Weight {
 pub struct HeavyKeys<K, V> {
     /// Where the value of a key lies. Apart from the values, which may be large, so that looking for a
     /// key reads little memory.
-    places: HashMap<K, usize>,
-    values: Vec<(K, V)>,
+    index: Index,
+    entries: Vec<Entry<K, V>>,
+    /// Random, so that nobody can choose keys with one hash; nothing that is told depends on it.
+    hasher: RandomState,
     capacity: usize,
     undercount: u32,
 }
 
-impl<K: Eq + Hash + Clone, V: Weight + Default> HeavyKeys<K, V> {
+/// A key with its hash.
+#[derive(Clone, Copy, Debug)]
+pub struct Hashed<K> {
+    key: K,
+    hash: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Entry<K, V> {
+    key: Hashed<K>,
+    value: V,
+}
+
+impl<K: Eq + Hash, V: Weight + Default> HeavyKeys<K, V> {
     /// Room for so many keys that are kept for certain.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        let (places, values) = (HashMap::new(), Vec::new());
-        Self { places, values, capacity: capacity.max(1), undercount: 0 }
+        Self {
+            index: Index::default(),
+            entries: Vec::new(),
+            hasher: RandomState::default(),
+            capacity: capacity.max(1),
+            undercount: 0,
+        }
     }
 
     /// The value of a key, made if it is new.
     pub fn entry(&mut self, key: K) -> &mut V {
-        if self.values.len() >= self.capacity * 2 && !self.places.contains_key(&key) {
-            self.prune();
-        }
-        let place = self.place(key);
-        self.at(place)
+        self.entry_of(self.hashed(key))
     }
 
-    /// Forgets light keys if so many new ones would be too many.
-    pub fn make_room(&mut self, new: usize) {
-        if self.values.len() + new > self.capacity * 2 {
-            self.prune();
-        }
+    /// The first step for many keys at a time: their hashes. Asks for the memory where each is looked for.
+    pub fn hashed(&self, key: K) -> Hashed<K> {
+        let hash = u32::try_from(self.hasher.hash_one(&key) >> 32).unwrap_or(0);
+        self.index.fetch(hash);
+        Hashed { key, hash }
     }
 
-    /// Where the value of a key is until room is made again; it is made if it is new, room or not.
-    pub fn place(&mut self, key: K) -> usize {
-        let values = &mut self.values;
-        *self.places.entry(key).or_insert_with_key(|key| {
-            values.push((key.clone(), V::default()));
-            values.len() - 1
-        })
+    /// The second step: the value that most likely is a key's, if there is one. It is told by the hash
+    /// alone, so that its memory can be asked for; that of its key is.
+    #[must_use]
+    pub fn likely(&self, key: &Hashed<K>) -> Option<&V> {
+        let place = self.index.find(key.hash, |_| true)?;
+        let entry = self.entries.get(place as usize)?;
+        prefetch(&entry.key);
+        Some(&entry.value)
     }
 
-    /// The value at a place.
-    pub fn at(&mut self, place: usize) -> &mut V {
-        &mut self.values[place].1
+    /// The last step: the value of a key, made if it is new.
+    pub fn entry_of(&mut self, key: Hashed<K>) -> &mut V {
+        let entries = &self.entries;
+        let known = self.index.find(key.hash, |place| entries[place as usize].key.key == key.key);
+        let place = known.unwrap_or_else(|| self.add(key));
+        &mut self.entries[place as usize].value
     }
 
     /// By how much any weight may be too low.
@@ -67,31 +88,43 @@ impl<K: Eq + Hash + Clone, V: Weight + Default> HeavyKeys<K, V> {
 
     /// The keys that are there now, in no order.
     pub fn keys(&self) -> impl Iterator<Item = &K> {
-        self.values.iter().map(|(key, _)| key)
+        self.entries.iter().map(|entry| &entry.key.key)
     }
 
     /// Every key that is left, in no order.
     pub fn into_entries(self) -> impl Iterator<Item = (K, V)> {
-        self.values.into_iter()
+        self.entries.into_iter().map(|entry| (entry.key.key, entry.value))
+    }
+
+    fn add(&mut self, key: Hashed<K>) -> u32 {
+        if self.entries.len() >= self.capacity * 2 {
+            self.prune();
+        }
+        // More would not fit any memory.
+        let place = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        self.index.insert(key.hash, place);
+        self.entries.push(Entry { key, value: V::default() });
+        place
     }
 
     /// Forgets the lighter half.
     fn prune(&mut self) {
-        if self.values.is_empty() {
-            return;
-        }
-        let mut weights: Vec<u32> = self.values.iter().map(|(_, value)| value.weight()).collect();
+        let mut weights: Vec<u32> = self.entries.iter().map(|entry| entry.value.weight()).collect();
         let middle = weights.len() / 2;
         let (_, &mut median, _) = weights.select_nth_unstable(middle);
-        self.values.retain(|(_, value)| value.weight() > median);
-        self.places.clear();
-        self.places.extend(self.values.iter().map(|(key, _)| key.clone()).zip(0..));
+        self.entries.retain(|entry| entry.value.weight() > median);
+        self.index.clear();
+        for (entry, place) in self.entries.iter().zip(0..) {
+            self.index.insert(entry.key.hash, place);
+        }
         self.undercount = self.undercount.saturating_add(median);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     impl Weight for u32 {
@@ -106,7 +139,7 @@ mod tests {
         for round in 0..10_000_u64 {
             *heavy.entry(u64::MAX) += 1;
             *heavy.entry(round) += 1;
-            assert!(heavy.values.len() <= 200);
+            assert!(heavy.entries.len() <= 200);
         }
         let undercount = heavy.undercount();
         assert!(undercount > 0 && undercount < 200, "{undercount}");

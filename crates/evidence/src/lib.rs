@@ -13,6 +13,7 @@
 //! - [`Watched`] are handshakes folded per listener.
 //! - [`Handshake`] is one attempt to make a connection, as it was seen on the way.
 //! - [`Recording`] is evidence in a file.
+//! - [`HeavyKeys`] and [`Index`] count in bounded memory, for folds here and in other crates.
 
 mod close_wait;
 mod counters;
@@ -23,10 +24,12 @@ mod fold;
 mod handshake;
 mod heavy;
 mod ids;
+mod index;
 mod interval;
 mod labels;
 mod managed;
 mod netns;
+mod prefetch;
 mod process;
 mod reading;
 mod recording;
@@ -47,12 +50,14 @@ pub use endpoint::{
 };
 pub use fold::{FoldLimits, Folded, SocketFold, SocketRow};
 pub use handshake::{Handshake, IgnoredEnd, Mark, Outcome, Sends, Stages, Vantage};
-pub use heavy::{HeavyKeys, Weight};
+pub use heavy::{Hashed, HeavyKeys, Weight};
 pub use ids::{Cookie, Inode, NetnsId, Pid, Tid};
+pub use index::Index;
 pub use interval::{Between, Evidence, Interval, QueueTrack, Sighting, ThreadTrack};
 pub use labels::label_of_cgroup;
 pub use managed::{ManagedFrame, ManagedThread, Runtime};
 pub use netns::{Conntrack, Netns, NetnsLabel, PortSpace, Sysctls, TcpUse};
+pub use prefetch::prefetch;
 pub use process::{
     Activity, Call, CallTarget, CgroupState, CpuQuota, EpollRegistration, FdUse, Process,
     SchedStat, Thread, Throttling, Via, WaitedSocket,

@@ -28,8 +28,9 @@ use source::Source;
 
 pub use link_type::LinkType;
 
-/// The buffer at first. Larger ones are not faster: read(2) of 1 MiB is as fast as mapping the file.
-const BUFFER: usize = 1 << 20;
+/// The buffer at first: what read(2) has copied is still in a second-level cache when it is looked at. 1 MiB
+/// takes 4 % more of the time of all.
+const BUFFER: usize = 1 << 18;
 
 /// Longest record that is read, and what the buffer can grow to. tcpdump writes none above 256 KiB;
 /// a longer one is taken for damage.

@@ -175,12 +175,18 @@ impl Joiner {
         }
         let until_ns = match &half.trace {
             Some(trace) if self.is_seen(1 - point, trace) => i64::MAX,
-            None if half.handshake.outcome == Outcome::MidStream => {
+            // Where flows had to be told early it may be the rest of one of them.
+            None if half.handshake.outcome == Outcome::MidStream && self.evicted_flows() == 0 => {
                 self.now_ns.saturating_add(MID_STREAM_NS)
             }
             _ => return self.tell_half(point, half, sink),
         };
         self.wait(point, half, until_ns, sink);
+    }
+
+    /// Flows that trackers had to tell early.
+    const fn evicted_flows(&self) -> u64 {
+        self.points[0].evicted + self.points[1].evicted
     }
 
     /// Whether a point sees an attempt that was told elsewhere.

@@ -409,7 +409,6 @@ fn memory_is_bounded_and_what_goes_is_counted() {
     let all: Vec<_> = (0..200).flat_map(|n| usual(50_000 + n, ends, u32::from(n) / 50)).collect();
     let captures = captures(&all, ends, Path::default());
     let relation = relation(&captures, [0, 0]);
-    let few = Limits { max_flows: 8, ..Limits::default() };
     let mut merged: Vec<(usize, TcpSegment)> = Vec::new();
     for (point, capture) in captures.iter().enumerate() {
         merged.extend(capture.iter().map(|segment| {
@@ -418,17 +417,24 @@ fn memory_is_bounded_and_what_goes_is_counted() {
         }));
     }
     merged.sort_by_key(|(_, segment)| segment.time_ns);
-    let mut told: Vec<Joined> = Vec::new();
-    let mut joiner = Joiner::new(few, relation);
-    for (point, segment) in merged {
-        joiner.on_observed(point, &Observed::Segment(segment), &mut |one| told.push(one));
+    for max_flows in [1, 8, 60] {
+        let mut told: Vec<Joined> = Vec::new();
+        let few = Limits { max_flows, ..Limits::default() };
+        let mut joiner = Joiner::new(few, relation.clone());
+        for &(point, segment) in &merged {
+            joiner.on_observed(point, &Observed::Segment(segment), &mut |one| told.push(one));
+        }
+        joiner.finish(&mut |one| told.push(one));
+        let evicted = joiner.evicted();
+        assert!(evicted > 0 && told.len() >= 200, "{} told, {evicted} evicted", told.len());
+        let joined = joiner.joined();
+        assert!(joined <= 200, "{joined}: what is left of a handshake is not another one");
+        let located: Vec<Located> = told
+            .iter()
+            .flat_map(|one| one.crossing.iter().flat_map(|it| it.located.clone()))
+            .collect();
+        assert_eq!(located, [], "what was forgotten is not called lost");
     }
-    joiner.finish(&mut |one| told.push(one));
-    let evicted = joiner.evicted();
-    assert!(evicted > 0 && told.len() >= 200, "{} told, {evicted} evicted", told.len());
-    let located: Vec<Located> =
-        told.iter().flat_map(|one| one.crossing.iter().flat_map(|it| it.located.clone())).collect();
-    assert_eq!(located, [], "what was forgotten is not called lost");
 }
 
 proptest! {

@@ -3,11 +3,10 @@
 
 use crate::TcpSegment;
 
-use super::index::NONE;
 use super::key::{End, Key};
 use super::lapse::Lapse;
 use super::resends::{Resends, Times};
-use super::store::AllResends;
+use super::store::{AllResends, NONE};
 
 /// How far apart segments may be recorded in the wrong order.
 pub(super) const REORDER_NS: i64 = 5_000_000;

@@ -1,7 +1,7 @@
 //! From segments to handshakes: follows each attempt to make a connection to its outcome, within
 //! bounds of memory and time.
 //!
-//! - `key`, `index`, `store`: the table of flows.
+//! - `key`, `store`: the table of flows, which an [`Index`] finds.
 //! - `flow`, `facts`: what is known of a flow, and what a segment adds. Facts do not depend on the
 //!   order of segments that were recorded a few milliseconds too early or too late.
 //! - `verdict`: what the facts mean. Its text lists what each outcome rests on.
@@ -11,13 +11,12 @@
 //! reordering of data are not told. Segments of a connection after its handshake was told are not
 //! told again.
 
-use halfopen_evidence::Handshake;
+use halfopen_evidence::{Handshake, Index};
 
 use crate::{IcmpError, IcmpKind, Observed, TcpSegment};
 
 use self::clock::Clock;
 use self::flow::{Fit, Flow, mark, of_end, of_flow};
-use self::index::Index;
 use self::key::{End, Key};
 use self::store::{AllResends, Flows};
 use self::verdict::Case;
@@ -28,7 +27,6 @@ pub use self::statistics::Statistics;
 mod clock;
 mod facts;
 mod flow;
-mod index;
 mod key;
 mod lapse;
 mod limits;
@@ -92,7 +90,7 @@ impl Tracker {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            index: Index::new(),
+            index: Index::default(),
             flows: Flows::default(),
             resends: AllResends::default(),
             clock: Clock::new(),
@@ -105,43 +103,65 @@ impl Tracker {
 
     /// Takes in what a packet showed.
     pub fn on_observed(&mut self, observed: &Observed, sink: &mut impl FnMut(Handshake, u32)) {
-        match observed {
-            Observed::Segment(segment) => self.on_segment(segment, sink),
-            Observed::IcmpError(error) => self.on_icmp(error, sink),
-            Observed::Other => {}
-        }
+        self.on_observed_of(&self.sender_of(observed), observed, sink);
     }
 
     /// Takes in what some packets showed: the same as one after the other, and twice as fast when
     /// hundreds of thousands of connections are open at once. Then each packet has to wait for memory,
-    /// and here they wait together.
+    /// and here they wait together: while some are taken in, the flows of the next are on their way, and
+    /// of those behind them the places in the index.
     pub fn on_batch(&mut self, batch: &[Observed], sink: &mut impl FnMut(Handshake, u32)) {
-        let mut senders = [Sender::default(); TOGETHER];
-        for some in batch.chunks(TOGETHER) {
-            for (sender, observed) in senders.iter_mut().zip(some) {
-                *sender = match observed {
-                    Observed::Segment(segment) => self.sender(segment),
-                    Observed::IcmpError(_) | Observed::Other => Sender::default(),
-                };
+        let mut senders = [[Sender::default(); TOGETHER]; 3];
+        let together = |step: usize| batch.chunks(TOGETHER).nth(step).unwrap_or_default();
+        for step in 0..batch.len().div_ceil(TOGETHER) + 2 {
+            self.ask(together(step), &mut senders[step % 3]);
+            if let Some(next) = step.checked_sub(1) {
+                self.fetch(&senders[next % 3][..together(next).len()]);
             }
-            self.fetch(&senders);
-            for (sender, observed) in senders.iter().zip(some) {
-                match observed {
-                    Observed::Segment(segment) => self.on_segment_of(sender, segment, sink),
-                    Observed::IcmpError(error) => self.on_icmp(error, sink),
-                    Observed::Other => {}
+            if let Some(now) = step.checked_sub(2) {
+                for (sender, observed) in senders[now % 3].iter().zip(together(now)) {
+                    self.on_observed_of(sender, observed, sink);
                 }
             }
         }
     }
 
-    /// Asks for the memory that segments will need.
-    fn fetch(&self, senders: &[Sender; TOGETHER]) {
-        senders.iter().for_each(|sender| self.index.fetch(sender.hash));
+    /// Who sent what some packets showed. Asks for their places in the index.
+    fn ask(&self, some: &[Observed], senders: &mut [Sender; TOGETHER]) {
+        for (sender, observed) in senders.iter_mut().zip(some) {
+            *sender = self.sender_of(observed);
+            self.index.fetch(sender.hash);
+        }
+    }
+
+    /// Asks for the flows of segments.
+    fn fetch(&self, senders: &[Sender]) {
         for sender in senders {
             if let Some(number) = self.index.find(sender.hash, |_| true) {
                 self.flows.fetch(number);
             }
+        }
+    }
+
+    #[inline]
+    fn on_observed_of(
+        &mut self,
+        sender: &Sender,
+        observed: &Observed,
+        sink: &mut impl FnMut(Handshake, u32),
+    ) {
+        match observed {
+            Observed::Segment(segment) => self.on_segment_of(sender, segment, sink),
+            Observed::IcmpError(error) => self.on_icmp(error, sink),
+            Observed::Other => {}
+        }
+    }
+
+    #[inline]
+    fn sender_of(&self, observed: &Observed) -> Sender {
+        match observed {
+            Observed::Segment(segment) => self.sender(segment),
+            Observed::IcmpError(_) | Observed::Other => Sender::default(),
         }
     }
 
@@ -212,7 +232,7 @@ impl Tracker {
     pub fn finish(mut self, sink: &mut impl FnMut(Handshake, u32)) -> Statistics {
         let flows = &self.flows;
         let mut left: Vec<(u64, u32)> =
-            self.index.flows().map(|number| (flows.get(number).first_record, number)).collect();
+            self.index.numbers().map(|number| (flows.get(number).first_record, number)).collect();
         left.sort_unstable();
         for (_, number) in left {
             self.tell(number, sink);
@@ -312,8 +332,17 @@ impl Tracker {
         for list in self.clock.advance(time_ns) {
             for some in list.chunks(TOGETHER) {
                 some.iter().for_each(|&number| self.flows.fetch(number));
+                some.iter().for_each(|&number| self.fetch_place(number));
                 some.iter().for_each(|&number| self.look_at(number, sink));
             }
+        }
+    }
+
+    /// Asks for the memory that forgetting a flow will need, if that is near.
+    fn fetch_place(&self, number: u32) {
+        let flow = self.flows.get(number);
+        if flow.closed() {
+            self.index.fetch(flow.key.hash(self.limits.hash_seed));
         }
     }
 

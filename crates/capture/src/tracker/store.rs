@@ -1,11 +1,13 @@
 //! Where flows lie: blocks that never move, so that growing copies nothing and leaves no slack; and,
 //! apart from them, what only those flows need whose segments were sent again.
 
-use crate::prefetch::prefetch;
+use halfopen_evidence::prefetch;
 
 use super::flow::Flow;
-use super::index::NONE;
 use super::resends::Resends;
+
+/// No number of resends.
+pub(super) const NONE: u32 = u32::MAX;
 
 const BLOCK_BITS: u32 = 11;
 const BLOCK: usize = 1 << BLOCK_BITS;

@@ -332,7 +332,7 @@ fn listeners(page: &mut String, told: &Told<'_>) {
             listener.server,
             escaped(listener.scope),
             grouped(listener.attempts),
-            grouped(listener.tally.peers.count()),
+            grouped(listener.tally.clients.count()),
             quantile(500),
             quantile(990),
             escaped(&wrong(listener))

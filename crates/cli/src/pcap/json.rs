@@ -426,7 +426,7 @@ fn listener<'a>(listener: &Listener<'a>) -> ListenerEntry<'a> {
         attempts: listener.attempts,
         late: listener.late,
         failed: listener.failed,
-        clients: listener.tally.peers.count(),
+        clients: listener.tally.clients.count(),
         outcomes: outcomes.filter(|&(_, count)| count > 0).collect(),
         connect_p50_ns: listener.tally.connect.quantile_ns(500),
         connect_p99_ns: listener.tally.connect.quantile_ns(990),

@@ -19,8 +19,8 @@ use super::input::{Bytes, Complaint, Input, PAUSE};
 use super::progress::Progress;
 use crate::interrupt;
 
-/// Buffer of a reader; a larger one is not faster.
-const BUFFER: usize = 1 << 20;
+/// Buffer of a reader, small enough for a second-level cache: 1 MiB takes 4 % more of the time of all.
+const BUFFER: usize = 1 << 18;
 
 /// Buffer for a look at the first packet.
 const GLANCE: usize = 1 << 16;

@@ -217,7 +217,7 @@ fn row(page: &mut Page, listener: &Listener<'_>, name: &str, width: usize, statu
         Status::Warning => (Ink::Warning, "WARN"),
         Status::Healthy | Status::Unknown => (Ink::Good, "ok"),
     };
-    let clients = listener.tally.peers.count();
+    let clients = listener.tally.clients.count();
     // Many are an estimate.
     let about = if clients > 100 { "~" } else { "" };
     let clients = format!("{about}{}", grouped(clients));

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use halfopen_capture::{Nearness, SideTally, Tallied, Tally, TallyLimits};
+use halfopen_capture::{ListenerTally, Nearness, Tallied, Tally, TallyLimits};
 use halfopen_diagnose::words;
 use halfopen_evidence::{Handshake, Located, Mark, Outcome, Vantage};
 
@@ -66,7 +66,7 @@ pub(super) struct Listener<'a> {
     /// The VLANs and tunnels it was seen in.
     pub(super) scope: &'a str,
     /// What came of the attempts.
-    pub(super) tally: &'a SideTally,
+    pub(super) tally: &'a ListenerTally,
     /// Attempts whose beginning was seen.
     pub(super) attempts: u64,
     /// Attempts that connected late.
@@ -181,7 +181,7 @@ impl Totals {
     }
 }
 
-fn listener((scope, server, tally): &(String, SocketAddr, SideTally)) -> Listener<'_> {
+fn listener((scope, server, tally): &(String, SocketAddr, ListenerTally)) -> Listener<'_> {
     let count = |wanted: fn(Outcome) -> bool| {
         let outcomes = tally.outcomes.iter().filter(|(outcome, _)| wanted(*outcome));
         outcomes.map(|&(_, count)| u64::from(count)).sum()

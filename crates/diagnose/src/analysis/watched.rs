@@ -1,7 +1,7 @@
 //! What the rules over watched handshakes share: counts with what they are counts of, and where they
 //! were seen.
 
-use halfopen_evidence::{Located, Outcome, WatchedListener, WatchedSide};
+use halfopen_evidence::{Located, Mark, Outcome, WatchedListener, WatchedSide};
 
 use crate::{Confidence, Fact, Severity, Subject, words};
 
@@ -66,6 +66,14 @@ impl Share {
     pub(crate) fn fact(self, name: &str, what: &str) -> Fact {
         Fact::number(name, self.count, format!("{} {what}", self.words()))
     }
+}
+
+/// Handshakes that came to a connection late, and not because a SYN was lost: the server answered the
+/// first one for an older connection with the same ports.
+pub(crate) fn challenged_and_late(listener: &WatchedListener) -> u32 {
+    let challenged = listener.count(|it| it == Outcome::Challenged);
+    let others = listener.mark(Mark::ChallengeAck).saturating_sub(challenged);
+    others.min(listener.count(|it| matches!(it, Outcome::EstablishedLate { .. })))
 }
 
 /// What the handshakes are those of: a listener, or one client of it.

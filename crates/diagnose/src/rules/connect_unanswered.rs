@@ -4,7 +4,8 @@
 //! SYN-ACK, no reset, no ICMP error. The programs hang in connect() and time out in the end.
 //!
 //! In a capture: SYNs that got no answer, or got one only after they had been sent again. The client of
-//! such a late connection waited whole seconds in connect().
+//! such a late connection waited whole seconds in connect(). Connections that came late because the
+//! server answered for an older one with the same ports are told as `ports-reused`.
 //!
 //! # Why it happens
 //!
@@ -88,13 +89,16 @@ pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
 }
 
 pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
-    let is_late = |it| matches!(it, Outcome::EstablishedLate { .. });
-    let is_lost = |it| it == Outcome::SynUnanswered || is_late(it);
-    let Some(lost) = Share::of(listener, is_lost) else { return };
-    let never = Share::of(listener, |it| it == Outcome::SynUnanswered);
+    let never = listener.count(|it| it == Outcome::SynUnanswered);
+    let late = listener
+        .count(|it| matches!(it, Outcome::EstablishedLate { .. }))
+        .saturating_sub(watched::challenged_and_late(listener));
+    let Some(lost) = Share::counted(listener, never.saturating_add(late)) else { return };
+    let never = Share::counted(listener, never);
+    let late = Share::counted(listener, late);
     let mut evidence = Vec::new();
     evidence.extend(never.map(|share| share.fact("syn-unanswered", "without any answer")));
-    evidence.extend(Share::of(listener, is_late).map(|share| {
+    evidence.extend(late.map(|share| {
         share.fact("syn-answered-late", "answered only after the SYN was sent again")
     }));
     evidence.extend(watched::facts(listener));
@@ -388,6 +392,8 @@ fn finding(
 
 #[cfg(test)]
 mod tests {
+    use halfopen_evidence::Mark;
+
     use super::*;
     use crate::fixture::{
         Scene, address, connecting, endpoint, listener, requests, watched_listener,
@@ -417,6 +423,18 @@ mod tests {
         let late = Outcome::EstablishedLate { answered_syn: 2 };
         let late = watched_listener(&[(late, 1), (Outcome::Established, 9)]).finding(ID);
         assert_eq!(late.headline, "1 of 10 handshakes late by whole seconds: SYNs were lost");
+    }
+
+    #[test]
+    fn connections_that_were_challenged_first_lost_no_syn() {
+        let late = |count| {
+            let late = Outcome::EstablishedLate { answered_syn: 2 };
+            watched_listener(&[(late, count), (Outcome::Established, 10 - count)])
+                .mark(Mark::ChallengeAck, 2)
+        };
+        assert!(late(2).is_silent_about(ID));
+        let finding = late(3).finding(ID);
+        assert_eq!(finding.headline, "1 of 10 handshakes late by whole seconds: SYNs were lost");
     }
 
     #[test]

@@ -39,11 +39,9 @@ use crate::analysis::watched::{self, Share};
 use crate::{Confidence, Finding, FindingId, Verdicts};
 
 pub(crate) fn watched(listener: &WatchedListener, verdicts: &mut Verdicts) {
-    let is_late = |it| matches!(it, Outcome::EstablishedLate { .. });
     let challenged = listener.count(|it| it == Outcome::Challenged);
     // Who answers the challenge gets through with the next SYN.
-    let late = listener.mark(Mark::ChallengeAck).saturating_sub(challenged);
-    let late = late.min(listener.count(is_late));
+    let late = watched::challenged_and_late(listener);
     let unanswered = listener.count(|it| it == Outcome::SynUnanswered);
     let older = listener.mark(Mark::OlderTimestamp).min(unanswered);
     let answered = challenged.saturating_add(late);

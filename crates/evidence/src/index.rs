@@ -1,42 +1,43 @@
-//! The way from a key to the number of its flow: open addressing with linear probing, eight bytes per
-//! place. A place holds the hash beside the number, so that flows are looked at only when the hash fits,
-//! and neither growing nor removing looks at any.
+//! The way from a key's hash to the number of its value: open addressing with linear probing, eight bytes
+//! per place. A place holds the hash beside the number, so that values are looked at only when the hash
+//! fits, and neither growing nor removing looks at any. And it can be asked for memory ahead of a search,
+//! which the standard library's map cannot.
 
-use crate::prefetch::prefetch;
-
-/// No flow.
-pub(super) const NONE: u32 = u32::MAX;
+use crate::prefetch;
 
 const EMPTY: u64 = u64::MAX;
-const SMALLEST: usize = 1024;
+const SMALLEST: usize = 16;
 
 /// The part of the places that may be taken. When seven of eight are, a search that finds nothing
 /// looks at 32 of them; when five of eight are, at four (Knuth, 6.4, theorem K).
 const FULL: (usize, usize) = (5, 8);
 
-/// Numbers of flows by hash.
-#[derive(Debug)]
-pub(super) struct Index {
+/// Numbers by hash. See the module's text.
+#[derive(Clone, Debug)]
+pub struct Index {
     places: Vec<u64>,
     used: usize,
 }
 
-impl Index {
-    pub(super) fn new() -> Self {
+impl Default for Index {
+    fn default() -> Self {
         Self { places: vec![EMPTY; SMALLEST], used: 0 }
     }
+}
 
-    /// The flow with this hash that `is_it` knows.
+impl Index {
+    /// The number with this hash that `is_it` knows.
     #[inline]
-    pub(super) fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
+    #[must_use]
+    pub fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let mut at = self.home(hash);
         loop {
             let place = self.places[at];
             if place == EMPTY {
                 return None;
             }
-            if hash_of(place) == hash && is_it(flow_of(place)) {
-                return Some(flow_of(place));
+            if hash_of(place) == hash && is_it(number_of(place)) {
+                return Some(number_of(place));
             }
             at = self.next(at);
         }
@@ -44,22 +45,22 @@ impl Index {
 
     /// Asks for the memory where the search for a hash begins.
     #[inline]
-    pub(super) fn fetch(&self, hash: u32) {
+    pub fn fetch(&self, hash: u32) {
         prefetch(&self.places[self.home(hash)]);
     }
 
-    /// Adds a flow that is not there.
-    pub(super) fn insert(&mut self, hash: u32, flow: u32) {
+    /// Adds a number that is not there.
+    pub fn insert(&mut self, hash: u32, number: u32) {
         if (self.used + 1) * FULL.1 > self.places.len() * FULL.0 {
             self.grow();
         }
-        self.put(place(hash, flow));
+        self.put(place(hash, number));
         self.used += 1;
     }
 
-    /// Takes a flow out, and moves those behind it up that were pushed on by it.
-    pub(super) fn remove(&mut self, hash: u32, flow: u32) {
-        let wanted = place(hash, flow);
+    /// Takes a number out, and moves those behind it up that were pushed on by it.
+    pub fn remove(&mut self, hash: u32, number: u32) {
+        let wanted = place(hash, number);
         let mut gap = self.home(hash);
         while self.places[gap] != wanted {
             if self.places[gap] == EMPTY {
@@ -80,13 +81,20 @@ impl Index {
         self.places[gap] = EMPTY;
     }
 
-    /// Every flow, in no order.
-    pub(super) fn flows(&self) -> impl Iterator<Item = u32> + '_ {
-        self.places.iter().filter(|&&place| place != EMPTY).map(|&place| flow_of(place))
+    /// Takes all out.
+    pub fn clear(&mut self) {
+        self.places.fill(EMPTY);
+        self.used = 0;
+    }
+
+    /// Every number, in no order.
+    pub fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        self.places.iter().filter(|&&place| place != EMPTY).map(|&place| number_of(place))
     }
 
     /// Bytes of memory.
-    pub(super) fn bytes(&self) -> usize {
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         self.places.capacity() * size_of::<u64>()
     }
 
@@ -120,8 +128,8 @@ impl Index {
     }
 }
 
-const fn place(hash: u32, flow: u32) -> u64 {
-    (hash as u64) << 32 | flow as u64
+const fn place(hash: u32, number: u32) -> u64 {
+    (hash as u64) << 32 | number as u64
 }
 
 const fn hash_of(place: u64) -> u32 {
@@ -129,7 +137,7 @@ const fn hash_of(place: u64) -> u32 {
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "the low half is wanted")]
-const fn flow_of(place: u64) -> u32 {
+const fn number_of(place: u64) -> u32 {
     place as u32
 }
 
@@ -145,7 +153,7 @@ mod tests {
         /// Few hashes, so that most of them collide.
         #[test]
         fn an_index_agrees_with_a_map(steps in prop::collection::vec((any::<bool>(), 0_u32..3000), 0..6000)) {
-            let mut index = Index::new();
+            let mut index = Index::default();
             let mut map = HashMap::new();
             for (insert, flow) in steps {
                 let hash = flow % 37 * 29;
