@@ -45,6 +45,7 @@ impl World {
             host: halfopen_evidence::Host {
                 name: "simulated".to_owned(),
                 kernel_release: release(first),
+                kernel_build: String::new(),
                 machine: "x86_64".to_owned(),
                 collector_uid: 0,
                 sees_all_processes: Reading::Known(true),
