@@ -883,7 +883,7 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__lab__subcmd__run)
-            opts="-h --hold --check --account --pcap --help"
+            opts="-j -h --hold --check --json --account --pcap --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

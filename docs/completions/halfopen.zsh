@@ -284,10 +284,12 @@ _arguments "${_arguments_options[@]}" : \
 '(--hold --check)--pcap=[Write what crosses its interfaces to a capture file, for tcpdump and Wireshark]:FILE:_files' \
 '--hold[Leave it standing until Enter, Ctrl-C or ten minutes]' \
 '--check[Check it, print the verdict, and exit 0 only if it is exactly the expected one]' \
+'(--hold)-j[Print the verdict alone, as a line of JSON for each scenario]' \
+'(--hold)--json[Print the verdict alone, as a line of JSON for each scenario]' \
 '(--hold --check)--account[Print what was seen of it as JSON, for programs\: queues, sockets and counters at each look and at the end, and every segment]' \
 '-h[Print help]' \
 '--help[Print help]' \
-':name -- Its name; `all` for one after another:_default' \
+'*::names -- Its name; with --check several, or `all`:_default' \
 && ret=0
 ;;
 (help)

@@ -12,7 +12,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::workspace::{Workspace, has_program, output_of, run as run_command};
+use crate::workspace::{ENCODED_FLAGS, Workspace, has_program, host, run as run_command};
 
 /// What to fuzz.
 #[derive(Args)]
@@ -199,10 +199,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     let mut build = workspace.cargo(&["build", "--quiet", "--release", "--bins"]);
     build.arg("--manifest-path").arg(manifest);
     build.arg("--target-dir").arg(scratch(workspace));
-    build
-        .args(["--target", &host()?])
-        .env("RUSTFLAGS", FLAGS)
-        .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    build.args(["--target", &host()?]).env("RUSTFLAGS", FLAGS).env_remove(ENCODED_FLAGS);
     run_command(&mut build)
 }
 
@@ -242,14 +239,6 @@ fn program(workspace: &Workspace, target: &Target) -> Result<PathBuf> {
 
 fn scratch(workspace: &Workspace) -> PathBuf {
     workspace.target_directory.join("fuzz")
-}
-
-/// The target triple of this machine.
-fn host() -> Result<String> {
-    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let version = output_of(Command::new(rustc).arg("-vV"))?;
-    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned).context("rustc -vV names no host")
 }
 
 fn fresh_folder(folder: &Path) -> Result<PathBuf> {

@@ -19,6 +19,7 @@ mod parity;
 mod purity;
 mod test;
 mod test_output;
+mod vm;
 mod workspace;
 
 use workspace::Workspace;
@@ -40,6 +41,11 @@ enum Chore {
     Fuzz(fuzz::Options),
     /// Compare the model with the running kernel, scenario by scenario
     Parity(parity::Options),
+    /// Run the lab and the tool in guest kernels under qemu, and compare them with the model
+    Vm(vm::Options),
+    /// Be process 1 of such a guest
+    #[command(hide = true)]
+    Guest,
     /// Measure; ends with a line per figure and fails if one misses its goal
     Bench {
         #[command(subcommand)]
@@ -78,6 +84,8 @@ fn run(chore: Chore) -> Result<ExitCode> {
         Chore::Test => test::run(&workspace()?),
         Chore::Fuzz(options) => fuzz::run(&workspace()?, &options),
         Chore::Parity(options) => parity::run(&workspace()?, &options),
+        Chore::Vm(options) => vm::run(&workspace()?, &options),
+        Chore::Guest => vm::run_guest(),
         Chore::Bench { bench } => bench::run(&workspace()?, &bench),
         Chore::HoldConnections { listen, connections } => bench::load::hold(listen, connections),
         Chore::Gen { check } => generate::run(&workspace()?, check),

@@ -14,7 +14,10 @@ const NEEDED: &[(&str, &str)] = &[
     ("c++", "g++"),
     ("eu-stack", "elfutils"),
     ("musl-gcc", "musl-tools"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
     ("ss", "iproute2"),
+    // Modules of guest kernels are compressed.
+    ("xz", "xz-utils"),
 ];
 
 /// Installs what is missing, as root on Debian; elsewhere leaves it to the tests to say what they

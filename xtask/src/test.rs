@@ -1,5 +1,5 @@
 //! Everything: the checks, every cargo test (the lab's scenarios on the running kernel are among
-//! them), the fuzz targets, and whether the generated documents are up to date.
+//! them), the fuzz targets, whether the generated documents are up to date, and the lab in guest kernels.
 //!
 //! What could not run is listed at the end with its reason. The last line holds the totals.
 
@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::test_output::TestOutput;
 use crate::workspace::Workspace;
-use crate::{check, fuzz, generate, packages};
+use crate::{check, fuzz, generate, packages, vm};
 
 #[derive(Default)]
 struct Totals {
@@ -29,6 +29,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     totals.cargo_tests(workspace);
     totals.step("generated documents", || generate::check(workspace));
     totals.fuzz_targets(workspace);
+    totals.guest_kernels(workspace);
     Ok(totals.report())
 }
 
@@ -74,6 +75,18 @@ impl Totals {
             self.step(&format!("fuzz {}", target.name), || {
                 fuzz::run_target(workspace, target, target.runs)
             });
+        }
+    }
+
+    fn guest_kernels(&mut self, workspace: &Workspace) {
+        println!("\n== guest kernels");
+        match vm::check(workspace, &vm::Options::default()) {
+            Ok(vm::Totals { agreed, skipped, failed }) => {
+                self.passed += agreed;
+                self.skipped.extend(skipped);
+                self.failed.extend(failed);
+            }
+            Err(error) => self.fail("guest kernels", &error),
         }
     }
 

@@ -77,12 +77,33 @@ impl Workspace {
 }
 
 impl Workspace {
+    /// Builds programs of the workspace that need no shared library; the folder that has them.
+    pub(crate) fn build_static<'p>(
+        &self,
+        programs: impl Iterator<Item = &'p str>,
+    ) -> Result<PathBuf> {
+        let target = host()?;
+        // An explicit target keeps the flags from build scripts and procedural macros.
+        let mut build = self.cargo(&["build", "--workspace", "--no-default-features"]);
+        build.args(["--profile", GUEST, "--target", &target]);
+        build.args(programs.flat_map(|program| ["--bin", program]));
+        build.env("RUSTFLAGS", "-C target-feature=+crt-static").env_remove(ENCODED_FLAGS);
+        run(&mut build)?;
+        Ok(self.target_directory.join(target).join(GUEST))
+    }
+
     /// Builds the load of a bench, a program of this package; its path.
     pub(crate) fn build_load(&self, name: &str) -> Result<PathBuf> {
         run(&mut self.cargo(&["build", "--package", "xtask", "--release", "--bin", name]))?;
         Ok(self.target_directory.join(Profile::Release.folder()).join(name))
     }
 }
+
+/// The profile of programs that run in guest kernels.
+const GUEST: &str = "guest";
+
+/// Cargo prefers this variable over `RUSTFLAGS`.
+pub(crate) const ENCODED_FLAGS: &str = "CARGO_ENCODED_RUSTFLAGS";
 
 /// A profile to build with.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +150,14 @@ pub(crate) fn output_of(command: &mut Command) -> Result<String> {
 pub(crate) fn has_program(name: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|folder| folder.join(name).is_file())
+}
+
+/// The target triple of this machine.
+pub(crate) fn host() -> Result<String> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let version = output_of(Command::new(rustc).arg("-vV"))?;
+    let host = version.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).context("rustc -vV names no host")
 }
 
 /// The cargo that runs this program, or the one on the PATH.

@@ -318,23 +318,31 @@ pub(crate) enum LabCommand {
         json: bool,
     },
     /// Bring a scenario about
-    Run {
-        /// Its name; `all` for one after another
-        name: String,
-        /// Leave it standing until Enter, Ctrl-C or ten minutes
-        #[arg(long)]
-        hold: bool,
-        /// Check it, print the verdict, and exit 0 only if it is exactly the expected one
-        #[arg(long)]
-        check: bool,
-        /// Print what was seen of it as JSON, for programs: queues, sockets and counters at each
-        /// look and at the end, and every segment
-        #[arg(long, conflicts_with_all = ["hold", "check"])]
-        account: bool,
-        /// Write what crosses its interfaces to a capture file, for tcpdump and Wireshark
-        #[arg(long, value_name = "FILE", conflicts_with_all = ["hold", "check"])]
-        pcap: Option<PathBuf>,
-    },
+    Run(LabRunArgs),
+}
+
+/// Which scenarios, and what to do with them.
+#[derive(Args, Debug)]
+pub(crate) struct LabRunArgs {
+    /// Its name; with --check several, or `all`
+    #[arg(value_name = "NAME", required = true)]
+    pub(crate) names: Vec<String>,
+    /// Leave it standing until Enter, Ctrl-C or ten minutes
+    #[arg(long)]
+    pub(crate) hold: bool,
+    /// Check it, print the verdict, and exit 0 only if it is exactly the expected one
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Print the verdict alone, as a line of JSON for each scenario
+    #[arg(short, long, requires = "check", conflicts_with = "hold")]
+    pub(crate) json: bool,
+    /// Print what was seen of it as JSON, for programs: queues, sockets and counters at each
+    /// look and at the end, and every segment
+    #[arg(long, conflicts_with_all = ["hold", "check"])]
+    pub(crate) account: bool,
+    /// Write what crosses its interfaces to a capture file, for tcpdump and Wireshark
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["hold", "check"])]
+    pub(crate) pcap: Option<PathBuf>,
 }
 
 impl What {

@@ -49,14 +49,14 @@ pub(crate) fn gather(
         Purpose::Report => filter,
         Purpose::Recording => &everything,
     };
-    let mut evidence = Evidence::Look(look(&mut collector, filter)?);
+    let mut evidence = Evidence::Look(Box::new(look(&mut collector, filter)?));
     answer(&mut collector, asking, &mut evidence);
     evidence = match (window, evidence) {
         (Some(window), Evidence::Look(first)) => {
             output::progress(&format!("watching for {:.1} s", window.as_secs_f64()));
             let between = collector.watch(&first, window, &interrupt::pressed);
             let second = look(&mut collector, filter)?;
-            Evidence::Window(Box::new(Interval { first, between, second }))
+            Evidence::Window(Box::new(Interval { first: *first, between, second }))
         }
         (_, only_look) => only_look,
     };

@@ -15,7 +15,7 @@ use halfopen_evidence::{Evidence, Recording};
 use halfopen_lab::{HoldEnd, Lab, Scenario, can_run, scenarios};
 use serde::Serialize;
 
-use crate::args::{LabArgs, LabCommand, Print};
+use crate::args::{LabArgs, LabCommand, LabRunArgs, Print};
 use crate::check;
 use crate::exit::Exit;
 use crate::output;
@@ -39,11 +39,22 @@ struct Entry<'a> {
     needs: Vec<&'static str>,
 }
 
+/// A line of `lab run --check --json`.
+#[derive(Serialize)]
+struct Verdict<'a> {
+    scenario: &'a str,
+    #[serde(flatten)]
+    outcome: &'a Outcome,
+}
+
 /// What came of a scenario and its check.
+#[derive(Serialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
 enum Outcome {
     AsExpected,
     Otherwise { expected: BTreeSet<String>, found: BTreeSet<String> },
-    Skipped(String),
+    Skipped { why: String },
+    Failed { why: String },
 }
 
 /// What a check found in a lab.
@@ -62,29 +73,7 @@ pub(crate) fn lab(arguments: &LabArgs) -> anyhow::Result<Exit> {
     match &arguments.command {
         LabCommand::List { json } => list_scenarios(*json),
         LabCommand::Probe { json } => probe::probe(*json),
-        LabCommand::Run { name, hold, check, account, pcap } if name == "all" => {
-            match (hold, account, pcap, check) {
-                (false, false, None, true) => check_all(&all),
-                _ => usage("`lab run all` goes with --check and nothing else"),
-            }
-        }
-        LabCommand::Run { name, hold, check, account, pcap } => {
-            let Some(scenario) = all.iter().find(|scenario| scenario.name == *name) else {
-                return usage(&format!("no scenario {name:?}; `halfopen lab list` shows them all"));
-            };
-            if *check && scenario.is_mechanism() {
-                return usage(&format!("{name} is about a mechanism and has no verdict to check"));
-            }
-            if let Err(reason) = can_run(scenario) {
-                eprintln!("SKIPPED {name}: {reason}");
-                return Ok(Exit::CannotTell);
-            }
-            if *account || pcap.is_some() {
-                take_account(scenario, *account, pcap.as_deref())
-            } else {
-                run(scenario, *hold, *check)
-            }
-        }
+        LabCommand::Run(arguments) => run_chosen(&all, arguments),
     }
 }
 
@@ -95,6 +84,52 @@ pub(crate) fn lab(arguments: &LabArgs) -> anyhow::Result<Exit> {
 pub(crate) fn list_scenarios(json: bool) -> anyhow::Result<Exit> {
     let all = scenarios().context("a scenario file of this program is broken")?;
     if json { list_json(&all) } else { list(&all) }
+}
+
+fn run_chosen(all: &[Scenario], arguments: &LabRunArgs) -> anyhow::Result<Exit> {
+    let LabRunArgs { names, hold, check, json, account, pcap } = arguments;
+    let chosen = match chosen(all, names, *check) {
+        Ok(chosen) => chosen,
+        Err(why) => return usage(&why),
+    };
+    match chosen.as_slice() {
+        &[scenario] if !json => {
+            if let Err(reason) = can_run(scenario) {
+                eprintln!("SKIPPED {}: {reason}", scenario.name);
+                return Ok(Exit::CannotTell);
+            }
+            if *account || pcap.is_some() {
+                take_account(scenario, *account, pcap.as_deref())
+            } else {
+                run(scenario, *hold, *check)
+            }
+        }
+        several if *check && !hold => check_each(several, *json),
+        _ => usage("several scenarios go with --check and not with --hold"),
+    }
+}
+
+/// The scenarios of these names; `all` stands for those that have a verdict here.
+fn chosen<'s>(
+    all: &'s [Scenario],
+    names: &[String],
+    check: bool,
+) -> Result<Vec<&'s Scenario>, String> {
+    if names == ["all"] {
+        let has_verdict =
+            |scenario: &&Scenario| !scenario.is_mechanism() && !scenario.is_for_simulator();
+        return Ok(all.iter().filter(has_verdict).collect());
+    }
+    let find = |name: &String| {
+        let scenario = all.iter().find(|scenario| scenario.name == *name);
+        let scenario = scenario
+            .ok_or_else(|| format!("no scenario {name:?}; `halfopen lab list` shows them all"))?;
+        if check && scenario.is_mechanism() {
+            return Err(format!("{name} is about a mechanism and has no verdict to check"));
+        }
+        Ok(scenario)
+    };
+    names.iter().map(find).collect()
 }
 
 fn usage(what: &str) -> anyhow::Result<Exit> {
@@ -172,39 +207,39 @@ fn hold_up(lab: &mut Lab) -> anyhow::Result<()> {
     }
 }
 
-/// Runs every scenario that has a verdict, some at a time, and says of each whether it was called by
-/// its name.
-fn check_all(all: &[Scenario]) -> anyhow::Result<Exit> {
-    let runs = |scenario: &&Scenario| !scenario.is_mechanism() && !scenario.is_for_simulator();
-    let all: Vec<&Scenario> = all.iter().filter(runs).collect();
+/// Runs scenarios, some at a time, and says of each whether it was called by its name.
+fn check_each(scenarios: &[&Scenario], json: bool) -> anyhow::Result<Exit> {
     let next = AtomicUsize::new(0);
     let (results, finished) = mpsc::channel();
     let mut totals = (0_u32, 0_u32, 0_u32);
     std::thread::scope(|scope| {
         for _ in 0..AT_A_TIME {
-            let (all, next, results) = (&all, &next, results.clone());
+            let (next, results) = (&next, results.clone());
             scope.spawn(move || {
-                while let Some(scenario) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    // The receiver lives until all senders are gone.
-                    let _ = results.send((scenario, check_one(scenario)));
+                while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let outcome = check_one(scenario)
+                        .unwrap_or_else(|error| Outcome::Failed { why: format!("{error:#}") });
+                    // Nobody listens any more if an outcome could not be printed.
+                    let _ = results.send((scenario, outcome));
                 }
             });
         }
         drop(results);
         for (scenario, outcome) in finished {
             match outcome {
-                Ok(Outcome::Skipped(_)) => totals.2 += 1,
-                Ok(Outcome::AsExpected) => totals.0 += 1,
-                Ok(Outcome::Otherwise { .. }) | Err(_) => totals.1 += 1,
+                Outcome::Skipped { .. } => totals.2 += 1,
+                Outcome::AsExpected => totals.0 += 1,
+                Outcome::Otherwise { .. } | Outcome::Failed { .. } => totals.1 += 1,
             }
-            match outcome {
-                Ok(outcome) => {
-                    verdict(scenario, &outcome);
-                }
-                Err(error) => eprintln!("FAILED {}: {error:#}", scenario.name),
+            if json {
+                let line = Verdict { scenario: &scenario.name, outcome: &outcome };
+                output::write(&format!("{}\n", serde_json::to_string(&line)?))?;
+            } else {
+                verdict(scenario, &outcome);
             }
         }
-    });
+        anyhow::Ok(())
+    })?;
     let (passed, failed, skipped) = totals;
     eprintln!("{passed} passed, {failed} failed, {skipped} skipped");
     Ok(match (passed, failed) {
@@ -216,7 +251,7 @@ fn check_all(all: &[Scenario]) -> anyhow::Result<Exit> {
 
 fn check_one(scenario: &Scenario) -> anyhow::Result<Outcome> {
     if let Err(reason) = can_run(scenario) {
-        return Ok(Outcome::Skipped(reason.to_string()));
+        return Ok(Outcome::Skipped { why: reason.to_string() });
     }
     let mut lab = Lab::start(scenario, |_| {})?;
     let checked = check_inside(&mut lab, scenario)?;
@@ -271,9 +306,13 @@ fn verdict(scenario: &Scenario, outcome: &Outcome) -> Exit {
             eprintln!("FAILED {name}: expected {}, found {}", words(expected), words(found));
             Exit::Warning
         }
-        Outcome::Skipped(reason) => {
-            eprintln!("SKIPPED {name}: {reason}");
+        Outcome::Skipped { why } => {
+            eprintln!("SKIPPED {name}: {why}");
             Exit::CannotTell
+        }
+        Outcome::Failed { why } => {
+            eprintln!("FAILED {name}: {why}");
+            Exit::Warning
         }
     }
 }

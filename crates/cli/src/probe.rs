@@ -34,10 +34,10 @@ struct Report {
 /// # Errors
 /// If nothing was measured, or the kernel does what no kernel that was read does.
 pub(crate) fn probe(json: bool) -> anyhow::Result<Exit> {
-    let release =
-        fs::read_to_string("/proc/sys/kernel/osrelease").context("the kernel's release")?;
-    let release = release.trim_end().to_owned();
-    let version: KernelVersion = release.parse()?;
+    let kernel = |name| fs::read_to_string(format!("/proc/sys/kernel/{name}"));
+    let release = kernel("osrelease").context("the kernel's release")?.trim_end().to_owned();
+    let build = kernel("version").context("the kernel's build")?;
+    let version = release.parse::<KernelVersion>()?.as_built(&build);
     let probe = match halfopen_lab::probe() {
         Ok(probe) => probe,
         Err(error @ ProbeError::Unavailable(_)) => {

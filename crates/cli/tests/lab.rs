@@ -107,6 +107,34 @@ fn a_mechanism_has_no_verdict_to_check() {
 }
 
 #[test]
+fn verdicts_are_told_as_lines_of_json() {
+    let names = ["backlog-zero", "idle-server"];
+    let ran = run(&["lab", "run", names[0], names[1], "--check", "--json"]);
+    assert!(matches!(ran.status, 0 | 3), "{}\n{}", ran.stderr, ran.stdout);
+    let lines = ran.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+    let mut lines: Vec<serde_json::Value> = lines.collect();
+    lines.sort_by_key(|line| line["scenario"].to_string());
+    assert_eq!(lines.len(), 2);
+    for (line, name) in lines.iter().zip(names) {
+        assert_eq!(line["scenario"], name);
+        match line["outcome"].as_str() {
+            Some("as-expected") => {}
+            Some("skipped") => skipped(&format!("lab {name}"), &line["why"].to_string()),
+            _ => panic!("{line}"),
+        }
+    }
+}
+
+#[test]
+fn several_scenarios_are_checked_or_refused() {
+    for more in [&[][..], &["--hold"], &["--check", "--hold"], &["--account"]] {
+        let ran = run(&[&["lab", "run", "never-accepts", "idle-server"], more].concat());
+        assert_eq!(ran.status, 64, "{more:?}: {}", ran.stderr);
+        assert!(ran.stdout.is_empty());
+    }
+}
+
+#[test]
 fn an_account_has_a_picture_for_each_look_and_all_segments() {
     let ran = run(&["lab", "run", "third-acks-overflow", "--account"]);
     if ran.status == 3 && ran.stderr.contains("SKIPPED") {

@@ -33,6 +33,7 @@ pub(crate) fn read(proc: &Path) -> Host {
     Host {
         name: kernel("hostname"),
         kernel_release: kernel("osrelease"),
+        kernel_build: kernel("version"),
         machine,
         collector_uid: rustix::process::geteuid().as_raw(),
         sees_all_processes: sees_all_processes(proc),

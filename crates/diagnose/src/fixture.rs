@@ -151,7 +151,7 @@ impl Scene {
             let Self { first, between, second, .. } = self;
             Evidence::Window(Box::new(Interval { first, between, second }))
         } else {
-            Evidence::Look(self.second)
+            Evidence::Look(Box::new(self.second))
         }
     }
 
@@ -189,6 +189,7 @@ fn look(uptime_ms: u64) -> Snapshot {
         host: Host {
             name: "web1".to_owned(),
             kernel_release: "6.18.44".to_owned(),
+            kernel_build: String::new(),
             machine: "x86_64".to_owned(),
             collector_uid: 0,
             sees_all_processes: Reading::Known(true),

@@ -12,7 +12,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Evidence {
     /// One look. Says what is, not what is going on.
-    Look(Snapshot),
+    Look(Box<Snapshot>),
     /// Two looks.
     Window(Box<Interval>),
 }

@@ -157,7 +157,7 @@ impl Recording {
             (Some(first), Some(second)) => {
                 Evidence::Window(Box::new(Interval { first, between, second }))
             }
-            (Some(look), None) => Evidence::Look(look),
+            (Some(look), None) => Evidence::Look(Box::new(look)),
             (None, _) => return Err(RecordingError::Looks { looks: 0 }),
         };
         Ok(Self { header, evidence })
@@ -211,6 +211,7 @@ mod tests {
             host: Host {
                 name: "h".to_owned(),
                 kernel_release: "6.18.44".to_owned(),
+                kernel_build: String::new(),
                 machine: "x86_64".to_owned(),
                 collector_uid: 0,
                 sees_all_processes: Reading::Known(true),
@@ -247,7 +248,7 @@ mod tests {
     #[test]
     fn what_was_written_is_read_back() {
         let window = Interval { first: look(1), between: Between::default(), second: look(2001) };
-        for evidence in [Evidence::Look(look(5)), Evidence::Window(Box::new(window))] {
+        for evidence in [Evidence::Look(Box::new(look(5))), Evidence::Window(Box::new(window))] {
             let recording = Recording::new(evidence, "test");
             let mut file = Vec::new();
             recording.write(&mut file).expect("into a vector");

@@ -38,6 +38,9 @@ pub struct Host {
     pub name: String,
     /// `uname -r`.
     pub kernel_release: String,
+    /// `uname -v`, empty if it was not recorded: some distributions name the stable release only there.
+    #[serde(default)]
+    pub kernel_build: String,
     /// `uname -m`.
     pub machine: String,
     /// The collector's effective user id.
@@ -84,7 +87,7 @@ impl Host {
     /// The rules of this host's kernel, by its version.
     pub fn semantics(&self) -> Reading<Semantics> {
         match self.kernel_release.parse::<KernelVersion>() {
-            Ok(version) => Reading::Known(Semantics::of(version)),
+            Ok(version) => Reading::Known(Semantics::of(version.as_built(&self.kernel_build))),
             Err(error) => Missing::unreadable(error).into(),
         }
     }

@@ -25,7 +25,9 @@ impl Host {
     ) -> Result<()> {
         let deadline = Instant::now() + within;
         loop {
+            let begin = Instant::now();
             let seen = self.observe(condition)?;
+            let took = begin.elapsed();
             if seen.holds {
                 return Ok(());
             }
@@ -33,7 +35,8 @@ impl Host {
             if Instant::now() > deadline {
                 bail!("{condition} did not come within {within:?}; last seen: {}", seen.what);
             }
-            thread::sleep(LOOK);
+            // On a slow machine looking must not be all that it does.
+            thread::sleep(LOOK.max(took * 4));
         }
     }
 

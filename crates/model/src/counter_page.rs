@@ -1,7 +1,9 @@
 //! What moves each counter, in full: what `halfopen explain counter` prints.
 
 use crate::rules::lore::{self, Lore};
-use crate::{ChallengeLimit, Counter, CounterTable, DropReason, Semantics, counters_of_cookie};
+use crate::{
+    ChallengeLimit, Counter, CounterTable, DropReason, MigrateReq, Semantics, counters_of_cookie,
+};
 
 /// What there is to know of a counter.
 #[derive(Clone, Copy, Debug)]
@@ -390,13 +392,13 @@ impl Counter {
                 Unit::Connection,
                 "Moved for each child or request of a closing listener that moved to a sibling.",
             )
-            .differs(|s| exists(s.queues.migrate_req_exists))
+            .differs(|s| exists(s.queues.migrate_req == MigrateReq::Moves))
             .rules(&["migration"]),
             Self::TcpMigrateReqFailure => page(
                 Unit::Connection,
                 "Moved for each child or request of a closing listener that could not move.",
             )
-            .differs(|s| exists(s.queues.migrate_req_exists))
+            .differs(|s| exists(s.queues.migrate_req == MigrateReq::Moves))
             .rules(&["migration"]),
             Self::TcpTimeWaitOverflow => page(
                 Unit::Connection,

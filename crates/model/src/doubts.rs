@@ -7,7 +7,7 @@ use crate::{KernelVersion, Vendor};
 /// without it, and the first one with it, if one was.
 const BRANCHES: &[(u16, u16, u16, Option<u16>)] = &[
     (5, 4, 195, None),
-    (5, 10, 198, None),
+    (5, 10, 198, Some(262)),
     (5, 15, 135, None),
     (6, 1, 0, Some(192)),
     (6, 6, 9, None),
@@ -99,7 +99,7 @@ mod tests {
         {
             assert_eq!(doubts(kernel), 1, "{kernel}");
         }
-        for kernel in ["rhel7", "3.10.4", "3.10.65", "6.18.44", "6.1.192", "5.15.135", "4.9.0"] {
+        for kernel in ["rhel7", "3.10.4", "3.10.65", "6.18.44", "6.1.192", "5.10.262", "5.15.135"] {
             assert_eq!(doubts(kernel), 0, "{kernel}");
         }
     }

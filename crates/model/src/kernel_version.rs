@@ -39,6 +39,23 @@ impl KernelVersion {
         Self { major, minor, patch: 0, vendor: Vendor::Vanilla }
     }
 
+    /// This version with the stable release that the kernel's build names (`uname -v`).
+    ///
+    /// In the releases of Debian 12 and older the third number is 0 whatever the stable release is:
+    /// `6.1.0-56-amd64` is built as `#1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-09-10)`.
+    #[must_use]
+    pub fn as_built(self, build: &str) -> Self {
+        let built = build.split_once(" Debian ").and_then(|(_, version)| version.parse().ok());
+        match built {
+            Some(Self { major, minor, patch, .. })
+                if (major, minor) == (self.major, self.minor) =>
+            {
+                Self { patch, ..self }
+            }
+            _ => self,
+        }
+    }
+
     /// Whether this kernel is at least `major.minor`, whoever built it.
     #[must_use]
     pub const fn at_least(self, major: u16, minor: u16) -> bool {
@@ -114,6 +131,22 @@ mod tests {
         check("4.18.0-147.el8_1.x86_64", (4, 18, 0, Vendor::Rhel(8)));
         check("5.14.0-427.el9.x86_64", (5, 14, 0, Vendor::Rhel(9)));
         check("6.9.3-1.el7.elrepo.x86_64", (6, 9, 3, Vendor::Vanilla));
+    }
+
+    #[test]
+    fn the_build_of_a_debian_kernel_names_its_stable_release() {
+        let built = |release: &str, build: &str| {
+            release.parse::<KernelVersion>().expect("a release").as_built(build).to_string()
+        };
+        let bookworm = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-09-10)";
+        assert_eq!(built("6.1.0-56-cloud-amd64", bookworm), "6.1.192");
+        assert_eq!(
+            built("6.12.118+deb13-amd64", "#1 SMP Debian 6.12.118-1 (2026-10-01)"),
+            "6.12.118"
+        );
+        assert_eq!(built("6.1.20-mine", "#3 SMP Debian 5.10.262-1"), "6.1.20");
+        assert_eq!(built("5.15.0-91-generic", "#101-Ubuntu SMP Tue Nov 14 13:30:08"), "5.15.0");
+        assert_eq!(built("6.1.0-56-amd64", "#1 SMP Debian (2026-09-10)"), "6.1.0");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::{PortRange, Semantics, SomaxconnCheck, TimeWaitReuse};
+use crate::{MigrateReq, PortRange, Semantics, SomaxconnCheck, TimeWaitReuse};
 
 /// The one setting here that is not below `net.ipv4`.
 const CORE: &str = "somaxconn";
@@ -145,7 +145,7 @@ impl Sysctls {
             }
             "tcp_retries2" => self.retries2 = byte(value)?,
             "tcp_migrate_req" => {
-                exists(semantics.queues.migrate_req_exists, "5.14")?;
+                exists(semantics.queues.migrate_req != MigrateReq::Absent, "5.14")?;
                 self.migrate_req = number::<u8>(value, 0, 1)? != 0;
             }
             "tcp_timestamps" => self.timestamps = byte(value)? != 0,

@@ -70,9 +70,11 @@ pub fn exact_scenarios(names: &[String]) -> Result<Vec<Scenario>> {
 ///
 /// If the release of the running kernel cannot be understood.
 pub fn play(scenarios: &[Scenario], on_row: impl Fn(&Row) + Sync) -> Result<Vec<Row>> {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
     let kernel: KernelVersion =
         release.parse().with_context(|| format!("this kernel calls itself {release:?}"))?;
+    let kernel = kernel.as_built(&uname.version().to_string_lossy());
     let options = Options { kernel, ..Options::default() };
     let tick = clock_getres(ClockId::MonotonicCoarse);
     let wheel = TimerWheel { tick_us: u64::try_from(tick.tv_nsec / 1_000)?.max(1) };

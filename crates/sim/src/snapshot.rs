@@ -11,7 +11,9 @@ use halfopen_evidence::{
     SocketRow, Sysctls, Taken, TcpUse,
 };
 use halfopen_model::tcp::SocketView;
-use halfopen_model::{ConntrackCounts, ConntrackTable, Counter, TcpState, Time, TimeWaitReuse};
+use halfopen_model::{
+    ConntrackCounts, ConntrackTable, Counter, MigrateReq, TcpState, Time, TimeWaitReuse,
+};
 
 use crate::host::Host;
 use crate::ids::Owner;
@@ -45,6 +47,7 @@ impl World {
             host: halfopen_evidence::Host {
                 name: "simulated".to_owned(),
                 kernel_release: release(first),
+                kernel_build: String::new(),
                 machine: "x86_64".to_owned(),
                 collector_uid: 0,
                 sees_all_processes: Reading::Known(true),
@@ -283,7 +286,10 @@ fn sysctls(host: &Host) -> Sysctls {
         }),
         tcp_timestamps: known(u32::from(set.timestamps)),
         tcp_max_tw_buckets: known(set.max_tw_buckets),
-        tcp_migrate_req: only_if(semantics.queues.migrate_req_exists, u32::from(set.migrate_req)),
+        tcp_migrate_req: only_if(
+            semantics.queues.migrate_req != MigrateReq::Absent,
+            u32::from(set.migrate_req),
+        ),
         ip_local_port_range: Reading::Known(set.local_ports),
         reserved_ports: known(u32::try_from(reserved.len()).unwrap_or(u32::MAX)),
     }

@@ -93,7 +93,9 @@ fn running(proc: &Path) -> Result<(String, KernelVersion), String> {
     let release = release.trim().to_owned();
     let version = KernelVersion::named(&release)
         .map_err(|error| format!("this host's kernel: {error}; give --kernel"))?;
-    Ok((release, version))
+    // Without it the release alone has to do.
+    let build = fs::read_to_string(proc.join("sys/kernel/version")).unwrap_or_default();
+    Ok((release, version.as_built(&build)))
 }
 
 #[cfg(test)]
@@ -116,6 +118,15 @@ mod tests {
         host.set("somaxconn", given, |sysctls| sysctls.somaxconn.into())?;
         let setting = host.settings.last().expect("set");
         Ok((setting.value, setting.from))
+    }
+
+    #[test]
+    fn the_stable_release_of_this_host_is_found_where_only_the_build_names_it() {
+        let proc = proc("6.1.0-56-amd64\n", "4096\n");
+        let build = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-09-10)\n";
+        fs::write(proc.path().join("sys/kernel/version"), build).expect("written");
+        let here = Host::new(proc.path(), None).expect("a kernel");
+        assert_eq!((here.version.patch, here.kernel.doubts.len()), (192, 0));
     }
 
     #[test]

@@ -19,6 +19,7 @@ fn look(slices: u64) -> Snapshot {
     let host = Host {
         name: "vm".to_owned(),
         kernel_release: "6.18.0".to_owned(),
+        kernel_build: String::new(),
         machine: "x86_64".to_owned(),
         collector_uid: 0,
         sees_all_processes: Reading::Known(true),

@@ -1,6 +1,7 @@
 //! Children in the queue: whose they are, and what becomes of them.
 
 use super::Rule;
+use crate::MigrateReq;
 
 pub(super) const RULES: &[Rule] =
     &[NEVER_ACCEPTED_INODE, LISTENER_CLOSE, REUSEPORT, MIGRATION, FAST_OPEN];
@@ -33,7 +34,7 @@ const LISTENER_CLOSE: Rule = Rule {
     code: &["net/ipv4/inet_connection_sock.c inet_csk_listen_stop"],
     commits: &[],
     differs: |semantics| {
-        if semantics.queues.migrate_req_exists {
+        if semantics.queues.migrate_req == MigrateReq::Moves {
             "reset, unless tcp_migrate_req moves them"
         } else {
             "reset"
@@ -76,8 +77,12 @@ const MIGRATION: Rule = Rule {
     code: &["net/ipv4/inet_connection_sock.c inet_csk_listen_stop, inet_csk_reqsk_queue_add"],
     commits: &[],
     differs: |semantics| {
-        let exists = semantics.queues.migrate_req_exists;
-        if exists { "exists, off by default" } else { "does not exist" }.to_owned()
+        let what = match semantics.queues.migrate_req {
+            MigrateReq::Absent => "does not exist",
+            MigrateReq::DoesNothing => "can be set, and does nothing",
+            MigrateReq::Moves => "exists, off by default",
+        };
+        what.to_owned()
     },
     findings: &[],
 };

@@ -41,8 +41,8 @@ const SYN_QUEUE_FULL: Rule = Rule {
            accept queue. Before, it was a table of 2^n places, sized at the first listen() from \
            the smallest of backlog, somaxconn and tcp_max_syn_backlog; a later listen() did not \
            resize it.\n\
-           The stable branches took the change of 6.13 early in 2025. Of those 6.1.192 and \
-           6.12.117 were read; with which release each branch took it is UNCONFIRMED, and so is \
+           The stable branches took the change of 6.13 early in 2025. Of those 5.10.262, \
+           6.1.192 and 6.12.117 were read; with which release each branch took it is UNCONFIRMED, and so is \
            RHEL 9.",
     code: &[
         "include/net/inet_connection_sock.h inet_csk_reqsk_queue_is_full",

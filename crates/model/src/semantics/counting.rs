@@ -1,5 +1,6 @@
 //! Which counters a kernel has, and what moves them where kernels differ.
 
+use super::stable::{late_5_10, late_6_1};
 use crate::{KernelVersion, Vendor};
 
 /// What a kernel counts of a handshake that goes wrong.
@@ -27,8 +28,8 @@ pub struct CountingRules {
     pub time_wait_overflows_are_counted: bool,
     /// Whether tcp_tw_recycle refuses SYNs, which PAWSPassive counts. To 4.11.
     pub recycling_refuses_syns: bool,
-    /// Whether CurrEstab counts connections in CLOSE_WAIT, as RFC 4022 has it. From 6.11; before, only
-    /// ESTABLISHED ones. UNCONFIRMED for stable branches.
+    /// Whether CurrEstab counts connections in CLOSE_WAIT, as RFC 4022 has it. From 6.11, and in
+    /// 5.10.262 and 6.1.192; before, only ESTABLISHED ones. UNCONFIRMED for other stable branches.
     pub close_wait_is_current: bool,
     /// The reason that a dropped third ACK carries in `skb:kfree_skb`: none before 5.17. A dropped SYN
     /// has none on any kernel, and no such event since 4.10.
@@ -63,7 +64,7 @@ impl CountingRules {
             backlog_drops_are_counted: v.at_least(3, 0) || rhel6,
             time_wait_overflows_are_counted: v.at_least(3, 0),
             recycling_refuses_syns: !v.at_least(4, 12),
-            close_wait_is_current: v.at_least(6, 11),
+            close_wait_is_current: v.at_least(6, 11) || late_5_10(v) || late_6_1(v),
             // e34100c2ecbb and a11a791ca81e (6.15); a reason as such exists from 5.17.
             third_ack_drop_reason: if v.at_least(6, 15) {
                 Some("TCP_LISTEN_OVERFLOW")

@@ -37,6 +37,7 @@ pub const GENERATIONS: &[Generation] = &[
     vanilla(4, 20, 0, "4.20"),
     vanilla(5, 4, 0, "5.4"),
     vanilla(5, 10, 198, "5.10"),
+    vanilla(5, 10, 262, "5.10.262"),
     vanilla(5, 12, 0, "5.12"),
     vanilla(5, 14, 0, "5.14"),
     vanilla(5, 15, 135, "5.15"),

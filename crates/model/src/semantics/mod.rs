@@ -15,6 +15,7 @@ mod counting;
 mod generations;
 mod ports;
 mod queues;
+mod stable;
 mod timers;
 
 pub use client::{ChallengeLimit, ClientRules, SynGiveUp};
@@ -23,7 +24,8 @@ pub use counting::{CountingRules, ListenDropsPerCookie};
 pub use generations::{GENERATIONS, Generation};
 pub use ports::{FirstPort, PortRules, PortSearch, TimeWaitReuse};
 pub use queues::{
-    BacklogWidth, QueueRules, ResetOfRequest, SomaxconnCheck, SynOnFullAcceptQueue, SynQueueFull,
+    BacklogWidth, MigrateReq, QueueRules, ResetOfRequest, SomaxconnCheck, SynOnFullAcceptQueue,
+    SynQueueFull,
 };
 pub use timers::{SynAckTimer, TimerRules};
 

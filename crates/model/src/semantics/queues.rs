@@ -1,5 +1,6 @@
 //! The two queues of a listener: how long they may get, and what happens when they are.
 
+use super::stable::{late_5_10, late_6_1, late_6_12};
 use crate::{KernelVersion, Vendor};
 
 /// Limits of the accept queue and the SYN queue, and what is done at them.
@@ -20,9 +21,8 @@ pub struct QueueRules {
     /// Whether requests are sockets in the connection table, and so in every dump of it. From 4.4
     /// (079096f103fa).
     pub requests_in_ehash: bool,
-    /// Whether `tcp_migrate_req` exists: children and requests of a listener that closes move to a
-    /// sibling of its SO_REUSEPORT group. From 5.14.
-    pub migrate_req_exists: bool,
+    /// What `tcp_migrate_req` does.
+    pub migrate_req: MigrateReq,
     /// Whether `tcp_max_syn_backlog` is a setting of each network namespace. From 4.12 (global in
     /// 4.10).
     pub max_syn_backlog_per_netns: bool,
@@ -64,7 +64,8 @@ pub enum SynQueueFull {
     /// 4.4 (ef547f2ac16b) to 6.12: `qlen >= sk_max_ack_backlog`.
     AtLimit,
     /// 6.13 (3479c7549fb1): `qlen > sk_max_ack_backlog`. The stable branches took it early in 2025;
-    /// of those only 6.1.192 and 6.12.117 were read, so below 6.13 the version alone cannot tell.
+    /// of those only 5.10.262, 6.1.192 and 6.12.117 were read, so below 6.13 the version alone cannot
+    /// tell.
     AboveLimit,
 }
 
@@ -78,13 +79,25 @@ pub enum SynOnFullAcceptQueue {
     Dropped,
 }
 
+/// What `net.ipv4.tcp_migrate_req` does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MigrateReq {
+    /// To 5.13: there is no such setting.
+    Absent,
+    /// 5.10.262: the setting is there, and no code reads it.
+    DoesNothing,
+    /// From 5.14: children and requests of a listener that closes move to a sibling of its
+    /// SO_REUSEPORT group.
+    Moves,
+}
+
 /// What `tcp_check_req` makes of an RST in the window of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResetOfRequest {
     /// The request is removed.
     InWindow,
     /// Only with the very next sequence number; otherwise a challenge ACK answers. Read in 6.1.192
-    /// and 6.12.117, and not in 6.14 and 6.18.2.
+    /// and 6.12.117, and not in 5.10.262, 6.14 and 6.18.2.
     ExactSequence,
 }
 
@@ -98,7 +111,7 @@ impl QueueRules {
             },
             somaxconn_check: somaxconn_check(v),
             somaxconn_default: if v.at_least(5, 4) { 4096 } else { 128 },
-            syn_queue_full: if v.at_least(6, 13) || stable_of_2025(v) {
+            syn_queue_full: if v.at_least(6, 13) || admits_one_more(v) {
                 SynQueueFull::AboveLimit
             } else if v.at_least(4, 4) {
                 SynQueueFull::AtLimit
@@ -111,10 +124,16 @@ impl QueueRules {
                 SynOnFullAcceptQueue::DroppedIfYoungRequests
             },
             requests_in_ehash: v.at_least(4, 4),
-            migrate_req_exists: v.at_least(5, 14),
+            migrate_req: if v.at_least(5, 14) {
+                MigrateReq::Moves
+            } else if late_5_10(v) {
+                MigrateReq::DoesNothing
+            } else {
+                MigrateReq::Absent
+            },
             max_syn_backlog_per_netns: v.at_least(4, 12),
             abort_on_overflow_per_netns: v.at_least(4, 15),
-            reset_of_request: if stable_of_2025(v) {
+            reset_of_request: if late_6_1(v) || late_6_12(v) {
                 ResetOfRequest::ExactSequence
             } else {
                 ResetOfRequest::InWindow
@@ -136,10 +155,8 @@ const fn somaxconn_check(v: KernelVersion) -> SomaxconnCheck {
 }
 
 /// Stable releases that were read and carry 3479c7549fb1.
-const fn stable_of_2025(v: KernelVersion) -> bool {
-    matches!(v.vendor, Vendor::Vanilla)
-        && ((v.major == 6 && v.minor == 1 && v.patch >= 192)
-            || (v.major == 6 && v.minor == 12 && v.patch >= 117))
+const fn admits_one_more(v: KernelVersion) -> bool {
+    late_5_10(v) || late_6_1(v) || late_6_12(v)
 }
 
 /// Stable branches that took 5ea8ea2cb7f1.

@@ -7,7 +7,7 @@ use super::socket::Marks;
 use super::{
     Effects, Event, Flags, ListenOptions, Listener, ListenerId, Segment, SocketId, Stack, hash,
 };
-use crate::{Counter, TcpState, Time};
+use crate::{Counter, MigrateReq, TcpState, Time};
 
 /// EADDRINUSE: another socket listens there, and not both share the port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +180,8 @@ impl Stack {
     /// left already (`reuseport_migrate_sock`).
     fn sibling(&self, listener: u32, number: u32) -> Option<u32> {
         let address = self.groups.get(listener as usize).copied().flatten();
-        let address = address.filter(|_| self.sysctls.migrate_req)?;
+        let moves = self.semantics.queues.migrate_req == MigrateReq::Moves;
+        let address = address.filter(|_| moves && self.sysctls.migrate_req)?;
         let is_one = |&&other: &&u32| self.groups[other as usize] == Some(address);
         let group: Vec<&u32> = self.by_port.get(&address.port())?.iter().filter(is_one).collect();
         group.get(number as usize % group.len().max(1)).map(|&&heir| heir)

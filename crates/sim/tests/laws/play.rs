@@ -12,7 +12,7 @@ use halfopen_model::tcp::{
     SocketId, Stack, Timestamps,
 };
 use halfopen_model::{
-    Counter, DropReason, GENERATIONS, Semantics, Span, SynOnFullAcceptQueue, SynQueue,
+    Counter, DropReason, GENERATIONS, MigrateReq, Semantics, Span, SynOnFullAcceptQueue, SynQueue,
     SynQueueFull, Sysctls, TcpState, Time, counters_of_cookie, last_quarter_threshold,
 };
 
@@ -437,6 +437,7 @@ impl Play {
         let before = self.seen();
         let view = before.listeners[&id.0];
         let heir = options.reuseport
+            && self.stack.semantics().queues.migrate_req == MigrateReq::Moves
             && self.stack.sysctls().migrate_req
             && self.listeners.iter().any(|other| {
                 let same = (other.options.address, other.options.port, other.options.reuseport)
