@@ -407,6 +407,7 @@ pub(crate) fn process(pid: u32, threads: impl IntoIterator<Item = Thread>) -> Pr
         epoll: Reading::Known(Vec::new()),
         threads: Reading::Known(threads.into_iter().collect()),
         threads_omitted: 0,
+        goroutines: Reading::not_collected(),
     }
 }
 

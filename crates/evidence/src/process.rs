@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Inode, ManagedThread, OwnerBasis, OwnerPlace, Pid, Reading, Samples, Stack, SyncKind, Tid,
+    Goroutines, Inode, ManagedThread, OwnerBasis, OwnerPlace, Pid, Reading, Samples, Stack,
+    SyncKind, Tid,
 };
 
 /// One process.
@@ -32,6 +33,9 @@ pub struct Process {
     pub threads: Reading<Vec<Thread>>,
     /// Threads left out of `threads`.
     pub threads_omitted: u32,
+    /// Its goroutines, of a Go program.
+    #[serde(default, skip_serializing_if = "Reading::is_not_collected")]
+    pub goroutines: Reading<Goroutines>,
 }
 
 /// Descriptors of a process.

@@ -77,6 +77,7 @@ impl World {
             epoll: Reading::Known(self.registrations(process)),
             threads: Reading::Known(threads.collect()),
             threads_omitted: 0,
+            goroutines: Reading::not_collected(),
         }
     }
 

@@ -63,6 +63,7 @@ fn process(slices: u64) -> Process {
         epoll: Reading::not_collected(),
         threads: Reading::Known(threads),
         threads_omitted: 0,
+        goroutines: Reading::not_collected(),
     }
 }
 

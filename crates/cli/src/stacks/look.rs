@@ -26,6 +26,10 @@ pub(crate) fn look(pid: Pid, options: Options, ask: &[Runtime]) -> anyhow::Resul
         let root = ProcRoot::default();
         halfopen_stacks::complete(&root, process, options);
         runtimes::ask(&root, process, ask);
+        let mut goroutines = runtimes::go::goroutines(&root, pid, options.patience);
+        let groups = goroutines.get_mut().into_iter().flat_map(|found| &mut found.groups);
+        collector.name_sockets(&first, groups.filter_map(|group| group.state.target_mut()));
+        process.goroutines = goroutines;
     }
     Ok(Interval { first, between: Between::default(), second })
 }

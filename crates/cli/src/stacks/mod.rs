@@ -7,6 +7,7 @@ mod args;
 #[cfg(test)]
 mod fixture;
 mod folded;
+mod goroutines;
 mod json;
 mod look;
 mod report;

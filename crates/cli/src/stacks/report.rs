@@ -122,6 +122,11 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// Why its goroutines are not told, of a Go program.
+    pub(crate) fn goroutines_missing(&self) -> Option<&'a Missing> {
+        self.process.goroutines.missing().filter(|&why| *why != Missing::NotCollected)
+    }
+
     /// Whether nothing is known of what the threads do.
     pub(crate) fn is_blind(&self) -> bool {
         self.groups.iter().all(|group| matches!(group.activity, Reading::Missing(_)))

@@ -14,6 +14,7 @@ use halfopen_evidence::{CgroupState, Missing, Pid, Reading, SchedStat, Tid};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
 
 use super::cgroup;
+use super::descriptors::describe;
 use super::dir::{self, Dir};
 use super::memory::Memory;
 use super::parse::{self, Mapping, Stat, Status, SyscallLine};
@@ -117,6 +118,14 @@ impl ProcessImage {
     /// Fills the buffer from this address on, as far as memory goes; returns how far.
     pub fn memory(&self, address: u64, buffer: &mut [u8]) -> usize {
         self.memory.read_some(address, buffer)
+    }
+
+    /// What one of its descriptors is, in the words of [`halfopen_evidence::CallTarget::Descriptor`].
+    ///
+    /// # Errors
+    /// If it is not open, or may not be looked at.
+    pub fn descriptor(&self, fd: u32) -> Result<String, Missing> {
+        describe(&self.task, fd).map(|(what, _)| what)
     }
 
     /// Its mappings, by address.

@@ -37,6 +37,7 @@ pub fn read_process(root: &ProcRoot, pid: Pid, listeners: &BTreeSet<Inode>) -> R
         epoll: subject.epoll_registrations(),
         threads,
         threads_omitted,
+        goroutines: Reading::not_collected(),
     })
 }
 

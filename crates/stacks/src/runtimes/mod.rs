@@ -1,9 +1,10 @@
 //! What the runtime of a language knows of its threads: their names, the functions of the language
 //! that they are in, and who holds the locks that the kernel sees as plain futexes.
 //!
-//! Asking a runtime is more than looking: each function here says what it does to the process, and is
-//! called only if the user has chosen it.
+//! Asking a runtime is more than looking: [`ask`] says what it does to the process, and is
+//! called only if the user has chosen it. [`go`] only reads memory, as for stacks.
 
+pub mod go;
 pub mod java;
 pub mod python;
 

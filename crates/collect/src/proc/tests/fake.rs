@@ -182,6 +182,7 @@ fn a_process_is_read_whole() {
             managed: Reading::not_collected(),
         }]),
         threads_omitted: 0,
+        goroutines: Reading::not_collected(),
     };
     if cfg!(target_arch = "x86_64") {
         assert_eq!(found, Reading::Known(expected));
