@@ -62,7 +62,7 @@ pub use netns::{Conntrack, Netns, NetnsLabel, PortSpace, Sysctls, TcpUse};
 pub use prefetch::prefetch;
 pub use process::{
     Activity, Call, CallTarget, CgroupState, CpuQuota, EpollRegistration, FdUse, Process,
-    SchedStat, Thread, Throttling, Via, WaitedSocket,
+    SchedStat, Thread, ThreadPlace, Throttling, Via, WaitedSocket,
 };
 pub use reading::{Missing, Reading};
 pub use recording::{RECORDING_VERSION, Recording, RecordingError, RecordingHeader};

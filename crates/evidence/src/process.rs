@@ -120,6 +120,9 @@ pub struct Thread {
     /// CPU time and time slices so far, read before everything else of it. Two equal values prove that
     /// it did not run in between.
     pub sched: Reading<SchedStat>,
+    /// Where it was when its call was read, for who copies its stack at once; in no recording.
+    #[serde(skip)]
+    pub place: Option<ThreadPlace>,
     /// Its user stack, taken while it sat in the call that `activity` names.
     #[serde(default, skip_serializing_if = "Reading::is_not_collected")]
     pub stack: Reading<Stack>,
@@ -129,6 +132,15 @@ pub struct Thread {
     /// What the runtime of its language says of it, asked after everything else was read.
     #[serde(default, skip_serializing_if = "Reading::is_not_collected")]
     pub managed: Reading<ManagedThread>,
+}
+
+/// Where in its program a thread is that is off the CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadPlace {
+    /// Its stack pointer.
+    pub sp: u64,
+    /// Its program counter.
+    pub pc: u64,
 }
 
 /// What a thread does at the moment of the look.

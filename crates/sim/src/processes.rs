@@ -120,6 +120,7 @@ impl World {
                 wait_ns: thread.cpu_wait.as_micros() * 1_000,
                 slices: thread.slices,
             }),
+            place: None,
             stack: Missing::NotOnThisKernel.into(),
             samples: Reading::not_collected(),
             managed: Reading::not_collected(),

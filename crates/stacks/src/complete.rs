@@ -9,7 +9,8 @@ use halfopen_collect::in_time;
 use halfopen_collect::proc::parse::Mapping;
 use halfopen_collect::proc::{ProcRoot, ProcessImage};
 use halfopen_evidence::{
-    Activity, CallTarget, Missing, Process, Reading, Samples, SchedStat, Stack, Thread, Tid,
+    Activity, CallTarget, Missing, Process, Reading, Samples, SchedStat, Stack, Thread,
+    ThreadPlace, Tid,
 };
 
 use crate::calls::CALL_MAX;
@@ -20,7 +21,7 @@ use crate::owners::{self, Beside, Seen};
 use crate::running::{Sampled, Sampling};
 use crate::walk::{Walk, Walker};
 
-/// Stacks copied, and files read, at a time. More than there are processors, since some may be stuck.
+/// Stacks copied, and files read, at a time, if some are stuck.
 pub(crate) const WORKERS: usize = 8;
 
 /// Files opened at most: a process that maps more of them loses the names of the rest.
@@ -148,16 +149,23 @@ fn copies(
     threads: &[Thread],
     deadline: Instant,
 ) -> BTreeMap<Tid, Reading<ThreadCopy>> {
-    let since: BTreeMap<Tid, Reading<SchedStat>> = threads
+    let known = |thread: &Thread| match (thread.place, &thread.activity) {
+        (Some(place), _) => thread.sched.clone().map(|since| (place, since)),
+        (None, Reading::Missing(why)) => why.clone().into(),
+        (None, Reading::Known(_)) => copy::moved().into(),
+    };
+    let known: BTreeMap<Tid, Reading<(ThreadPlace, SchedStat)>> = threads
         .iter()
         .filter(|thread| thread.activity.get() != Some(&Activity::Running))
-        .map(|thread| (thread.tid, thread.sched.clone()))
+        .map(|thread| (thread.tid, known(thread)))
         .collect();
-    let tids: BTreeSet<Tid> = since.keys().copied().collect();
+    let tids: BTreeSet<Tid> = known.keys().copied().collect();
     let (image, mappings) = (Arc::clone(image), Arc::clone(mappings));
-    in_time(left(deadline), WORKERS, &tids, move |tid| match &since[&tid] {
-        Reading::Known(since) => ThreadCopy::take(&image, &mappings, tid, since)
-            .map_or_else(Reading::from, Reading::Known),
+    in_time(left(deadline), WORKERS, &tids, move |tid| match &known[&tid] {
+        Reading::Known((place, since)) => {
+            let copy = ThreadCopy::take(&image, &mappings, tid, *place, since);
+            copy.map_or_else(Reading::from, Reading::Known)
+        }
         Reading::Missing(why) => why.clone().into(),
     })
 }
