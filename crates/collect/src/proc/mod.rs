@@ -27,6 +27,7 @@ mod epoll;
 mod futex;
 mod holders;
 mod image;
+mod in_root;
 mod memory;
 pub mod parse;
 mod process;
