@@ -8,7 +8,7 @@ use halfopen_collect::proc::parse::Mapping;
 
 use crate::calls::CALL_MAX;
 use crate::copy::ThreadCopy;
-use crate::module::Module;
+use crate::module::{Module, Room};
 use crate::runtimes::go;
 use crate::symbols;
 use crate::walk::Walker;
@@ -34,7 +34,7 @@ pub fn unwind(file: &[u8], stack: &[u8], entry: u16) {
         inode: 1,
         path: PathBuf::from("/file"),
     };
-    let module = Module::of(&mapping, Box::new(Cursor::new(file.to_vec())));
+    let module = Module::of(&mapping, Box::new(Cursor::new(file.to_vec())), &Room::new());
     let mut modules: Vec<Module> = module.into_iter().collect();
     let copy = ThreadCopy::in_call(CODE + u64::from(entry), STACK, stack.to_vec());
     let mut walker = Walker::new(&modules, std::slice::from_ref(&(CODE..CODE + (1 << 20))));

@@ -15,7 +15,7 @@ use halfopen_evidence::{
 
 use crate::calls::CALL_MAX;
 use crate::copy::{self, ThreadCopy};
-use crate::module::Module;
+use crate::module::{Module, Room};
 use crate::naming::Naming;
 use crate::owners::{self, Beside, Seen};
 use crate::running::{Sampled, Sampling};
@@ -206,9 +206,9 @@ fn modules(image: &Arc<ProcessImage>, mappings: &[Mapping], deadline: Instant) -
     let code: Vec<Mapping> =
         mappings.iter().filter(|mapping| mapping.executable).take(MODULES_MAX).cloned().collect();
     let numbers: BTreeSet<usize> = (0..code.len()).collect();
-    let image = Arc::clone(image);
-    let opened =
-        in_time(left(deadline), WORKERS, &numbers, move |at| Module::open(&image, &code[at]));
+    let (image, room) = (Arc::clone(image), Room::new());
+    let open = move |at: usize| Module::open(&image, &code[at], &room);
+    let opened = in_time(left(deadline), WORKERS, &numbers, open);
     opened.into_values().flatten().collect()
 }
 
