@@ -2,9 +2,11 @@
 
 mod common;
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Unaccepted, halfopen, ids, ran, repository_file, run};
+use common::{Unaccepted, halfopen, ids, ran, repository_file, run, skipped};
 
 #[test]
 fn connections_that_nobody_accepts_are_found_with_their_process() {
@@ -122,8 +124,8 @@ fn colours_are_for_terminals_only() {
 #[test]
 fn a_closed_pipe_is_no_error_and_changes_no_verdict() {
     let mut child = halfopen(&["check", "--now", &Unaccepted::new(0).filter()])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");
     drop(child.stdout.take());
@@ -137,8 +139,8 @@ fn an_interrupt_ends_the_window_and_the_report_is_made() {
     let server = Unaccepted::new(1);
     let started = Instant::now();
     let child = halfopen(&["check", "--window", "60s", &server.filter()])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");
     std::thread::sleep(Duration::from_millis(1500));
@@ -147,4 +149,66 @@ fn an_interrupt_ends_the_window_and_the_report_is_made() {
     let ran = ran(child.wait_with_output().expect("it ends"));
     assert_eq!(ran.status, 2, "{}{}", ran.stdout, ran.stderr);
     assert!(started.elapsed() < Duration::from_secs(30));
+}
+
+/// A Java program that runs, killed at the end.
+struct Java {
+    child: std::process::Child,
+    _classes: tempfile::TempDir,
+}
+
+impl Java {
+    /// Starts it and waits until it says that its threads are in their deadlocks; why it does not run
+    /// here otherwise.
+    fn start() -> Result<Self, String> {
+        let classes = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../stacks/tests/targets/Blocked.java");
+        let compiled = Command::new("javac").arg("-d").arg(classes.path()).arg(source).status();
+        compiled.map_err(|error| format!("no javac: {error}"))?;
+        let mut child = Command::new("java")
+            .arg("-cp")
+            .arg(classes.path())
+            .arg("Blocked")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("no java: {error}"))?;
+        let mut line = String::new();
+        let output = child.stdout.take().expect("its output");
+        BufReader::new(output).read_line(&mut line).expect("a line");
+        assert_eq!(line, "ready\n");
+        Ok(Self { child, _classes: classes })
+    }
+}
+
+impl Drop for Java {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_java_vm_is_asked_only_if_the_user_says_so() {
+    let test = "a_java_vm_is_asked_only_if_the_user_says_so";
+    let java = match Java::start() {
+        Ok(java) => java,
+        Err(why) => return skipped(test, &why),
+    };
+    let pid = java.child.id().to_string();
+    let text = |ran: &common::Ran| ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let looked = run(&["stacks", &pid]);
+    assert!(text(&looked).contains("with --java it is asked"), "{}", looked.stdout);
+    assert!(!looked.stdout.contains("DEADLOCK"), "{}", looked.stdout);
+    let asked = run(&["stacks", "--java", &pid]);
+    if asked.stdout.contains("not asked") {
+        return skipped(test, &text(&asked));
+    }
+    assert_eq!(asked.status, 2, "{}{}", asked.stdout, asked.stderr);
+    assert!(
+        text(&asked).contains("DEADLOCK \"acceptor of the \"service\" port\""),
+        "{}",
+        asked.stdout
+    );
+    assert!(asked.stdout.contains("Blocked.enter"), "{}", asked.stdout);
 }

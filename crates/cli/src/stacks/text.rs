@@ -43,6 +43,10 @@ pub(crate) fn text(report: &Report<'_>, options: &TextOptions) -> String {
         write_group(&mut page, report, group, options.verbose);
     }
     goroutines::write(&mut page, report, options.verbose);
+    if let Some(runtime) = report.not_asked() {
+        page.blank();
+        page.labelled("runtime", TEXT_COLUMN, 0, Span::new(Ink::Dim, offer(runtime).to_owned()));
+    }
     if let Some(Err(why)) = report.runtime() {
         page.blank();
         let why = Span::new(Ink::Unknown, harmless(&format!("not asked: {why}")));
@@ -53,6 +57,20 @@ pub(crate) fn text(report: &Report<'_>, options: &TextOptions) -> String {
         page.labelled("threads", TEXT_COLUMN, 0, Span::new(Ink::Unknown, why.to_string()));
     }
     page.finish()
+}
+
+/// What asking a runtime would tell, and what that does.
+const fn offer(runtime: Runtime) -> &'static str {
+    match runtime {
+        Runtime::Java => {
+            "a Java VM: with --java it is asked for the names and Java frames of its threads and for the \
+             owners of its locks, by a signal, as jstack does"
+        }
+        Runtime::Python => {
+            "Python: with --python, py-spy is asked for the names and Python frames of its threads, \
+             and stops nothing"
+        }
+    }
 }
 
 fn head(page: &mut Page, report: &Report<'_>) {
