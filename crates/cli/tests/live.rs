@@ -183,9 +183,13 @@ impl Java {
 
 impl Drop for Java {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        end(&mut self.child);
     }
+}
+
+fn end(child: &mut std::process::Child) {
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 #[test]
@@ -211,4 +215,46 @@ fn a_java_vm_is_asked_only_if_the_user_says_so() {
         asked.stdout
     );
     assert!(asked.stdout.contains("Blocked.enter"), "{}", asked.stdout);
+}
+
+#[test]
+fn the_goroutine_of_a_go_server_that_should_accept_is_named() {
+    let test = "the_goroutine_of_a_go_server_that_should_accept_is_named";
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("server");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../stacks/tests/targets/server.go");
+    let mut go = Command::new("go");
+    go.args(["build", "-o"]).arg(&program).arg(source);
+    go.env("GOPROXY", "off").env("GOFLAGS", "").env("GOCACHE", folder.path().join("cache"));
+    match go.status() {
+        Ok(status) => assert!(status.success()),
+        Err(error) => return skipped(test, &format!("no go: {error}")),
+    }
+    let mut server =
+        Command::new(&program).stdout(Stdio::piped()).spawn().expect("the server starts");
+    let output = server.stdout.take().expect("its output");
+    let lines: Vec<String> =
+        BufReader::new(output).lines().take(2).collect::<Result<_, _>>().expect("two lines");
+    let address: std::net::SocketAddr = lines[1].parse().expect("an address");
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5))
+                .expect("a connection")
+        })
+        .collect();
+    let ran = run(&["check", "--window", "1500ms", &format!(":{}", address.port())]);
+    drop(clients);
+    end(&mut server);
+    let text = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.contains("not permitted") {
+        return skipped(test, &text);
+    }
+    assert!(text.contains("accept-blocked (probable)"), "{}", ran.stdout);
+    assert!(
+        text.contains("waits (semacquire) in main.registerSession at server.go:")
+            || text.contains("waits (sync.Mutex.Lock) in main.registerSession at server.go:"),
+        "{}",
+        ran.stdout
+    );
+    assert!(text.contains("it was called by main.acceptLoop"), "{}", ran.stdout);
 }

@@ -48,12 +48,45 @@ pub enum GoroutineState {
     Changing,
 }
 
+impl GoroutineGroup {
+    /// The innermost function of the program itself, not of Go's own packages.
+    #[must_use]
+    pub fn site(&self) -> Option<&ManagedFrame> {
+        self.frames.get()?.iter().find(|frame| is_own(&frame.function))
+    }
+}
+
+/// Packages of others have a host's name in front (`github.com/…`), those of Go's library have none.
+fn is_own(function: &str) -> bool {
+    let package = function.split('/').next().unwrap_or(function);
+    package.starts_with("main.") || (package != function && package.contains('.'))
+}
+
 impl GoroutineState {
     /// What it waits for.
     pub const fn target_mut(&mut self) -> Option<&mut CallTarget> {
         match self {
             Self::Waiting(call) => Some(&mut call.target),
             Self::Running | Self::Runnable | Self::InSyscall | Self::Changing => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn go_s_own_packages_are_not_the_program() {
+        for (function, own) in [
+            ("main.acceptLoop", true),
+            ("github.com/x/y.(*Server).run", true),
+            ("runtime.gopark", false),
+            ("internal/poll.(*FD).Accept", false),
+            ("net/http.(*Server).Serve", false),
+            ("sync.(*Mutex).Lock", false),
+        ] {
+            assert_eq!(is_own(function), own, "{function}");
         }
     }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use halfopen_evidence::{Activity, FdUse, Pid, Process, Reading, Via, Want};
 
+use super::goroutines::GoroutineElsewhere;
 use super::holders::{self, Looked, is_no_server};
 use super::nobody::{Nobody, NobodyWaits};
 use super::queue::{self, QueueState};
@@ -31,6 +32,8 @@ pub enum StallCause {
     OutOfFds(Vec<(ProcessName, FdUse)>),
     /// The thread that serves the listener does something else.
     Blocked(Blocked),
+    /// The goroutine that serves the listener does something else.
+    Goroutine(Box<GoroutineElsewhere>),
     /// No thread waits for the listener, and none is seen that should.
     NobodyWaits(NobodyWaits),
     /// Not established.
@@ -107,9 +110,11 @@ pub(super) fn find(
         StallCause::Blocked(blocked) => blocked.processes(),
         StallCause::NobodyWaits(nobody) => nobody.pids(),
         StallCause::Starved(starved) => starved.processes(),
-        StallCause::Stopped(_) | StallCause::OutOfFds(_) | StallCause::Unknown(_) => {
-            BTreeSet::new()
-        }
+        StallCause::Unknown(Unknown::EdgeTriggered(doing)) => BTreeSet::from([doing.thread.pid]),
+        StallCause::Stopped(_)
+        | StallCause::OutOfFds(_)
+        | StallCause::Goroutine(_)
+        | StallCause::Unknown(_) => BTreeSet::new(),
     };
     wants.extend(stacks_of(context, suspects));
     cause
@@ -149,7 +154,10 @@ fn judge(context: &Context<'_>, view: &ListenerView<'_>, wants: &mut Vec<Want>) 
         return StallCause::OutOfFds(exhausted);
     }
     if let Some(waiting) = waiting(&serving) {
-        return StallCause::Unknown(waiting);
+        return match goroutine(view, &waiting, &awake) {
+            Some(goroutine) => StallCause::Goroutine(Box::new(goroutine)),
+            None => StallCause::Unknown(waiting),
+        };
     }
     let elsewhere = |blocked: Blocked| match starving(context, &blocked, most) {
         Some(starved) => StallCause::Starved(starved),
@@ -240,6 +248,17 @@ fn waiting(serving: &Serving) -> Option<Unknown> {
     } else {
         Unknown::AboutToWake(doing.clone())
     })
+}
+
+/// The goroutine of a Go program that should accept, where its runtime's thread waits for it.
+fn goroutine(
+    view: &ListenerView<'_>,
+    waiting: &Unknown,
+    processes: &[&Process],
+) -> Option<GoroutineElsewhere> {
+    let Unknown::EdgeTriggered(doing) = waiting else { return None };
+    let process = processes.iter().find(|process| process.pid == doing.thread.pid)?;
+    GoroutineElsewhere::find(view, process)
 }
 
 /// Threads that waited for the listener before and sit elsewhere now.

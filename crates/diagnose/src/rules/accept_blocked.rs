@@ -15,7 +15,8 @@
 //! a call that idle threads do not sit in, if its name or a function on its stack says that it
 //! accepts, or if all suspects wait for the same thread in the end. Possible if there are several, or if another listener of
 //! the process stalls as well; the finding lists them. Threads that wait for work, for other
-//! sockets or for another thread's end are not suspects.
+//! sockets or for another thread's end are not suspects. Of a Go program with its symbols the goroutines
+//! are read: probable if none waits for the listener and one is in a function that says that it accepts.
 //!
 //! # What to do
 //! End what it waits for: the finding names the lock's owner, or the descriptor. Give calls that
@@ -36,6 +37,7 @@ use halfopen_evidence::{Activity, CallTarget};
 
 use crate::analysis::blocked_report::{self, has_cycle};
 use crate::analysis::cause::{Blocked, StallCause};
+use crate::analysis::goroutine_report;
 use crate::analysis::serving::Suspect;
 use crate::analysis::stall_report;
 use crate::words::harmless;
@@ -43,6 +45,11 @@ use crate::{Context, FindingId, Verdicts};
 
 pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for (view, stalled) in stall_report::stalls(context) {
+        if let StallCause::Goroutine(goroutine) = &stalled.cause {
+            let told = goroutine_report::tell(goroutine);
+            let id = FindingId::AcceptBlocked;
+            verdicts.find(stall_report::finding(id, context, view, stalled, told));
+        }
         if let StallCause::Blocked(blocked) = &stalled.cause
             && !has_cycle(&blocked.suspects)
         {

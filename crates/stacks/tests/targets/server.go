@@ -1,4 +1,5 @@
-// A server whose accepting goroutine waits for a lock for ever, beside a health port that answers.
+// A server whose accepting goroutine waits for a lock for ever, beside a health port that answers. Prints
+// `ready`, and where it listens.
 package main
 
 import (
@@ -29,6 +30,7 @@ func main() {
 	defer client.Close()
 	go spin()
 	fmt.Println("ready")
+	fmt.Println(service.Addr())
 	end := make(chan os.Signal, 1)
 	signal.Notify(end, syscall.SIGTERM)
 	<-end
