@@ -2,6 +2,7 @@
 
 #![no_main]
 
+use halfopen_stacks::arbitrary::goroutines;
 use halfopen_stacks::runtimes::{java, python};
 use libfuzzer_sys::fuzz_target;
 
@@ -12,4 +13,9 @@ fuzz_target!(|answer: &[u8]| {
     assert!(told <= answer.split(|&byte| byte == b'\n').count());
     let _ = python::threads(answer);
     let _ = java::lets_attach(answer);
+    // A table of functions, and the memory behind it.
+    if let Some((&table, rest)) = answer.split_first() {
+        let (table, memory) = rest.split_at(rest.len().min(16 * usize::from(table)));
+        goroutines(table, memory);
+    }
 });

@@ -14,6 +14,7 @@ use halfopen_diagnose::{Filter, diagnose};
 use halfopen_evidence::{
     Between, Endpoint, Evidence, Interval, Listener, Netns, NetnsId, Pid, Reading, Snapshot, Want,
 };
+use halfopen_stacks::runtimes::go;
 
 use crate::{interrupt, output};
 
@@ -95,14 +96,16 @@ fn answer(collector: &mut Collector, filter: &Filter, evidence: &mut Evidence) {
     }
 }
 
-/// Adds the stacks that are wanted.
+/// Adds the stacks that are wanted, and the goroutines of Go programs.
 fn unwind(snapshot: &mut Snapshot, wants: &[Want]) {
     let options = halfopen_stacks::Options { lines: true, ..Default::default() };
+    let root = ProcRoot::default();
     for want in wants {
         if let Want::Stacks { pid } = want
             && let Some(process) = snapshot.processes.get_mut(pid)
         {
-            halfopen_stacks::complete(&ProcRoot::default(), process, options);
+            halfopen_stacks::complete(&root, process, options);
+            process.goroutines = go::goroutines(&root, *pid, options.patience);
         }
     }
 }

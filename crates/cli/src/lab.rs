@@ -1,6 +1,5 @@
 //! `halfopen lab`: scenarios on the running kernel, and whether the check calls them by their names.
 
-use std::collections::BTreeSet;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -52,7 +51,7 @@ struct Verdict<'a> {
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 enum Outcome {
     AsExpected,
-    Otherwise { expected: BTreeSet<String>, found: BTreeSet<String> },
+    Otherwise { why: String },
     Skipped { why: String },
     Failed { why: String },
 }
@@ -61,7 +60,7 @@ enum Outcome {
 struct Checked {
     evidence: Evidence,
     filter: Filter,
-    found: BTreeSet<String>,
+    outcome: Outcome,
 }
 
 /// Lists or runs scenarios.
@@ -174,9 +173,9 @@ fn list(all: &[Scenario]) -> anyhow::Result<Exit> {
 fn run(scenario: &Scenario, hold: bool, check: bool) -> anyhow::Result<Exit> {
     let mut lab = Lab::start(scenario, |step| eprintln!("  {step}"))?;
     let exit = if check {
-        let Checked { evidence, filter, found } = check_inside(&mut lab, scenario)?;
+        let Checked { evidence, filter, outcome } = check_inside(&mut lab, scenario)?;
         check::report(&evidence, &filter, &Print::default())?;
-        verdict(scenario, &compare(scenario, found))
+        verdict(scenario, &outcome)
     } else {
         Exit::Healthy
     };
@@ -256,7 +255,7 @@ fn check_one(scenario: &Scenario) -> anyhow::Result<Outcome> {
     let mut lab = Lab::start(scenario, |_| {})?;
     let checked = check_inside(&mut lab, scenario)?;
     lab.stop();
-    Ok(compare(scenario, checked.found))
+    Ok(checked.outcome)
 }
 
 /// Takes the evidence inside the lab's namespaces and judges it out here: the rules cannot tell.
@@ -272,45 +271,37 @@ fn check_inside(lab: &mut Lab, scenario: &Scenario) -> anyhow::Result<Checked> {
     }
     let Recording { evidence, .. } = Recording::read(File::open(&file.path)?)?;
     let filter = Filter::parse(&filter).context("the filter for the lab")?;
-    let found = ids(&diagnose(&evidence), &filter);
-    Ok(Checked { evidence, filter, found })
+    let outcome = compare(scenario, &diagnose(&evidence), &filter);
+    Ok(Checked { evidence, filter, outcome })
 }
 
-fn ids(diagnosis: &Diagnosis, filter: &Filter) -> BTreeSet<String> {
-    diagnosis
-        .findings
-        .iter()
-        .filter(|finding| filter.matches(&finding.subject))
-        .map(|finding| finding.id.to_string())
-        .collect()
-}
-
-fn compare(scenario: &Scenario, found: BTreeSet<String>) -> Outcome {
-    let expected: BTreeSet<String> = scenario.expect.iter().cloned().collect();
-    if found == expected { Outcome::AsExpected } else { Outcome::Otherwise { expected, found } }
+fn compare(scenario: &Scenario, diagnosis: &Diagnosis, filter: &Filter) -> Outcome {
+    let found = diagnosis.findings.iter().filter(|finding| filter.matches(&finding.subject));
+    let found: Vec<(&str, &str)> =
+        found.map(|finding| (finding.id.as_str(), finding.cause.as_str())).collect();
+    match scenario.wrong(&found) {
+        None => Outcome::AsExpected,
+        Some(wrong) => Outcome::Otherwise { why: wrong.to_string() },
+    }
 }
 
 /// Says what came of a scenario, on standard error: the report is on standard output.
 fn verdict(scenario: &Scenario, outcome: &Outcome) -> Exit {
-    let words = |ids: &BTreeSet<String>| match ids.len() {
-        0 => "nothing".to_owned(),
-        _ => ids.iter().map(String::as_str).collect::<Vec<_>>().join(", "),
-    };
     let name = &scenario.name;
     match outcome {
         Outcome::AsExpected => {
-            eprintln!("ok {name}: {}", words(&scenario.expect.iter().cloned().collect()));
+            let found = match scenario.expect.as_slice() {
+                [] => "nothing".to_owned(),
+                ids => ids.join(", "),
+            };
+            eprintln!("ok {name}: {found}");
             Exit::Healthy
-        }
-        Outcome::Otherwise { expected, found } => {
-            eprintln!("FAILED {name}: expected {}, found {}", words(expected), words(found));
-            Exit::Warning
         }
         Outcome::Skipped { why } => {
             eprintln!("SKIPPED {name}: {why}");
             Exit::CannotTell
         }
-        Outcome::Failed { why } => {
+        Outcome::Otherwise { why } | Outcome::Failed { why } => {
             eprintln!("FAILED {name}: {why}");
             Exit::Warning
         }

@@ -4,11 +4,30 @@ mod common;
 
 use common::{run, skipped};
 
+/// Where in this program's code the threads of some scenarios are; a binary without symbols could not
+/// tell, so the scenarios' own files do not say it.
+const PLACES: [(&str, &[&str]); 3] = [
+    (
+        "acceptor-deadlock",
+        &[TAKES_A_LOCK, "called from halfopen_lab::serving::carry_out at serving.rs:"],
+    ),
+    ("acceptor-waits-for-lock", &[TAKES_A_LOCK]),
+    ("select-loop-blocked", &["is in halfopen_lab::serving::treat at serving.rs:"]),
+];
+
+const TAKES_A_LOCK: &str = "is in halfopen_lab::locks::Locks::take";
+
 /// Brings a scenario about, checks it inside its namespaces, and compares the findings.
 fn check(name: &str) {
     let ran = run(&["lab", "run", name, "--check"]);
     match ran.status {
-        0 => {}
+        0 => {
+            let report = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+            let places = PLACES.iter().filter(|(of, _)| *of == name).flat_map(|(_, texts)| *texts);
+            for text in places {
+                assert!(report.contains(text), "{name} does not say {text:?}: {}", ran.stdout);
+            }
+        }
         3 if ran.stderr.contains("SKIPPED") => skipped(&format!("lab {name}"), ran.stderr.trim()),
         status => panic!("{name} ends with {status}\n{}\n{}", ran.stderr, ran.stdout),
     }
@@ -30,6 +49,7 @@ macro_rules! scenarios {
 scenarios! {
     abort_on_overflow = "abort-on-overflow",
     accept_thread_missing = "accept-thread-missing",
+    acceptor_deadlock = "acceptor-deadlock",
     acceptor_locks_twice = "acceptor-locks-twice",
     acceptor_waits_for_database = "acceptor-waits-for-database",
     acceptor_waits_for_lock = "acceptor-waits-for-lock",
@@ -43,6 +63,7 @@ scenarios! {
     defer_accept = "defer-accept",
     edge_triggered = "edge-triggered",
     forgotten_connection = "forgotten-connection",
+    frozen_group = "frozen-group",
     idle_pool = "idle-pool",
     idle_server = "idle-server",
     last_quarter_reserve = "last-quarter-reserve",

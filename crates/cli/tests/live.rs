@@ -2,9 +2,11 @@
 
 mod common;
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Unaccepted, halfopen, ids, ran, repository_file, run};
+use common::{Unaccepted, halfopen, ids, ran, repository_file, run, skipped};
 
 #[test]
 fn connections_that_nobody_accepts_are_found_with_their_process() {
@@ -122,8 +124,8 @@ fn colours_are_for_terminals_only() {
 #[test]
 fn a_closed_pipe_is_no_error_and_changes_no_verdict() {
     let mut child = halfopen(&["check", "--now", &Unaccepted::new(0).filter()])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");
     drop(child.stdout.take());
@@ -137,8 +139,8 @@ fn an_interrupt_ends_the_window_and_the_report_is_made() {
     let server = Unaccepted::new(1);
     let started = Instant::now();
     let child = halfopen(&["check", "--window", "60s", &server.filter()])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("the binary starts");
     std::thread::sleep(Duration::from_millis(1500));
@@ -147,4 +149,112 @@ fn an_interrupt_ends_the_window_and_the_report_is_made() {
     let ran = ran(child.wait_with_output().expect("it ends"));
     assert_eq!(ran.status, 2, "{}{}", ran.stdout, ran.stderr);
     assert!(started.elapsed() < Duration::from_secs(30));
+}
+
+/// A Java program that runs, killed at the end.
+struct Java {
+    child: std::process::Child,
+    _classes: tempfile::TempDir,
+}
+
+impl Java {
+    /// Starts it and waits until it says that its threads are in their deadlocks; why it does not run
+    /// here otherwise.
+    fn start() -> Result<Self, String> {
+        let classes = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../stacks/tests/targets/Blocked.java");
+        let compiled = Command::new("javac").arg("-d").arg(classes.path()).arg(source).status();
+        compiled.map_err(|error| format!("no javac: {error}"))?;
+        let mut child = Command::new("java")
+            .arg("-cp")
+            .arg(classes.path())
+            .arg("Blocked")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("no java: {error}"))?;
+        let mut line = String::new();
+        let output = child.stdout.take().expect("its output");
+        BufReader::new(output).read_line(&mut line).expect("a line");
+        assert_eq!(line, "ready\n");
+        Ok(Self { child, _classes: classes })
+    }
+}
+
+impl Drop for Java {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+fn end(child: &mut std::process::Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+#[test]
+fn a_java_vm_is_asked_only_if_the_user_says_so() {
+    let test = "a_java_vm_is_asked_only_if_the_user_says_so";
+    let java = match Java::start() {
+        Ok(java) => java,
+        Err(why) => return skipped(test, &why),
+    };
+    let pid = java.child.id().to_string();
+    let text = |ran: &common::Ran| ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let looked = run(&["stacks", &pid]);
+    assert!(text(&looked).contains("with --java it is asked"), "{}", looked.stdout);
+    assert!(!looked.stdout.contains("DEADLOCK"), "{}", looked.stdout);
+    let asked = run(&["stacks", "--java", &pid]);
+    if asked.stdout.contains("not asked") {
+        return skipped(test, &text(&asked));
+    }
+    assert_eq!(asked.status, 2, "{}{}", asked.stdout, asked.stderr);
+    assert!(
+        text(&asked).contains("DEADLOCK \"acceptor of the \"service\" port\""),
+        "{}",
+        asked.stdout
+    );
+    assert!(asked.stdout.contains("Blocked.enter"), "{}", asked.stdout);
+}
+
+#[test]
+fn the_goroutine_of_a_go_server_that_should_accept_is_named() {
+    let test = "the_goroutine_of_a_go_server_that_should_accept_is_named";
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("server");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../stacks/tests/targets/server.go");
+    let mut go = Command::new("go");
+    go.args(["build", "-o"]).arg(&program).arg(source);
+    go.env("GOPROXY", "off").env("GOFLAGS", "").env("GOCACHE", folder.path().join("cache"));
+    match go.status() {
+        Ok(status) => assert!(status.success()),
+        Err(error) => return skipped(test, &format!("no go: {error}")),
+    }
+    let mut server =
+        Command::new(&program).stdout(Stdio::piped()).spawn().expect("the server starts");
+    let output = server.stdout.take().expect("its output");
+    let lines: Vec<String> =
+        BufReader::new(output).lines().take(2).collect::<Result<_, _>>().expect("two lines");
+    let address: std::net::SocketAddr = lines[1].parse().expect("an address");
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5))
+                .expect("a connection")
+        })
+        .collect();
+    let ran = run(&["check", "--window", "1500ms", &format!(":{}", address.port())]);
+    drop(clients);
+    end(&mut server);
+    let text = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.contains("not permitted") {
+        return skipped(test, &text);
+    }
+    assert!(text.contains("accept-blocked (probable)"), "{}", ran.stdout);
+    assert!(
+        text.contains("waits (semacquire) in main.registerSession at server.go:")
+            || text.contains("waits (sync.Mutex.Lock) in main.registerSession at server.go:"),
+        "{}",
+        ran.stdout
+    );
+    assert!(text.contains("it was called by main.acceptLoop"), "{}", ran.stdout);
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use halfopen_evidence::{Between, Gap, Holders, Inode, Listener, Missing, Snapshot, Want};
+use halfopen_evidence::{
+    Between, CallTarget, Gap, Holders, Inode, Listener, Missing, Snapshot, Want,
+};
 
 use crate::look::{Look, look};
 use crate::namespaces::{Discovery, Found, discover, visit};
@@ -94,6 +96,16 @@ impl Collector {
     /// appears with state `X`. [`Want::Stacks`] is not met here.
     pub fn fetch(&mut self, snapshot: &mut Snapshot, wants: &[Want]) {
         fetch::fetch(self, snapshot, wants);
+    }
+
+    /// Names the sockets that these calls wait for: `socket:[N]` becomes `socket A -> B`, as far as they
+    /// are TCP sockets of a namespace that was looked at.
+    pub fn name_sockets<'a>(
+        &mut self,
+        snapshot: &Snapshot,
+        targets: impl IntoIterator<Item = &'a mut CallTarget>,
+    ) {
+        fetch::name_sockets(self, snapshot, targets);
     }
 
     /// Sleeps through a window and samples meanwhile, about ten times a second: the accept queues of

@@ -18,7 +18,7 @@ use halfopen_evidence::{
 use halfopen_model::TcpState;
 
 use crate::collector::Collector;
-use crate::fetch::name_sockets;
+use crate::fetch::{name_sockets, targets_of};
 use crate::namespaces::{Found, visit};
 use crate::netlink::request::DumpRequest;
 use crate::netlink::{DiagSocket, DumpBuffer};
@@ -68,7 +68,7 @@ pub(crate) fn watch(
     let mut tracks = threads.finish();
     let sightings = tracks.iter_mut().flat_map(|track| &mut track.seen);
     let activities = sightings.map(|sighting| &mut sighting.activity);
-    name_sockets(collector, snapshot, activities);
+    name_sockets(collector, snapshot, targets_of(activities));
     Between { queues: queues.finish(), threads: tracks }
 }
 

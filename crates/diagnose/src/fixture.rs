@@ -14,11 +14,12 @@ use std::net::SocketAddr;
 use halfopen_evidence::{
     Activity, Between, Call, CallTarget, CgroupState, CloseWaitGroup, CloseWaitSide, Connecting,
     Cookie, Counters, DestinationPorts, Endpoint, EndpointKey, EpollRegistration, Evidence, FdUse,
-    Holder, HolderSearch, Holders, Host, Inode, Interval, Listener, Located, Mark, Missing, Netns,
-    NetnsId, NetnsLabel, NeverAccepted, Outcome, OwnerBasis, OwnerPlace, Pid, PortSpace,
-    PortStates, Process, QueueTrack, Reading, RequestSample, SchedStat, Sighting, Snapshot,
-    SynRecv, SyncKind, Sysctls, Taken, TcpUse, Thread, ThreadTrack, Tid, Via, WaitedSocket,
-    Waiting, Watched, WatchedClient, WatchedListener, WatchedSide,
+    Frame, Holder, HolderSearch, Holders, Host, Inode, Interval, Listener, Located, Mark, Missing,
+    Netns, NetnsId, NetnsLabel, NeverAccepted, Outcome, OwnerBasis, OwnerPlace, Pid, PortSpace,
+    PortStates, Process, QueueTrack, Reading, RequestSample, SampledStack, Samples, SchedStat,
+    Sighting, Snapshot, Stack, StackEnd, SynRecv, SyncKind, Sysctls, Taken, TcpUse, Thread,
+    ThreadTrack, Tid, Via, WaitedSocket, Waiting, Watched, WatchedClient, WatchedListener,
+    WatchedSide,
 };
 use halfopen_model::{Counter, PortRange};
 
@@ -406,6 +407,7 @@ pub(crate) fn process(pid: u32, threads: impl IntoIterator<Item = Thread>) -> Pr
         epoll: Reading::Known(Vec::new()),
         threads: Reading::Known(threads.into_iter().collect()),
         threads_omitted: 0,
+        goroutines: Reading::not_collected(),
     }
 }
 
@@ -420,6 +422,7 @@ pub(crate) fn thread(tid: u32, name: &str, activity: Activity) -> Thread {
         activity: Reading::Known(activity),
         waits: Reading::Known(Vec::new()),
         sched: Reading::Known(SchedStat { cpu_ns: 5_000_000, wait_ns: 0, slices: 40 }),
+        place: None,
         stack: Missing::NotOnThisKernel.into(),
         samples: Reading::not_collected(),
         managed: Reading::not_collected(),
@@ -430,6 +433,35 @@ pub(crate) fn thread(tid: u32, name: &str, activity: Activity) -> Thread {
 pub(crate) fn waiting_for(mut thread: Thread, inode: Inode, via: Via) -> Thread {
     thread.waits = Reading::Known(vec![WaitedSocket { inode, via }]);
     thread
+}
+
+/// The same thread, in this function of its program; its stack is whole.
+pub(crate) fn within(mut thread: Thread, function: &str) -> Thread {
+    thread.stack = Reading::Known(stack(function));
+    thread
+}
+
+fn stack(function: &str) -> Stack {
+    let frame = Frame {
+        function: Some(function.to_owned()),
+        module: "app".to_owned(),
+        address: 0x1200,
+        line: None,
+    };
+    Stack { frames: vec![frame], end: StackEnd::Root }
+}
+
+/// So many samples of a thread that could run for 60 ms, and in which functions they met it.
+pub(crate) fn samples(taken: u32, met: &[(&str, u32)]) -> Samples {
+    let sampled = |&(function, count)| SampledStack { stack: stack(function), count };
+    Samples {
+        window_us: 60_000,
+        cpu_us: u64::from(taken) * 1000,
+        runnable: true,
+        taken,
+        lost: 0,
+        stacks: met.iter().map(sampled).collect(),
+    }
 }
 
 /// Sits in a system call.

@@ -33,7 +33,7 @@ pub use diagnosis::{Diagnosis, Undetermined, Verdicts, diagnose, diagnose_watche
 pub use filter::{Filter, FilterError};
 pub use finding::{Confidence, Fact, Finding, Severity};
 pub use id::FindingId;
-pub use report::{Report, Status, TextOptions};
+pub use report::{FindingEntry, Report, Status, TextOptions};
 pub use subject::{ProcessName, Subject, SubjectKind};
 
 #[doc(no_inline)]

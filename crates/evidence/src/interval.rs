@@ -213,7 +213,10 @@ impl Interval {
             Reading::Missing(why) => return why.into(),
         };
         let earlier = match threads {
-            Reading::Known(threads) => threads.iter().find(|t| t.tid == thread.tid),
+            Reading::Known(threads) => {
+                let at = threads.binary_search_by_key(&thread.tid, |earlier| earlier.tid);
+                at.ok().and_then(|at| threads.get(at))
+            }
             Reading::Missing(why) => return why.into(),
         };
         let before = earlier.map_or(Reading::Known(SchedStat::default()), |t| t.sched.clone());

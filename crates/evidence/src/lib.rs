@@ -21,6 +21,7 @@ mod crossing;
 mod destination;
 mod endpoint;
 mod fold;
+mod goroutine;
 mod handshake;
 mod heavy;
 mod ids;
@@ -49,6 +50,7 @@ pub use endpoint::{
     SynRecv, Waiting,
 };
 pub use fold::{FoldLimits, Folded, SocketFold, SocketRow};
+pub use goroutine::{GoroutineGroup, GoroutineState, Goroutines};
 pub use handshake::{Handshake, IgnoredEnd, Mark, Outcome, Sends, Stages, Vantage};
 pub use heavy::{Hashed, HeavyKeys, Weight};
 pub use ids::{Cookie, Inode, NetnsId, Pid, Tid};
@@ -60,7 +62,7 @@ pub use netns::{Conntrack, Netns, NetnsLabel, PortSpace, Sysctls, TcpUse};
 pub use prefetch::prefetch;
 pub use process::{
     Activity, Call, CallTarget, CgroupState, CpuQuota, EpollRegistration, FdUse, Process,
-    SchedStat, Thread, Throttling, Via, WaitedSocket,
+    SchedStat, Thread, ThreadPlace, Throttling, Via, WaitedSocket,
 };
 pub use reading::{Missing, Reading};
 pub use recording::{RECORDING_VERSION, Recording, RecordingError, RecordingHeader};

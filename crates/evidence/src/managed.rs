@@ -54,6 +54,12 @@ impl ManagedThread {
 }
 
 impl ManagedFrame {
+    /// Its name without packages, types and receivers: the `Serve` of `net/http.(*Server).Serve`.
+    #[must_use]
+    pub fn last_name(&self) -> &str {
+        self.function.rsplit('.').next().unwrap_or(&self.function)
+    }
+
     fn is_of_a_library(&self) -> bool {
         JAVA_LIBRARIES.iter().any(|library| self.function.starts_with(library))
             || self.line.as_ref().is_some_and(|line| line.file.contains(PYTHON_LIBRARIES))

@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Inode, ManagedThread, OwnerBasis, OwnerPlace, Pid, Reading, Samples, Stack, SyncKind, Tid,
+    Goroutines, Inode, ManagedThread, OwnerBasis, OwnerPlace, Pid, Reading, Samples, Stack,
+    SyncKind, Tid,
 };
 
 /// One process.
@@ -32,6 +33,9 @@ pub struct Process {
     pub threads: Reading<Vec<Thread>>,
     /// Threads left out of `threads`.
     pub threads_omitted: u32,
+    /// Its goroutines, of a Go program.
+    #[serde(default, skip_serializing_if = "Reading::is_not_collected")]
+    pub goroutines: Reading<Goroutines>,
 }
 
 /// Descriptors of a process.
@@ -116,6 +120,9 @@ pub struct Thread {
     /// CPU time and time slices so far, read before everything else of it. Two equal values prove that
     /// it did not run in between.
     pub sched: Reading<SchedStat>,
+    /// Where it was when its call was read, for who copies its stack at once; in no recording.
+    #[serde(skip)]
+    pub place: Option<ThreadPlace>,
     /// Its user stack, taken while it sat in the call that `activity` names.
     #[serde(default, skip_serializing_if = "Reading::is_not_collected")]
     pub stack: Reading<Stack>,
@@ -125,6 +132,15 @@ pub struct Thread {
     /// What the runtime of its language says of it, asked after everything else was read.
     #[serde(default, skip_serializing_if = "Reading::is_not_collected")]
     pub managed: Reading<ManagedThread>,
+}
+
+/// Where in its program a thread is that is off the CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadPlace {
+    /// Its stack pointer.
+    pub sp: u64,
+    /// Its program counter.
+    pub pc: u64,
 }
 
 /// What a thread does at the moment of the look.

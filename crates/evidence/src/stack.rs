@@ -84,13 +84,23 @@ impl Stack {
     /// The innermost function of the program itself: neither the C library's nor the language's.
     #[must_use]
     pub fn site(&self) -> Option<&Frame> {
-        self.frames.iter().find(|frame| frame.is_own())
+        self.own_frames().next()
+    }
+
+    /// The function of the program itself that called [`Self::site`], which may be no more than a lock
+    /// in the program's own wrapping.
+    #[must_use]
+    pub fn caller(&self) -> Option<&Frame> {
+        self.own_frames().nth(1)
     }
 
     /// Names of the functions of the program itself, innermost first.
     pub fn own_functions(&self) -> impl Iterator<Item = &str> {
-        let own = self.frames.iter().filter(|frame| frame.is_own());
-        own.filter_map(|frame| frame.function.as_deref())
+        self.own_frames().filter_map(|frame| frame.function.as_deref())
+    }
+
+    fn own_frames(&self) -> impl Iterator<Item = &Frame> {
+        self.frames.iter().filter(|frame| frame.is_own())
     }
 }
 
@@ -158,6 +168,8 @@ mod tests {
         let stack = Stack { frames, end: StackEnd::Root };
         let site = stack.site().and_then(|frame| frame.function.as_deref());
         assert_eq!(site, Some("register_session(int)"));
+        let caller = stack.caller().and_then(|frame| frame.function.as_deref());
+        assert_eq!(caller, Some("accept_loop()"));
         let plumbing = Stack { frames: stack.frames[..2].to_vec(), end: StackEnd::Lost };
         assert_eq!(plumbing.site(), None);
     }

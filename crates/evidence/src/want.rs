@@ -25,7 +25,8 @@ pub enum Want {
         /// The process.
         pid: Pid,
     },
-    /// The stacks of the threads of a process that was read before: [`crate::Thread::stack`].
+    /// The stacks of the threads of a process that was read before, [`crate::Thread::stack`], and the
+    /// goroutines of a Go program, [`crate::Process::goroutines`].
     Stacks {
         /// The process.
         pid: Pid,

@@ -23,8 +23,8 @@ use rustix::process::{
 };
 use rustix::stdio::dup2_stdin;
 
-use crate::cpu_groups::remove_as_told;
-use crate::lock;
+use crate::control_groups::remove_as_told;
+use crate::locks::Locks;
 use crate::serving::{Means, carry_out};
 use crate::sys;
 use crate::told::{Desk, voice_and_ear};
@@ -101,11 +101,12 @@ fn serve(server: Server, word: &str) -> Result<()> {
             if word == SERVE_SHARED { take_over_stdin()? } else { open(*plan, &server)? };
         desk.listeners.insert(plan.port, Arc::new(listener));
     }
-    // All threads have their names, and one that holds the lock has it, before the host goes on.
+    // All threads have their names, and one that holds a lock has it, before the host goes on.
     let start = Arc::new(Barrier::new(server.threads.len()));
     let mut threads = Vec::with_capacity(server.threads.len());
+    let locks = Arc::new(Locks::of(&server.threads));
     for plan in server.threads {
-        let means = means(&plan, &mut desk);
+        let means = means(&plan, &mut desk, &locks);
         threads.push((plan, means));
     }
     let mut threads = threads.into_iter();
@@ -114,7 +115,7 @@ fn serve(server: Server, word: &str) -> Result<()> {
         let start = Arc::clone(&start);
         let builder = thread::Builder::new().name(plan.name.clone());
         builder.spawn(move || {
-            prepare(&plan, &start);
+            prepare(&plan, &means, &start);
             carry_out(&plan, &means)
         })?;
     }
@@ -123,24 +124,24 @@ fn serve(server: Server, word: &str) -> Result<()> {
         builder.spawn(move || desk.work(io::stdin().lock()))?;
     }
     rustix::thread::set_name(&CString::new(server.process)?)?;
-    prepare(&main.0, &start);
+    prepare(&main.0, &main.1, &start);
     announce()?;
     carry_out(&main.0, &main.1).context("the main thread failed")
 }
 
-fn means(plan: &ThreadPlan, desk: &mut Desk) -> Means {
+fn means(plan: &ThreadPlan, desk: &mut Desk, locks: &Arc<Locks>) -> Means {
     let listener = plan.port.and_then(|port| desk.listeners.get(&port)).map(Arc::clone);
     let ear = plan.port.filter(|_| plan.waits == Waits::Told).map(|port| {
         let (voice, ear) = voice_and_ear();
         desk.voices.insert(port, voice);
         ear
     });
-    Means { listener, ear }
+    Means { listener, ear, locks: Arc::clone(locks) }
 }
 
-fn prepare(plan: &ThreadPlan, start: &Barrier) {
-    if plan.holds_lock {
-        lock::hold();
+fn prepare(plan: &ThreadPlan, means: &Means, start: &Barrier) {
+    if let Some(lock) = &plan.holds {
+        means.locks.take(lock);
     }
     start.wait();
 }

@@ -20,7 +20,7 @@ use halfopen_scenario::{Arrivals, Clients, Handshakes, Need, Scenario, Server, S
 
 use crate::accounting::Accounting;
 use crate::clients::Group;
-use crate::cpu_groups::CpuGroups;
+use crate::control_groups::ControlGroups;
 use crate::protocol::{Event, Ran, Request, receive, send};
 use crate::servers::{Servers, own_process};
 use crate::wire::Wire;
@@ -122,7 +122,7 @@ pub(crate) struct Host {
     wire: Option<Wire>,
     pub(crate) servers: Servers,
     /// Dropped after the servers, which are in them.
-    cpu_groups: Option<CpuGroups>,
+    control_groups: Option<ControlGroups>,
     groups: BTreeMap<String, Group>,
     accounting: Option<Accounting>,
 }
@@ -141,10 +141,9 @@ impl Host {
         rustix::thread::set_name(&CString::new(CLIENTS)?)?;
         namespace::set_sysctls(&scenario.sysctl)?;
         let wire = scenario.needs.contains(&Need::Tun).then(Wire::start).transpose()?;
-        let cpu_groups =
-            scenario.needs.contains(&Need::CpuQuota).then(CpuGroups::new).transpose()?;
+        let control_groups = ControlGroups::needed(&scenario.needs)?;
         let servers = Servers::default();
-        Ok(Self { wire, servers, cpu_groups, groups: BTreeMap::new(), accounting: None })
+        Ok(Self { wire, servers, control_groups, groups: BTreeMap::new(), accounting: None })
     }
 
     fn play_all(&mut self, scenario: &Scenario) -> Result<()> {
@@ -162,6 +161,7 @@ impl Host {
             Step::Arrivals(arrivals) => self.arrive(arrivals),
             Step::Await { condition, within } => self.await_condition(condition, *within),
             Step::Stop { process } => self.servers.stop(process),
+            Step::Freeze { process } => self.freeze(process),
             Step::Close { clients } => self.group(clients)?.close(),
             Step::Reset { clients } => self.group(clients)?.reset(),
             Step::Send { clients, bytes } => self.group(clients)?.send(*bytes),
@@ -196,11 +196,7 @@ impl Host {
     }
 
     fn serve(&mut self, server: &Server, all: &[Step]) -> Result<()> {
-        let group = server.cpu.map(|cpu| {
-            let groups = self.cpu_groups.as_mut();
-            groups.context("the scenario needs no control groups")?.make(cpu)
-        });
-        let group = group.transpose()?;
+        let group = server.cpu.map(|cpu| self.control_groups()?.with_quota(cpu)).transpose()?;
         let shared = match server.listen.as_slice() {
             [listen] if server.shares_its_listener() => Some(actor::open(*listen, server)?),
             _ => None,
@@ -214,6 +210,16 @@ impl Host {
             }
         }
         Ok(())
+    }
+
+    fn freeze(&mut self, process: &str) -> Result<()> {
+        let group = self.control_groups()?.freezable()?;
+        self.servers.of(process).try_for_each(|actor| group.take_in(actor.pid()))?;
+        group.freeze()
+    }
+
+    fn control_groups(&mut self) -> Result<&mut ControlGroups> {
+        self.control_groups.as_mut().context("the scenario needs no control groups")
     }
 
     fn connect(&mut self, clients: &Clients) -> Result<()> {

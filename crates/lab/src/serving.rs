@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::lock;
+use crate::locks::Locks;
 use crate::told::Ear;
 use crate::waiting::Waiter;
 use crate::wire::FAR;
@@ -24,6 +24,8 @@ pub(crate) struct Means {
     pub(crate) listener: Option<Arc<OwnedFd>>,
     /// Its orders, if it waits to be told.
     pub(crate) ear: Option<Ear>,
+    /// The locks of its process.
+    pub(crate) locks: Arc<Locks>,
 }
 
 /// Carries out a thread's plan. Returns only if the plan says that the thread ends.
@@ -37,8 +39,8 @@ pub(crate) fn carry_out(plan: &ThreadPlan, means: &Means) -> io::Result<()> {
     match plan.then {
         Then::Exit => {}
         Then::Sleep => sleep_for_ever(),
-        Then::Lock => {
-            lock::hold();
+        Then::Lock { ref name } => {
+            means.locks.take(name);
             sleep_for_ever();
         }
         Then::Connect { port } => {

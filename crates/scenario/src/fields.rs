@@ -110,9 +110,7 @@ impl<'t> Fields<'t> {
 
     /// The items of a list, each with its place.
     pub(crate) fn list(&self, key: &'static str) -> Result<Vec<&'t Spanned<DeValue<'t>>>, Problem> {
-        let Some(value) = self.value(key) else { return Ok(Vec::new()) };
-        let items = value.get_ref().as_array().ok_or_else(|| mismatch(key, "a list", value))?;
-        Ok(items.iter().collect())
+        self.value(key).map_or(Ok(Vec::new()), |value| list_of(key, value))
     }
 
     pub(crate) fn tables(&self, key: &'static str) -> Result<Vec<Self>, Problem> {
@@ -126,12 +124,7 @@ impl<'t> Fields<'t> {
 
     /// Texts with their places.
     pub(crate) fn texts(&self, key: &'static str) -> Result<Vec<(&'t str, Range<usize>)>, Problem> {
-        let text_of = |item: &'t Spanned<DeValue<'t>>| {
-            let text = item.get_ref().as_str();
-            let text = text.ok_or_else(|| mismatch(key, "a list of texts", item))?;
-            Ok((text, item.span()))
-        };
-        self.list(key)?.into_iter().map(text_of).collect()
+        self.value(key).map_or(Ok(Vec::new()), |value| texts_of(key, value))
     }
 
     /// Every field of the table, whatever its name.
@@ -156,6 +149,27 @@ impl<'t> Fields<'t> {
             }
         }
     }
+}
+
+fn list_of<'t>(
+    key: &str,
+    value: &'t Spanned<DeValue<'t>>,
+) -> Result<Vec<&'t Spanned<DeValue<'t>>>, Problem> {
+    let items = value.get_ref().as_array().ok_or_else(|| mismatch(key, "a list", value))?;
+    Ok(items.iter().collect())
+}
+
+/// The texts of the field `key`, with their places.
+pub(crate) fn texts_of<'t>(
+    key: &str,
+    value: &'t Spanned<DeValue<'t>>,
+) -> Result<Vec<(&'t str, Range<usize>)>, Problem> {
+    let text_of = |item: &'t Spanned<DeValue<'t>>| {
+        let text = item.get_ref().as_str();
+        let text = text.ok_or_else(|| mismatch(key, "a list of texts", item))?;
+        Ok((text, item.span()))
+    };
+    list_of(key, value)?.into_iter().map(text_of).collect()
 }
 
 /// A whole number of any radix.

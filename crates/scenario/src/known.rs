@@ -86,6 +86,7 @@ impl Known {
             | Step::PeersSend(_)
             | Step::Await { .. }
             | Step::Stop { .. }
+            | Step::Freeze { .. }
             | Step::Close { .. }
             | Step::Reset { .. }
             | Step::Pass { .. }

@@ -44,7 +44,7 @@ pub use error::ScenarioError;
 pub use part::Part;
 pub use peers::{PeerSegment, Peers, PeersSend};
 pub use remote::{Network, Remote};
-pub use scenario::{Need, Scenario};
+pub use scenario::{Need, Scenario, Wrong};
 pub use seen_segment::{Interface, SeenSegment};
 pub use server::{CpuQuota, Exception, Listen, OnConnection, Server, Then, ThreadPlan, Waits};
 pub use step::{Loss, Lost, Step};

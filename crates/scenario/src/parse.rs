@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::error::Problem;
-use crate::fields::{Fields, integer};
+use crate::fields::{Fields, integer, texts_of};
 use crate::known::Known;
 use crate::parse_steps::step;
 use crate::{Arrivals, Clients, Handshakes, Need, Scenario, ScenarioError, Step, Then, Way};
@@ -30,6 +30,7 @@ fn scenario(name: &str, text: &str) -> Result<Scenario, Problem> {
     let about = fields.required("about", fields.text("about")?)?.to_owned();
     let incident = fields.number("incident", 1..=999)?;
     let expect = finding_ids(fields.required("expect", fields.value("expect"))?, &fields)?;
+    let says = says(&fields, &expect)?;
     let kernel = kernel_name(&fields, "kernel")?;
     let clients_kernel = kernel_name(&fields, "clients_kernel")?;
     let parity = fields.yes_or_no("parity")?.unwrap_or(false);
@@ -57,6 +58,7 @@ fn scenario(name: &str, text: &str) -> Result<Scenario, Problem> {
         about,
         incident,
         expect,
+        says,
         kernel,
         clients_kernel,
         parity,
@@ -80,6 +82,19 @@ fn finding_ids(_: &Spanned<DeValue<'_>>, fields: &Fields<'_>) -> Result<Vec<Stri
     Ok(ids.into_iter().map(|(id, _)| id.to_owned()).collect())
 }
 
+/// What findings that are expected must say.
+fn says(fields: &Fields<'_>, expect: &[String]) -> Result<Vec<(String, Vec<String>)>, Problem> {
+    let Some(table) = fields.table("says")? else { return Ok(Vec::new()) };
+    let said = |(id, value): (&str, &Spanned<DeValue<'_>>)| {
+        if !expect.iter().any(|expected| expected == id) {
+            return Err(Problem::new(value.span(), format!("\"{id}\" is not expected")));
+        }
+        let texts = texts_of(id, value)?.into_iter().map(|(text, _)| text.to_owned());
+        Ok((id.to_owned(), texts.collect()))
+    };
+    table.all().map(said).collect()
+}
+
 /// A release as `uname -r` prints it, or another name of a kernel. What it means is not this crate's
 /// business.
 fn kernel_name(fields: &Fields<'_>, key: &'static str) -> Result<Option<String>, Problem> {
@@ -96,10 +111,14 @@ fn needs(fields: &Fields<'_>) -> Result<Vec<Need>, Problem> {
     let need = |(word, at): (&str, Range<usize>)| match word {
         "tun" => Ok(Need::Tun),
         "cpu-quota" => Ok(Need::CpuQuota),
+        "freezer" => Ok(Need::Freezer),
         "simulator" => Ok(Need::Simulator),
         _ => Err(Problem::new(
             at,
-            format!("\"{word}\" is not a need; known are \"tun\", \"cpu-quota\", \"simulator\""),
+            format!(
+                "\"{word}\" is not a need; known are \"tun\", \"cpu-quota\", \"freezer\", \
+                 \"simulator\""
+            ),
         )),
     };
     fields.texts("needs")?.into_iter().map(need).collect()
@@ -148,6 +167,7 @@ fn check_needs(step: &Step, needs: &[Need], at: &Range<usize>) -> Result<(), Pro
         }
         Step::Await { .. }
         | Step::Stop { .. }
+        | Step::Freeze { .. }
         | Step::Close { .. }
         | Step::Reset { .. }
         | Step::Send { .. }
@@ -163,12 +183,19 @@ fn check_needs(step: &Step, needs: &[Need], at: &Range<usize>) -> Result<(), Pro
     if wire && !simulated && !needs.contains(&Need::Tun) {
         return Err(Problem::new(at.clone(), "this step needs the wire: say needs = [\"tun\"]"));
     }
-    let quota = matches!(step, Step::Serve(server) if server.cpu.is_some());
-    if quota && !simulated && !needs.contains(&Need::CpuQuota) {
-        let message = "this step needs a control group: say needs = [\"cpu-quota\"]";
-        return Err(Problem::new(at.clone(), message));
+    let group = match step {
+        Step::Serve(server) if server.cpu.is_some() => Some(Need::CpuQuota),
+        Step::Freeze { .. } => Some(Need::Freezer),
+        _ => None,
+    };
+    match group {
+        Some(need) if !simulated && !needs.contains(&need) => {
+            let need = need.as_str();
+            let message = format!("this step needs a control group: say needs = [\"{need}\"]");
+            Err(Problem::new(at.clone(), message))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -196,6 +223,7 @@ mod tests {
             about = "nobody accepts"
             incident = 1
             expect = ["accept-blocked", "never-accepted"]
+            says = { accept-blocked = ["sleeps"] }
             sysctl = { "net.core.somaxconn" = 16 }
             [[step]]
             do = "serve"
@@ -221,7 +249,7 @@ mod tests {
             work: Duration::from_millis(3),
             pause: Duration::from_millis(20),
             then: Then::Sleep,
-            holds_lock: false,
+            holds: None,
         };
         let server = Server {
             process: "web".to_owned(),
@@ -248,6 +276,7 @@ mod tests {
             about: "nobody accepts".to_owned(),
             incident: Some(1),
             expect: vec!["accept-blocked".to_owned(), "never-accepted".to_owned()],
+            says: vec![("accept-blocked".to_owned(), vec!["sleeps".to_owned()])],
             kernel: None,
             clients_kernel: None,
             parity: false,
@@ -284,6 +313,33 @@ mod tests {
             "about = \"x\"\nexpect = [\"Accept Blocked\"]\n",
             "2:11: \"Accept Blocked\" is not a finding's id",
         );
+    }
+
+    #[test]
+    fn only_what_is_expected_can_be_expected_to_say_something() {
+        check_refused(
+            "about = \"x\"\nexpect = [\"a\"]\nsays = { b = [\"x\"] }\n",
+            "3:14: \"b\" is not expected",
+        );
+    }
+
+    #[test]
+    fn a_lock_that_is_waited_for_is_held_by_one_thread() {
+        let serve = |threads: &str| {
+            format!(
+                "do = \"serve\"\nprocess = \"web\"\nlisten = [{{ port = 1, backlog = 1 }}]\n\
+                 threads = [{threads}]\n"
+            )
+        };
+        check_step_refused(
+            &serve("{ then = \"lock\", then_lock = \"a\", holds = \"b\" }"),
+            "7:11: no thread holds \"a\", for which \"web\" waits",
+        );
+        check_step_refused(
+            &serve("{ holds = \"a\" }, { name = \"x\", holds = \"a\" }"),
+            "7:29: another thread holds \"a\"",
+        );
+        check_step_refused(&serve("{ then = \"lock\" }"), "7:12: `then_lock` is missing");
     }
 
     #[test]

@@ -28,6 +28,7 @@ enum Do {
     Arrivals,
     Await,
     Stop,
+    Freeze,
     Close,
     Reset,
     Send,
@@ -49,6 +50,7 @@ const DO: &[(&str, Do)] = &[
     ("arrivals", Do::Arrivals),
     ("await", Do::Await),
     ("stop", Do::Stop),
+    ("freeze", Do::Freeze),
     ("close", Do::Close),
     ("reset", Do::Reset),
     ("send", Do::Send),
@@ -74,6 +76,7 @@ pub(crate) fn step(fields: Fields<'_>, known: &Known) -> Result<Step, Problem> {
             within: fields.duration("within")?.unwrap_or(Duration::from_secs(10)),
         },
         Do::Stop => Step::Stop { process: text(&fields, "process")? },
+        Do::Freeze => Step::Freeze { process: text(&fields, "process")? },
         Do::Close => Step::Close { clients: text(&fields, "clients")? },
         Do::Reset => Step::Reset { clients: text(&fields, "clients")? },
         Do::Send => Step::Send {
@@ -170,6 +173,11 @@ fn threads(
             let message = "the first thread is the main one: named as its process, it cannot exit";
             return Err(Problem::new(at, message));
         }
+        if let Some(lock) = &thread.holds
+            && threads.iter().any(|other: &ThreadPlan| other.holds.as_ref() == Some(lock))
+        {
+            return Err(Problem::new(at, format!("another thread holds \"{lock}\"")));
+        }
         let alike = |other: &ThreadPlan| other.waits == Waits::Told && other.port == thread.port;
         if thread.waits == Waits::Told && threads.iter().any(alike) {
             return Err(Problem::new(at, "another thread waits to be told on this port"));
@@ -178,6 +186,16 @@ fn threads(
     }
     if threads.is_empty() {
         return Err(Problem::new(fields.at(), "`threads` is missing, or empty"));
+    }
+    let is_held = |lock: &String| threads.iter().any(|thread| thread.holds.as_ref() == Some(lock));
+    for thread in &threads {
+        if let Then::Lock { name } = &thread.then
+            && !is_held(name)
+        {
+            let message =
+                format!("no thread holds \"{name}\", for which \"{}\" waits", thread.name);
+            return Err(Problem::new(fields.at_field("threads"), message));
+        }
     }
     Ok(threads)
 }
@@ -250,7 +268,7 @@ fn thread(fields: Fields<'_>, default_name: Option<&str>) -> Result<ThreadPlan, 
         work: fields.duration("work")?.unwrap_or_default(),
         pause: fields.duration("pause")?.unwrap_or_default(),
         then: then(&fields)?,
-        holds_lock: fields.yes_or_no("holds_lock")?.unwrap_or(false),
+        holds: fields.text("holds")?.map(str::to_owned),
     };
     fields.finish()?;
     Ok(thread)
@@ -273,7 +291,7 @@ fn then(fields: &Fields<'_>) -> Result<Then, Problem> {
     Ok(match fields.word("then", &words)?.unwrap_or(Word::Sleep) {
         Word::Exit => Then::Exit,
         Word::Sleep => Then::Sleep,
-        Word::Lock => Then::Lock,
+        Word::Lock => Then::Lock { name: text(fields, "then_lock")? },
         Word::Connect => {
             let port = fields.number("then_port", PORTS)?;
             Then::Connect { port: fields.required("then_port", port)? }

@@ -1,5 +1,8 @@
 //! A scenario as a value: what it is called, what it must lead to, what it needs, what happens.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::Step;
@@ -17,6 +20,8 @@ pub struct Scenario {
     /// The ids of the findings that a check must report, in alphabetical order; nothing else may be
     /// reported.
     pub expect: Vec<String>,
+    /// Texts that findings must say in their cause, by the id of an expected one.
+    pub says: Vec<(String, Vec<String>)>,
     /// The kernel that it is about, as a release (`uname -r`) or by another name (`rhel7`), so that
     /// only a simulator can run it; none for any kernel.
     pub kernel: Option<String>,
@@ -40,10 +45,62 @@ impl Scenario {
         self.about.starts_with("Mechanism: ")
     }
 
+    /// What is wrong with the findings of a check, each given with its id and its cause; nothing if they
+    /// are those that are expected, and say what they should.
+    #[must_use]
+    pub fn wrong<'a>(&'a self, found: &[(&'a str, &str)]) -> Option<Wrong<'a>> {
+        let ids: BTreeSet<&str> = found.iter().map(|(id, _)| *id).collect();
+        let expected: BTreeSet<&str> = self.expect.iter().map(String::as_str).collect();
+        if ids != expected {
+            return Some(Wrong::Findings { expected, found: ids });
+        }
+        let says =
+            |id: &str, text: &str| found.iter().any(|(of, said)| *of == id && said.contains(text));
+        let mut wanted =
+            self.says.iter().flat_map(|(id, texts)| texts.iter().map(move |t| (id, t)));
+        let (id, text) = wanted.find(|(id, text)| !says(id, text))?;
+        Some(Wrong::Unsaid { id, text })
+    }
+
     /// Whether no machine can run it: it is about another kernel, or more than one machine has.
     #[must_use]
     pub fn is_for_simulator(&self) -> bool {
         self.kernel.is_some() || self.needs.contains(&Need::Simulator)
+    }
+}
+
+/// How the findings of a check are other than a scenario expects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wrong<'a> {
+    /// They have other ids.
+    Findings {
+        /// The ids that are expected.
+        expected: BTreeSet<&'a str>,
+        /// The ids that were found.
+        found: BTreeSet<&'a str>,
+    },
+    /// One of them does not say what it should.
+    Unsaid {
+        /// Its id.
+        id: &'a str,
+        /// What it should say.
+        text: &'a str,
+    },
+}
+
+/// `expected never-accepted, found nothing`.
+impl fmt::Display for Wrong<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = |ids: &BTreeSet<&str>| match ids.len() {
+            0 => "nothing".to_owned(),
+            _ => ids.iter().copied().collect::<Vec<_>>().join(", "),
+        };
+        match self {
+            Self::Findings { expected, found } => {
+                write!(f, "expected {}, found {}", words(expected), words(found))
+            }
+            Self::Unsaid { id, text } => write!(f, "{id} does not say {text:?}"),
+        }
     }
 }
 
@@ -55,6 +112,8 @@ pub enum Need {
     Tun,
     /// Control groups with a CPU quota, and the right to make one.
     CpuQuota,
+    /// Control groups that can be frozen (version 2), and the right to make one.
+    Freezer,
     /// More hosts, kernels or clients than a machine has: a simulator.
     Simulator,
 }
@@ -66,6 +125,7 @@ impl Need {
         match self {
             Self::Tun => "tun",
             Self::CpuQuota => "cpu-quota",
+            Self::Freezer => "freezer",
             Self::Simulator => "simulator",
         }
     }

@@ -97,8 +97,8 @@ pub struct ThreadPlan {
     pub pause: Duration,
     /// What it does after its last connection.
     pub then: Then,
-    /// Whether it holds the process's lock all its life.
-    pub holds_lock: bool,
+    /// The lock of the process that it has from the beginning and never gives back.
+    pub holds: Option<String>,
 }
 
 /// How a thread waits for connections.
@@ -132,14 +132,17 @@ pub enum OnConnection {
 }
 
 /// What a thread does after its last connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Then {
     /// Ends.
     Exit,
     /// Sleeps for ever.
     Sleep,
-    /// Waits for the process's lock, which another thread holds.
-    Lock,
+    /// Waits for a lock of the process, which a thread holds: another one, or itself.
+    Lock {
+        /// Which.
+        name: String,
+    },
     /// Connects to the host at the other end of the wire and waits for that.
     Connect {
         /// The other host's port.

@@ -29,6 +29,11 @@ pub enum Step {
         /// The server's process name.
         process: String,
     },
+    /// All processes of that name are put into a control group, which is frozen.
+    Freeze {
+        /// The server's process name.
+        process: String,
+    },
     /// These clients close their connections (FIN).
     Close {
         /// The clients' group name.
@@ -136,6 +141,7 @@ impl fmt::Display for Step {
             }
             Step::Await { condition, .. } => write!(f, "awaiting {condition}"),
             Step::Stop { process } => write!(f, "{process} is stopped"),
+            Step::Freeze { process } => write!(f, "the control group of {process} is frozen"),
             Step::Close { clients } => write!(f, "the clients \"{clients}\" close"),
             Step::Reset { clients } => write!(f, "the clients \"{clients}\" abort"),
             Step::Send { clients, bytes } => {

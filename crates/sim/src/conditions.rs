@@ -63,7 +63,7 @@ impl World {
             let process = &self.programs.processes[thread.process as usize];
             let state = match thread.doing {
                 Doing::Gone => Some(ThreadState::Gone),
-                Doing::InLock => Some(ThreadState::InLock),
+                Doing::InLock(_) => Some(ThreadState::InLock),
                 Doing::Sleeping | Doing::Pausing | Doing::OutOfDescriptors => {
                     Some(ThreadState::InSleep)
                 }

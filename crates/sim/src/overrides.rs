@@ -227,7 +227,7 @@ fn set_backlog(scenario: &mut Scenario, wanted: i32) -> bool {
 
 /// Whether a thread accepts connections as they come, and another one could do the same.
 fn accepts(thread: &ThreadPlan) -> bool {
-    thread.port.is_some() && thread.waits != Waits::Told && !thread.holds_lock
+    thread.port.is_some() && thread.waits != Waits::Told && thread.holds.is_none()
 }
 
 fn servers(scenario: &mut Scenario) -> impl Iterator<Item = &mut Server> {

@@ -10,7 +10,7 @@ use halfopen_model::Time;
 use halfopen_scenario::Waits;
 
 use crate::cpu::CpuGroup;
-use crate::programs::{self, Doing, uses_epoll};
+use crate::programs::{self, Doing, KeptBy, uses_epoll};
 use crate::snapshot::listener_inode;
 use crate::world::World;
 
@@ -25,8 +25,11 @@ const EPOLL_EDGE: u32 = 0x8000_0001;
 /// CPU time for going from one thing to another, in nanoseconds.
 const SLICE_NS: u64 = 50_000;
 
-/// An address for the lock of a process; nothing is read there.
-const LOCK: u64 = 0x5555_0000_1000;
+/// An address for the first lock of a process; nothing is read there.
+const LOCKS: u64 = 0x5555_0000_1000;
+
+/// How far apart they are: as a `pthread_mutex_t` is long.
+const LOCK_BYTES: u64 = 40;
 
 pub(crate) fn pid_of(process: usize) -> Pid {
     let number = u32::try_from(process).unwrap_or(0);
@@ -57,7 +60,7 @@ impl World {
             pid: pid_of(number),
             comm: process.name.clone(),
             start_ticks: start_ticks(process.started),
-            state: if process.stopped { 'T' } else { 'S' },
+            state: if process.kept == Some(KeptBy::Signal) { 'T' } else { 'S' },
             uid: Reading::Known(0),
             tracer: Reading::Known(None),
             fds: Reading::Known(FdUse {
@@ -68,12 +71,13 @@ impl World {
             }),
             cgroup: Reading::Known(CgroupState {
                 path: group.map_or("/", CpuGroup::path).to_owned(),
-                frozen: Reading::Known(false),
+                frozen: Reading::Known(process.kept == Some(KeptBy::Freezer)),
                 cpu_quotas: Reading::Known(group.map(CpuGroup::figures).into_iter().collect()),
             }),
             epoll: Reading::Known(self.registrations(process)),
             threads: Reading::Known(threads.collect()),
             threads_omitted: 0,
+            goroutines: Reading::not_collected(),
         }
     }
 
@@ -99,10 +103,10 @@ impl World {
     fn thread(&self, process: usize, at: u32, number: u32) -> Thread {
         let thread = &self.programs.threads[number as usize];
         let activity = self.activity(thread);
-        let state = match activity {
-            _ if self.programs.processes[process].stopped => 'T',
-            Activity::Running => 'R',
-            Activity::Blocked(_) => 'S',
+        let state = match (self.programs.processes[process].kept, &activity) {
+            (Some(KeptBy::Signal), _) => 'T',
+            (None, Activity::Running) => 'R',
+            (Some(KeptBy::Freezer), Activity::Running) | (_, Activity::Blocked(_)) => 'S',
         };
         Thread {
             tid: tid_of(process, at),
@@ -116,6 +120,7 @@ impl World {
                 wait_ns: thread.cpu_wait.as_micros() * 1_000,
                 slices: thread.slices,
             }),
+            place: None,
             stack: Missing::NotOnThisKernel.into(),
             samples: Reading::not_collected(),
             managed: Reading::not_collected(),
@@ -149,23 +154,21 @@ impl World {
             }
             Doing::Reading(socket) => call("recvfrom", on(peer(socket))),
             Doing::Connecting(socket) => call("connect", on(peer(socket))),
-            Doing::InLock => call("futex", self.lock_of(thread)),
+            Doing::InLock(lock) => call("futex", self.lock_of(thread, lock)),
             Doing::Computing => Activity::Running,
         }
     }
 
-    fn lock_of(&self, thread: &programs::Thread) -> CallTarget {
+    fn lock_of(&self, thread: &programs::Thread, lock: usize) -> CallTarget {
         let process = &self.programs.processes[thread.process as usize];
-        let holds = |(at, number): (u32, &u32)| (Some(*number) == process.lock).then_some(at);
-        match (0..).zip(&process.threads).find_map(holds) {
-            Some(at) => CallTarget::Lock {
-                address: LOCK,
-                owner: tid_of(thread.process as usize, at),
-                kind: SyncKind::Mutex,
-                basis: OwnerBasis::Lock,
-                place: OwnerPlace::Here,
-            },
-            None => CallTarget::Futex { address: LOCK, kind: SyncKind::Mutex },
+        let (_, owner) = process.locks[lock];
+        let at = (0..).zip(&process.threads).find(|(_, number)| **number == owner);
+        CallTarget::Lock {
+            address: LOCKS + lock as u64 * LOCK_BYTES,
+            owner: tid_of(thread.process as usize, at.map_or(0, |(at, _)| at)),
+            kind: SyncKind::Mutex,
+            basis: OwnerBasis::Lock,
+            place: OwnerPlace::Here,
         }
     }
 

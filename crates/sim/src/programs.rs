@@ -44,13 +44,23 @@ pub(crate) struct Process {
     pub(crate) threads: Vec<u32>,
     pub(crate) open: u32,
     pub(crate) limit: u32,
-    pub(crate) stopped: bool,
+    /// What keeps it from running.
+    pub(crate) kept: Option<KeptBy>,
     pub(crate) ended: bool,
     pub(crate) started: Time,
     /// Its control group, if that has a CPU quota.
     pub(crate) group: Option<usize>,
-    /// The thread that holds the process's lock.
-    pub(crate) lock: Option<u32>,
+    /// Its locks and the threads that hold them.
+    pub(crate) locks: Vec<(String, u32)>,
+}
+
+/// What keeps a process from running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeptBy {
+    /// SIGSTOP.
+    Signal,
+    /// The freezer of its control group.
+    Freezer,
 }
 
 /// A thread of a server program.
@@ -91,8 +101,8 @@ pub(crate) enum Doing {
     Reading(SocketId),
     /// It sleeps for ever.
     Sleeping,
-    /// It waits for the process's lock.
-    InLock,
+    /// It waits for a lock of the process, by its place in `Process::locks`.
+    InLock(usize),
     /// It waits for this connection to be made.
     Connecting(SocketId),
     /// It has ended.
@@ -132,14 +142,12 @@ impl World {
     ) {
         let process = u32::try_from(self.programs.processes.len()).unwrap_or(u32::MAX);
         let mut threads = Vec::new();
-        let mut lock = None;
+        let mut locks = Vec::new();
         for plan in plans {
             let number = u32::try_from(self.programs.threads.len()).unwrap_or(u32::MAX);
             let of_plan = |&&(_, port): &&(ListenerId, u16)| Some(port) == plan.port;
             let listener = listeners.iter().find(of_plan).map(|&(id, _)| id);
-            if plan.holds_lock && lock.is_none() {
-                lock = Some(number);
-            }
+            locks.extend(plan.holds.clone().map(|lock| (lock, number)));
             threads.push(number);
             self.programs.threads.push(Thread {
                 process,
@@ -167,11 +175,11 @@ impl World {
             threads: threads.clone(),
             open: STANDARD_FDS + u32::try_from(sockets).unwrap_or(0),
             limit: server.open_files.unwrap_or(USUAL_FDS),
-            stopped: false,
+            kept: None,
             ended: false,
             started: self.now,
             group,
-            lock,
+            locks,
         });
         threads.into_iter().for_each(|thread| self.run_thread(thread));
     }
@@ -251,7 +259,7 @@ impl World {
         loop {
             let thread = &self.programs.threads[number as usize];
             let process = &self.programs.processes[thread.process as usize];
-            if process.stopped || process.ended || thread.doing != Doing::Waiting {
+            if process.kept.is_some() || process.ended || thread.doing != Doing::Waiting {
                 return;
             }
             if self.is_throttled(number) {
@@ -353,7 +361,7 @@ impl World {
     ) {
         let thread = &mut self.programs.threads[number as usize];
         let process = &self.programs.processes[thread.process as usize];
-        if process.stopped || process.ended {
+        if process.kept.is_some() || process.ended {
             return;
         }
         let throttled = process.group.is_some_and(|g| self.programs.groups[g].is_throttled());
@@ -425,14 +433,12 @@ impl World {
         match thread.plan.then {
             Then::Exit => self.set_doing(number, Doing::Gone),
             Then::Sleep => self.set_doing(number, Doing::Sleeping),
-            Then::Lock => match self.programs.processes[process].lock {
-                // Also if it is the thread itself: the lock is not recursive.
-                Some(_) => self.set_doing(number, Doing::InLock),
-                None => {
-                    self.programs.processes[process].lock = Some(number);
-                    self.set_doing(number, Doing::Sleeping);
-                }
-            },
+            // Also if the thread itself has it: the lock is not recursive.
+            Then::Lock { ref name } => {
+                let mut locks = self.programs.processes[process].locks.iter();
+                let lock = locks.position(|(lock, _)| lock == name);
+                self.set_doing(number, lock.map_or(Doing::Sleeping, Doing::InLock));
+            }
             Then::Connect { port } => self.connect_out(number, port),
         }
     }
@@ -460,7 +466,8 @@ impl World {
             let of = &self.programs.processes[thread.process as usize];
             let named = process.is_none_or(|process| process == of.name);
             let told = thread.doing == Doing::WaitingToBeTold && thread.plan.port == Some(port);
-            let Some(listener) = thread.listener.filter(|_| named && told && !of.stopped) else {
+            let Some(listener) = thread.listener.filter(|_| named && told && of.kept.is_none())
+            else {
                 continue;
             };
             let _ = (0..count).all(|_| self.accept_one(number, listener));
@@ -470,10 +477,10 @@ impl World {
         }
     }
 
-    /// SIGSTOP for all processes of a name.
-    pub(crate) fn stop_process(&mut self, name: &str) {
+    /// Keeps all processes of a name from running.
+    pub(crate) fn keep_process(&mut self, name: &str, by: KeptBy) {
         for process in self.programs.processes.iter_mut().filter(|process| process.name == name) {
-            process.stopped = true;
+            process.kept = Some(by);
         }
     }
 

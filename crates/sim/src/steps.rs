@@ -10,6 +10,7 @@ use crate::error::SimError;
 use crate::host::Host;
 use crate::path::HOP;
 use crate::peers::UNROUTABLE;
+use crate::programs::KeptBy;
 use crate::simulate::host;
 use crate::world::{Happening, World};
 
@@ -30,7 +31,8 @@ impl World {
             Step::Connect(clients) => self.connect(clients),
             Step::Arrivals(arrivals) => self.arrivals(arrivals),
             Step::Await { condition, within } => return self.wait_for(condition, *within),
-            Step::Stop { process } => self.stop_process(process),
+            Step::Stop { process } => self.keep_process(process, KeptBy::Signal),
+            Step::Freeze { process } => self.keep_process(process, KeptBy::Freezer),
             Step::Close { clients } => self.close_clients(clients),
             Step::Reset { clients } => self.reset_clients(clients),
             Step::Send { clients, bytes } => self.send_from_clients(clients, *bytes),

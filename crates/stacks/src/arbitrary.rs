@@ -2,12 +2,14 @@
 
 use std::io::Cursor;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use halfopen_collect::proc::parse::Mapping;
 
 use crate::calls::CALL_MAX;
 use crate::copy::ThreadCopy;
-use crate::module::Module;
+use crate::module::{Module, Room};
+use crate::runtimes::go;
 use crate::symbols;
 use crate::walk::Walker;
 
@@ -16,6 +18,9 @@ const CODE: u64 = 0x5555_0000_0000;
 
 /// Where the stack is. Words of it can point to it and to the code with few bytes.
 const STACK: u64 = 0x7fff_0000_0000;
+
+/// Where the memory of a Go program begins.
+const HEAP: u64 = 0xc0_0000_0000;
 
 /// Unwinds a stack by what a file says of itself, and names what is found. `entry` is where in the file's
 /// code the thread is.
@@ -29,7 +34,7 @@ pub fn unwind(file: &[u8], stack: &[u8], entry: u16) {
         inode: 1,
         path: PathBuf::from("/file"),
     };
-    let module = Module::of(&mapping, Box::new(Cursor::new(file.to_vec())));
+    let module = Module::of(&mapping, Box::new(Cursor::new(file.to_vec())), &Room::new());
     let mut modules: Vec<Module> = module.into_iter().collect();
     let copy = ThreadCopy::in_call(CODE + u64::from(entry), STACK, stack.to_vec());
     let mut walker = Walker::new(&modules, std::slice::from_ref(&(CODE..CODE + (1 << 20))));
@@ -42,6 +47,23 @@ pub fn unwind(file: &[u8], stack: &[u8], entry: u16) {
             walk.addresses.iter().map(|&address| module.stated(address)).collect();
         stated.sort_unstable();
         symbols::name(&mut *module.input, &stated, true);
+    }
+}
+
+/// Reads goroutines by a table of functions out of memory that begins with the list of them.
+pub fn goroutines(table: &[u8], memory: &[u8]) {
+    let read = |address: u64, buffer: &mut [u8]| {
+        let at = usize::try_from(address.wrapping_sub(HEAP)).unwrap_or(usize::MAX);
+        let bytes = memory.get(at..).unwrap_or_default();
+        let filled = bytes.len().min(buffer.len());
+        buffer[..filled].copy_from_slice(&bytes[..filled]);
+        filled
+    };
+    let found = go::in_memory(table.to_vec(), &read, HEAP, Duration::from_secs(1));
+    if let Some(Ok(found)) = found {
+        // Nothing is made up: the list has eight bytes for each.
+        let told: u64 = found.groups.iter().map(|group| group.count).sum();
+        assert!(told <= memory.len() as u64 / 8);
     }
 }
 

@@ -9,18 +9,19 @@ use halfopen_collect::in_time;
 use halfopen_collect::proc::parse::Mapping;
 use halfopen_collect::proc::{ProcRoot, ProcessImage};
 use halfopen_evidence::{
-    Activity, CallTarget, Missing, Process, Reading, Samples, SchedStat, Stack, Thread, Tid,
+    Activity, CallTarget, Missing, Process, Reading, Samples, SchedStat, Stack, Thread,
+    ThreadPlace, Tid,
 };
 
 use crate::calls::CALL_MAX;
 use crate::copy::{self, ThreadCopy};
-use crate::module::Module;
+use crate::module::{Module, Room};
 use crate::naming::Naming;
 use crate::owners::{self, Beside, Seen};
 use crate::running::{Sampled, Sampling};
 use crate::walk::{Walk, Walker};
 
-/// Stacks copied, and files read, at a time. More than there are processors, since some may be stuck.
+/// Stacks copied, and files read, at a time, if some are stuck.
 pub(crate) const WORKERS: usize = 8;
 
 /// Files opened at most: a process that maps more of them loses the names of the rest.
@@ -148,16 +149,23 @@ fn copies(
     threads: &[Thread],
     deadline: Instant,
 ) -> BTreeMap<Tid, Reading<ThreadCopy>> {
-    let since: BTreeMap<Tid, Reading<SchedStat>> = threads
+    let known = |thread: &Thread| match (thread.place, &thread.activity) {
+        (Some(place), _) => thread.sched.clone().map(|since| (place, since)),
+        (None, Reading::Missing(why)) => why.clone().into(),
+        (None, Reading::Known(_)) => copy::moved().into(),
+    };
+    let known: BTreeMap<Tid, Reading<(ThreadPlace, SchedStat)>> = threads
         .iter()
         .filter(|thread| thread.activity.get() != Some(&Activity::Running))
-        .map(|thread| (thread.tid, thread.sched.clone()))
+        .map(|thread| (thread.tid, known(thread)))
         .collect();
-    let tids: BTreeSet<Tid> = since.keys().copied().collect();
+    let tids: BTreeSet<Tid> = known.keys().copied().collect();
     let (image, mappings) = (Arc::clone(image), Arc::clone(mappings));
-    in_time(left(deadline), WORKERS, &tids, move |tid| match &since[&tid] {
-        Reading::Known(since) => ThreadCopy::take(&image, &mappings, tid, since)
-            .map_or_else(Reading::from, Reading::Known),
+    in_time(left(deadline), WORKERS, &tids, move |tid| match &known[&tid] {
+        Reading::Known((place, since)) => {
+            let copy = ThreadCopy::take(&image, &mappings, tid, *place, since);
+            copy.map_or_else(Reading::from, Reading::Known)
+        }
         Reading::Missing(why) => why.clone().into(),
     })
 }
@@ -198,9 +206,9 @@ fn modules(image: &Arc<ProcessImage>, mappings: &[Mapping], deadline: Instant) -
     let code: Vec<Mapping> =
         mappings.iter().filter(|mapping| mapping.executable).take(MODULES_MAX).cloned().collect();
     let numbers: BTreeSet<usize> = (0..code.len()).collect();
-    let image = Arc::clone(image);
-    let opened =
-        in_time(left(deadline), WORKERS, &numbers, move |at| Module::open(&image, &code[at]));
+    let (image, room) = (Arc::clone(image), Room::new());
+    let open = move |at: usize| Module::open(&image, &code[at], &room);
+    let opened = in_time(left(deadline), WORKERS, &numbers, open);
     opened.into_values().flatten().collect()
 }
 

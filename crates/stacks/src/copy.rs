@@ -1,8 +1,8 @@
 //! Registers and stack of one thread, copied while it does not move.
 
 use halfopen_collect::proc::ProcessImage;
-use halfopen_collect::proc::parse::{Mapping, SyscallLine};
-use halfopen_evidence::{Missing, SchedStat, Tid};
+use halfopen_collect::proc::parse::Mapping;
+use halfopen_evidence::{Missing, SchedStat, ThreadPlace, Tid};
 
 /// The most that is copied of one stack, in bytes. Some 500 ordinary frames.
 pub(crate) const STACK_MAX: usize = 64 << 10;
@@ -21,22 +21,18 @@ pub(crate) struct ThreadCopy {
 }
 
 impl ThreadCopy {
-    /// Copies a thread that has not run since its time slices were `since`, so that the copy is of
-    /// the very call that it sat in then.
+    /// Copies a thread that was in this place and has not run since its time slices were `since`, which
+    /// were read before its place was, so that the copy is of the very call that it sat in then.
     ///
     /// # Errors
-    /// If it runs, has run, is gone, or may not be looked at.
+    /// If it has run, is gone, or may not be looked at.
     pub(crate) fn take(
         image: &ProcessImage,
         mappings: &[Mapping],
         tid: Tid,
+        ThreadPlace { sp, pc }: ThreadPlace,
         since: &SchedStat,
     ) -> Result<Self, Missing> {
-        let (sp, pc) = match image.registers(tid)? {
-            SyscallLine::In(registers) => (registers.sp, registers.pc),
-            SyscallLine::Outside { sp, pc } => (sp, pc),
-            SyscallLine::Running => return Err(moved()),
-        };
         // Not on the heap, where thousands of copies would have the kernel clear new pages each time.
         let mut buffer = [0; STACK_MAX];
         let room = room(mappings, sp).min(buffer.len());

@@ -65,8 +65,17 @@ impl<'b> ReadRef<'b> for &'b Bounded<'_> {
 
 /// Contents of a section, decompressed. None of one that says it is too large then.
 pub(crate) fn section<'b>(elf: &Elf<'b, '_>, name: &str) -> Option<Cow<'b, [u8]>> {
+    section_if(elf, name, |bytes| bytes <= SECTION_MAX)
+}
+
+/// The same, if there is room for so many bytes as it says it has.
+pub(crate) fn section_if<'b>(
+    elf: &Elf<'b, '_>,
+    name: &str,
+    has_room: impl FnOnce(u64) -> bool,
+) -> Option<Cow<'b, [u8]>> {
     let data = elf.section_by_name(name)?.compressed_data().ok()?;
-    let data = (data.uncompressed_size <= SECTION_MAX).then_some(data)?;
+    let data = has_room(data.uncompressed_size).then_some(data)?;
     data.decompress().ok().filter(|data| !data.is_empty())
 }
 

@@ -6,6 +6,7 @@ use std::io::Cursor;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use framehop::ExplicitModuleSectionInfo;
 use halfopen_collect::proc::ProcessImage;
@@ -17,6 +18,25 @@ use crate::elf::{self, Bounded, Elf, Input};
 
 /// Unwinding tables of one file.
 pub(crate) type Tables = ExplicitModuleSectionInfo<Arc<[u8]>>;
+
+/// The most that the unwinding tables of all files of a process may take, in bytes: those of a browser
+/// have some 50 MB.
+const TABLES_MAX: u64 = 256 << 20;
+
+/// Memory that the files of one process may still take.
+pub(crate) struct Room(AtomicU64);
+
+impl Room {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(TABLES_MAX))
+    }
+
+    /// Whether there were so many bytes; they are taken.
+    fn take(&self, bytes: u64) -> bool {
+        let take = |left: u64| left.checked_sub(bytes);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+}
 
 /// The most of a `[vdso]` that is read; it has two pages.
 const VDSO_MAX: u64 = 1 << 20;
@@ -38,24 +58,24 @@ pub(crate) struct Module {
 impl Module {
     /// Opens the file behind a mapping of code. `None` if there is none, or it is no ELF file: code
     /// made at run time.
-    pub(crate) fn open(image: &ProcessImage, mapping: &Mapping) -> Option<Self> {
+    pub(crate) fn open(image: &ProcessImage, mapping: &Mapping, room: &Room) -> Option<Self> {
         if mapping.path == Path::new("[vdso]") {
-            Self::of(mapping, Box::new(Cursor::new(bytes_of(image, mapping))))
+            Self::of(mapping, Box::new(Cursor::new(bytes_of(image, mapping))), room)
         } else if mapping.inode != 0 {
-            Self::of(mapping, Box::new(image.mapped_file(mapping).ok()?))
+            Self::of(mapping, Box::new(image.mapped_file(mapping).ok()?), room)
         } else {
             None
         }
     }
 
     /// The module that has this mapping. `None` if it is no ELF file with code there.
-    pub(crate) fn of(mapping: &Mapping, mut input: Box<dyn Input>) -> Option<Self> {
+    pub(crate) fn of(mapping: &Mapping, mut input: Box<dyn Input>, room: &Room) -> Option<Self> {
         let (bias, tables, build_id) = {
             let file = Bounded::new(&mut *input);
             let elf = file.parse()?;
             let stated = elf::stated_code_address(&elf, mapping.offset)?;
             let build_id = elf.build_id().ok().flatten().map(<[u8]>::to_vec);
-            (mapping.start.wrapping_sub(stated), tables(&elf), build_id)
+            (mapping.start.wrapping_sub(stated), tables(&elf, room), build_id)
         };
         Some(Self {
             range: mapping.start..mapping.end,
@@ -96,8 +116,10 @@ fn file_name(path: &Path) -> String {
     name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned()
 }
 
-fn tables(elf: &Elf<'_, '_>) -> Tables {
-    let data = |name: &str| elf::section(elf, name).map(|data| Arc::from(&*data));
+/// Those for which there is room.
+fn tables(elf: &Elf<'_, '_>, room: &Room) -> Tables {
+    let take = |bytes| room.take(bytes);
+    let data = |name: &str| elf::section_if(elf, name, take).map(|data| Arc::from(&*data));
     let eh_frame_svma = elf::section_range(elf, ".eh_frame");
     let eh_frame_hdr_svma = elf::section_range(elf, ".eh_frame_hdr");
     let is_sound = |header: &Arc<[u8]>| match (&eh_frame_hdr_svma, &eh_frame_svma) {
@@ -155,6 +177,19 @@ mod tests {
         assert!(!check(&header(u32::MAX, 0x1010)));
         assert!(!is_sound(&header(1, 0x1010), 0x4000, 0x5008));
         assert!(!check(&[]));
+    }
+
+    #[test]
+    fn tables_of_a_process_take_so_much_memory_and_no_more() {
+        let small = include_bytes!("../tests/targets/small.elf");
+        let mut input = Cursor::new(small);
+        let file = Bounded::new(&mut input);
+        let elf = file.parse().expect("an ELF file");
+        let room = Room::new();
+        assert!(tables(&elf, &room).eh_frame.is_some());
+        assert!(room.0.load(Ordering::Relaxed) < TABLES_MAX);
+        assert!(!room.take(TABLES_MAX));
+        assert!(tables(&elf, &Room(AtomicU64::new(8))).eh_frame.is_none());
     }
 
     #[test]

@@ -204,6 +204,7 @@ mod tests {
             activity: Reading::Known(Activity::Blocked(Call { name: "futex".to_owned(), target })),
             waits: Reading::not_collected(),
             sched: Reading::not_collected(),
+            place: None,
             samples: Reading::not_collected(),
             managed: Reading::not_collected(),
             stack: Reading::not_collected(),

@@ -194,7 +194,7 @@ fn verdicts(check: &str, names: &[String]) -> Check {
     #[serde(tag = "outcome", rename_all = "kebab-case")]
     enum Outcome {
         AsExpected,
-        Otherwise { expected: Vec<String>, found: Vec<String> },
+        Otherwise { why: String },
         Skipped { why: String },
         Failed { why: String },
     }
@@ -205,12 +205,10 @@ fn verdicts(check: &str, names: &[String]) -> Check {
             let Line { scenario, outcome } = serde_json::from_str(line)?;
             match outcome {
                 Outcome::AsExpected => judgement.agreed += 1,
-                Outcome::Otherwise { expected, found } => {
-                    let what = format!("expected {}, found {}", listed(&expected), listed(&found));
-                    judgement.doubtful.push(Doubt { scenario, what });
-                }
                 Outcome::Skipped { why } => judgement.skipped.push(format!("{scenario}: {why}")),
-                Outcome::Failed { why } => judgement.doubtful.push(Doubt { scenario, what: why }),
+                Outcome::Otherwise { why } | Outcome::Failed { why } => {
+                    judgement.doubtful.push(Doubt { scenario, what: why });
+                }
             }
         }
         judgement.or_nothing()
@@ -266,8 +264,4 @@ fn parity(names: &[String]) -> Check {
     }
 
     Check::new("parity", &[PARITY, "--json"], names, judge)
-}
-
-fn listed(ids: &[String]) -> String {
-    if ids.is_empty() { "nothing".to_owned() } else { ids.join(", ") }
 }

@@ -229,7 +229,7 @@ mod tests {
             at(3, up()),
             at(4, line(r#"{"scenario":"a","outcome":"as-expected"}"#)),
             at(5, line(r#"{"scenario":"b","outcome":"skipped","why":"no TUN"}"#)),
-            at(6, line(r#"{"scenario":"c","outcome":"otherwise","expected":["x"],"found":["y"]}"#)),
+            at(6, line(r#"{"scenario":"c","outcome":"otherwise","why":"expected x, found y"}"#)),
             at(7, ended(1, "")),
         ];
         let expected = Totals {

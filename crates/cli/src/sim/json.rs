@@ -257,7 +257,7 @@ pub(super) fn simulation(judged: &Judged) -> serde_json::Result<String> {
         as_expected: match judged.expectation {
             Expectation::None | Expectation::Changed => None,
             Expectation::Met => Some(true),
-            Expectation::NotMet => Some(false),
+            Expectation::NotMet(_) => Some(false),
         },
     })
 }

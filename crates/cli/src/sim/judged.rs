@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use halfopen_diagnose::{Filter, Report, diagnose};
+use halfopen_diagnose::{Filter, FindingEntry, Report, diagnose};
 use halfopen_evidence::Evidence;
 use halfopen_scenario::Scenario;
 use halfopen_sim::Run;
@@ -29,8 +29,8 @@ pub(super) enum Expectation {
     Changed,
     /// They are.
     Met,
-    /// They are not.
-    NotMet,
+    /// They are not; in which way.
+    NotMet(String),
 }
 
 impl Judged {
@@ -40,12 +40,17 @@ impl Judged {
         let clients = run.clients_evidence.as_ref().map(report);
         let expectation = Expectation::None;
         let mut judged = Self { scenario, seed, run, servers, clients, expectation };
-        let expected: BTreeSet<&str> = judged.scenario.expect.iter().map(String::as_str).collect();
+        let found: Vec<(&str, &str)> = judged
+            .findings()
+            .map(|finding| (finding.id.as_str(), finding.cause.as_str()))
+            .collect();
         judged.expectation = match (judged.scenario.is_mechanism(), changed) {
             (true, _) => Expectation::None,
             (false, true) => Expectation::Changed,
-            (false, false) if judged.found() == expected => Expectation::Met,
-            (false, false) => Expectation::NotMet,
+            (false, false) => match judged.scenario.wrong(&found) {
+                None => Expectation::Met,
+                Some(wrong) => Expectation::NotMet(wrong.to_string()),
+            },
         };
         judged
     }
@@ -63,8 +68,12 @@ impl Judged {
 
     /// Ids of the findings, in alphabetical order, each once.
     pub(super) fn found(&self) -> BTreeSet<&str> {
+        self.findings().map(|finding| finding.id.as_str()).collect()
+    }
+
+    fn findings(&self) -> impl Iterator<Item = &FindingEntry> {
         let reports = std::iter::once(&self.servers).chain(&self.clients);
-        reports.flat_map(|report| &report.findings).map(|finding| finding.id.as_str()).collect()
+        reports.flat_map(|report| &report.findings)
     }
 }
 

@@ -142,7 +142,7 @@ fn one(arguments: &SimArgs, told: &Told) -> anyhow::Result<Exit> {
     }
     Ok(match judged.expectation {
         Expectation::None | Expectation::Changed | Expectation::Met => Exit::Healthy,
-        Expectation::NotMet => Exit::Warning,
+        Expectation::NotMet(_) => Exit::Warning,
     })
 }
 

@@ -228,12 +228,11 @@ fn verdict(page: &mut Page, judged: &Judged, options: &TextOptions) {
         page.put(Ink::Plain, &clients.to_text(options));
     }
     let expected = named(judged.scenario.expect.iter().map(String::as_str));
-    let (ink, text) = match judged.expectation {
+    let (ink, text) = match &judged.expectation {
         Expectation::None => return,
         Expectation::Met => (Ink::Good, format!("As the scenario expects: {expected}.")),
-        Expectation::NotMet => {
-            let found = named(judged.found().into_iter());
-            (Ink::Failure, format!("The scenario expects {expected}; found is {found}."))
+        Expectation::NotMet(wrong) => {
+            (Ink::Failure, format!("Not as the scenario expects: {wrong}."))
         }
         Expectation::Changed => {
             let text = format!("Unchanged, the scenario is expected to give {expected}.");

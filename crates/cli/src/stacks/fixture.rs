@@ -63,6 +63,7 @@ fn process(slices: u64) -> Process {
         epoll: Reading::not_collected(),
         threads: Reading::Known(threads),
         threads_omitted: 0,
+        goroutines: Reading::not_collected(),
     }
 }
 
@@ -75,6 +76,7 @@ fn thread(tid: u32, name: &str, activity: Activity, stack: impl Into<Reading<Sta
         activity: Reading::Known(activity),
         waits: Reading::Known(Vec::new()),
         sched: Reading::not_collected(),
+        place: None,
         stack: stack.into(),
         samples: Reading::not_collected(),
         managed: Reading::not_collected(),

@@ -2,8 +2,8 @@
 
 use halfopen_diagnose::report::json_text;
 use halfopen_evidence::{
-    Activity, CallTarget, Frame, ManagedFrame, OwnerBasis, OwnerPlace, Reading, SampledStack,
-    Samples, StackEnd, SyncKind, Thread,
+    Activity, CallTarget, Frame, GoroutineGroup, GoroutineState, ManagedFrame, OwnerBasis,
+    OwnerPlace, Reading, SampledStack, Samples, StackEnd, SyncKind, Thread,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -40,6 +40,40 @@ struct ProcessEntry<'a> {
     hold_ups: Vec<HoldUpEntry>,
     /// Threads that do the same.
     groups: Vec<GroupEntry<'a>>,
+    /// Its goroutines, of a Go program.
+    goroutines: Option<GoroutinesEntry<'a>>,
+    /// Why the goroutines of a Go program could not be read.
+    goroutines_missing: Option<String>,
+}
+
+/// Goroutines of a Go program.
+#[derive(Serialize, JsonSchema)]
+struct GoroutinesEntry<'a> {
+    /// What the program was made with; empty if it does not say.
+    version: &'a str,
+    /// Goroutines that were not looked at, dead ones among them.
+    omitted: u64,
+    /// Goroutines that do the same at the same place, most frequent first.
+    groups: Vec<GoroutineEntry<'a>>,
+}
+
+/// Goroutines that do the same at the same place.
+#[derive(Serialize, JsonSchema)]
+struct GoroutineEntry<'a> {
+    count: u64,
+    /// Numbers of the first of them.
+    ids: &'a [u64],
+    /// Threads that run these.
+    tids: Vec<u32>,
+    /// running, runnable, in-syscall, waiting, changing.
+    state: &'static str,
+    /// Why it waits, in the runtime's words: `semacquire`, `chan receive`, `IO wait`.
+    reason: Option<&'a str>,
+    waits_for: Option<WaitEntry<'a>>,
+    /// Innermost first.
+    frames: Option<Vec<ManagedFrameEntry<'a>>>,
+    /// Why there are none.
+    frames_missing: Option<String>,
 }
 
 /// Threads that wait for each other in a circle.
@@ -228,6 +262,32 @@ fn process<'a>(report: &'a Report<'a>) -> ProcessEntry<'a> {
         deadlocks: deadlocks.collect(),
         hold_ups: hold_ups.collect(),
         groups: report.groups.iter().map(group).collect(),
+        goroutines: process.goroutines.get().map(|found| GoroutinesEntry {
+            version: &found.version,
+            omitted: found.omitted,
+            groups: found.groups.iter().map(goroutine).collect(),
+        }),
+        goroutines_missing: report.goroutines_missing().map(ToString::to_string),
+    }
+}
+
+fn goroutine(group: &GoroutineGroup) -> GoroutineEntry<'_> {
+    let (state, call) = match &group.state {
+        GoroutineState::Running => ("running", None),
+        GoroutineState::Runnable => ("runnable", None),
+        GoroutineState::InSyscall => ("in-syscall", None),
+        GoroutineState::Waiting(call) => ("waiting", Some(call)),
+        GoroutineState::Changing => ("changing", None),
+    };
+    GoroutineEntry {
+        count: group.count,
+        ids: &group.ids,
+        tids: group.threads.iter().map(|tid| tid.0).collect(),
+        state,
+        reason: call.map(|call| &*call.name),
+        waits_for: call.and_then(|call| wait(&call.target)),
+        frames: group.frames.get().map(|frames| frames.iter().map(managed_frame).collect()),
+        frames_missing: group.frames.missing().map(ToString::to_string),
     }
 }
 
@@ -250,7 +310,10 @@ fn group<'a>(group: &Group<'a>) -> GroupEntry<'a> {
         threads: group.threads.iter().map(thread).collect(),
         call: group.activity.get().map(call),
         call_missing: group.activity.missing().map(ToString::to_string),
-        waits_for: group.activity.get().and_then(wait),
+        waits_for: group.activity.get().and_then(|activity| match activity {
+            Activity::Running => None,
+            Activity::Blocked(call) => wait(&call.target),
+        }),
         motionless: group.motionless,
         managed_frames: managed.map(|frames| frames.iter().map(managed_frame).collect()),
         frames: stack.map(|stack| stack.frames.iter().map(frame).collect()),
@@ -286,9 +349,8 @@ fn call(activity: &Activity) -> &str {
     }
 }
 
-fn wait(activity: &Activity) -> Option<WaitEntry<'_>> {
-    let Activity::Blocked(call) = activity else { return None };
-    Some(match &call.target {
+fn wait(target: &CallTarget) -> Option<WaitEntry<'_>> {
+    Some(match target {
         CallTarget::Unknown => return None,
         CallTarget::Lock { address, owner, kind, basis, place } => {
             let (owner_is, owner_process) = match place {

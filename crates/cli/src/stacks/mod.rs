@@ -7,6 +7,7 @@ mod args;
 #[cfg(test)]
 mod fixture;
 mod folded;
+mod goroutines;
 mod json;
 mod look;
 mod report;
@@ -92,6 +93,24 @@ mod tests {
         let text = print(&report);
         assert!(!text.contains('\u{1b}'), "an escape sequence reached the terminal");
         insta::assert_snapshot!(name, text);
+    }
+
+    #[test]
+    fn a_runtime_that_could_be_asked_is_pointed_to() {
+        let mut interval = fixture::interval();
+        let process = interval.second.processes.get_mut(&fixture::PID).expect("the process");
+        let threads = process.threads.get_mut().into_iter().flatten();
+        let frames = threads.filter_map(|thread| thread.stack.get_mut());
+        for frame in frames.flat_map(|stack| &mut stack.frames) {
+            frame.module = "libjvm.so".to_owned();
+        }
+        let process = &interval.second.processes[&fixture::PID];
+        let text = text::text(&Report::new(&interval, process), &TextOptions::default());
+        assert!(text.contains("with --java it is asked"), "{text}");
+        let document = fixture::interval();
+        let process = &document.second.processes[&fixture::PID];
+        let text = text::text(&Report::new(&document, process), &TextOptions::default());
+        assert!(!text.contains("--java"), "{text}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use halfopen_evidence::{
     Activity, Interval, ManagedFrame, Missing, Process, Reading, Runtime, Samples, Stack, Thread,
     Tid,
 };
+use halfopen_stacks::runtimes::runtime_of;
 
 /// A process and its threads.
 #[derive(Debug)]
@@ -120,6 +121,20 @@ impl<'a> Report<'a> {
             Some(managed) => Some(Ok(managed.runtime)),
             None => why().filter(|&why| *why != Missing::NotCollected).map(Err),
         }
+    }
+
+    /// A runtime that threads are in and that was not asked.
+    pub(crate) fn not_asked(&self) -> Option<Runtime> {
+        if self.runtime().is_some() {
+            return None;
+        }
+        let stacks = self.process.threads.get()?.iter().filter_map(|thread| thread.stack.get());
+        stacks.flat_map(|stack| &stack.frames).find_map(|frame| runtime_of(&frame.module))
+    }
+
+    /// Why its goroutines are not told, of a Go program.
+    pub(crate) fn goroutines_missing(&self) -> Option<&'a Missing> {
+        self.process.goroutines.missing().filter(|&why| *why != Missing::NotCollected)
     }
 
     /// Whether nothing is known of what the threads do.

@@ -8,10 +8,11 @@ use halfopen_evidence::{
     Activity, Frame, ManagedFrame, Missing, Reading, Runtime, Samples, Stack, StackEnd, Thread,
 };
 
+use super::goroutines;
 use super::report::{Code, Deadlock, Group, HoldUp, Report};
 
 /// The column in which the text behind a label begins.
-const TEXT_COLUMN: usize = 14;
+pub(super) const TEXT_COLUMN: usize = 14;
 
 /// Frames shown of each stack, unless all are asked for.
 const FRAMES: usize = 12;
@@ -41,6 +42,11 @@ pub(crate) fn text(report: &Report<'_>, options: &TextOptions) -> String {
         page.blank();
         write_group(&mut page, report, group, options.verbose);
     }
+    goroutines::write(&mut page, report, options.verbose);
+    if let Some(runtime) = report.not_asked() {
+        page.blank();
+        page.labelled("runtime", TEXT_COLUMN, 0, Span::new(Ink::Dim, offer(runtime).to_owned()));
+    }
     if let Some(Err(why)) = report.runtime() {
         page.blank();
         let why = Span::new(Ink::Unknown, harmless(&format!("not asked: {why}")));
@@ -51,6 +57,20 @@ pub(crate) fn text(report: &Report<'_>, options: &TextOptions) -> String {
         page.labelled("threads", TEXT_COLUMN, 0, Span::new(Ink::Unknown, why.to_string()));
     }
     page.finish()
+}
+
+/// What asking a runtime would tell, and what that does.
+const fn offer(runtime: Runtime) -> &'static str {
+    match runtime {
+        Runtime::Java => {
+            "a Java VM: with --java it is asked for the names and Java frames of its threads and for the \
+             owners of its locks, by a signal, as jstack does"
+        }
+        Runtime::Python => {
+            "Python: with --python, py-spy is asked for the names and Python frames of its threads, \
+             and stops nothing"
+        }
+    }
 }
 
 fn head(page: &mut Page, report: &Report<'_>) {
@@ -202,7 +222,7 @@ fn write_stack(page: &mut Page, stack: &Stack, verbose: bool) {
 }
 
 /// Functions and where they are, and what is to be said behind the last.
-fn write_rows(
+pub(super) fn write_rows(
     page: &mut Page,
     rows: impl Iterator<Item = (String, String)>,
     all: usize,
@@ -250,7 +270,7 @@ fn row(frame: &Frame) -> (String, String) {
 }
 
 /// A function as its runtime tells it, and its line.
-fn managed_row(frame: &ManagedFrame) -> (String, String) {
+pub(super) fn managed_row(frame: &ManagedFrame) -> (String, String) {
     let place = frame.line.as_ref().map(|at| format!("{}:{}", harmless(at.file_name()), at.line));
     (harmless(&frame.function), place.unwrap_or_default())
 }

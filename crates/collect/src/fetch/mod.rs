@@ -14,7 +14,7 @@ use halfopen_evidence::{EndpointKey, Inode, NetnsId, Pid, Snapshot, Want};
 
 use crate::collector::Collector;
 
-pub(crate) use sockets::name_sockets;
+pub(crate) use sockets::{name_sockets, targets_of};
 
 /// Wants, sorted by how they are met.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use halfopen_evidence::{Inode, Missing, Pid, Process, Reading, Snapshot};
 
-use super::name_sockets;
+use super::{name_sockets, targets_of};
 use crate::collector::Collector;
 use crate::in_time::in_time;
 use crate::proc::read_process;
@@ -39,7 +39,7 @@ pub(super) fn fetch(collector: &mut Collector, snapshot: &mut Snapshot, pids: &B
         .iter_mut()
         .flat_map(|process| process.threads.get_mut().into_iter().flatten())
         .filter_map(|thread| thread.activity.get_mut());
-    name_sockets(collector, snapshot, activities);
+    name_sockets(collector, snapshot, targets_of(activities));
     snapshot.processes.extend(processes.into_iter().map(|process| (process.pid, process)));
 }
 
@@ -63,5 +63,6 @@ fn unread(pid: Pid, snapshot: &Snapshot, why: &Missing) -> Process {
         epoll: why.clone().into(),
         threads: why.clone().into(),
         threads_omitted: 0,
+        goroutines: Reading::not_collected(),
     }
 }

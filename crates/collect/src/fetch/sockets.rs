@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use halfopen_evidence::{Activity, Call, CallTarget, Snapshot};
+use halfopen_evidence::{Activity, CallTarget, Snapshot};
 use halfopen_model::TcpState;
 
 use crate::collector::Collector;
@@ -14,15 +14,14 @@ use crate::netlink::{DiagSocket, DumpBuffer};
 /// Names that are remembered; beyond it all are forgotten.
 const NAMES_MAX: usize = 16_384;
 
-/// Names the sockets in these activities, as far as they are TCP sockets of a namespace that was
+/// Names the sockets that these calls wait for, as far as they are TCP sockets of a namespace that was
 /// looked at. Others keep their number.
 pub(crate) fn name_sockets<'a>(
     collector: &mut Collector,
     snapshot: &Snapshot,
-    activities: impl IntoIterator<Item = &'a mut Activity>,
+    targets: impl IntoIterator<Item = &'a mut CallTarget>,
 ) {
-    let mut unnamed: Vec<(u64, &mut String)> =
-        activities.into_iter().filter_map(socket_of).collect();
+    let mut unnamed: Vec<(u64, &mut String)> = targets.into_iter().filter_map(socket_of).collect();
     let names = &mut collector.socket_names;
     if names.len() > NAMES_MAX {
         names.clear();
@@ -54,12 +53,19 @@ pub(crate) fn name_sockets<'a>(
     }
 }
 
-/// The inode in an activity that waits for `socket:[N]`.
-fn socket_of(activity: &mut Activity) -> Option<(u64, &mut String)> {
-    let Activity::Blocked(Call { target: CallTarget::Descriptor { what, .. }, .. }) = activity
-    else {
-        return None;
-    };
+/// What the calls of these activities wait for.
+pub(crate) fn targets_of<'a>(
+    activities: impl IntoIterator<Item = &'a mut Activity>,
+) -> impl Iterator<Item = &'a mut CallTarget> {
+    activities.into_iter().filter_map(|activity| match activity {
+        Activity::Blocked(call) => Some(&mut call.target),
+        Activity::Running => None,
+    })
+}
+
+/// The inode of `socket:[N]`.
+fn socket_of(target: &mut CallTarget) -> Option<(u64, &mut String)> {
+    let CallTarget::Descriptor { what, .. } = target else { return None };
     let inode = what.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()?;
     Some((inode, what))
 }
@@ -116,24 +122,22 @@ mod tests {
         let (unix, _other) = UnixStream::pair().expect("a pair of sockets");
         let inode = rustix::fs::fstat(unix.as_fd()).expect("its inode").st_ino;
         let what = format!("socket:[{inode}]");
-        let target = CallTarget::Descriptor { fd: 3, what };
-        let mut activity = Activity::Blocked(Call { name: "read".to_owned(), target });
-        name_sockets(&mut collector, &snapshot, [&mut activity]);
-        assert_eq!(socket_of(&mut activity).map(|(inode, _)| inode), Some(inode));
+        let mut target = CallTarget::Descriptor { fd: 3, what };
+        name_sockets(&mut collector, &snapshot, [&mut target]);
+        assert_eq!(socket_of(&mut target).map(|(inode, _)| inode), Some(inode));
         assert_eq!(collector.socket_names.get(&inode), Some(&None));
     }
 
     #[test]
     fn only_sockets_are_sought() {
-        let activity = |what: &str| {
-            let target = CallTarget::Descriptor { fd: 3, what: what.to_owned() };
-            let mut activity = Activity::Blocked(Call { name: "read".to_owned(), target });
-            socket_of(&mut activity).map(|(inode, _)| inode)
+        let socket = |what: &str| {
+            let mut target = CallTarget::Descriptor { fd: 3, what: what.to_owned() };
+            socket_of(&mut target).map(|(inode, _)| inode)
         };
-        assert_eq!(activity("socket:[42]"), Some(42));
+        assert_eq!(socket("socket:[42]"), Some(42));
         for what in ["socket:[]", "pipe:[42]", "/var/log/x", "socket 1.2.3.4:5 -> 6.7.8.9:10"] {
-            assert_eq!(activity(what), None);
+            assert_eq!(socket(what), None);
         }
-        assert!(socket_of(&mut Activity::Running).is_none());
+        assert!(socket_of(&mut CallTarget::Time).is_none());
     }
 }

@@ -11,10 +11,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use halfopen_evidence::{CgroupState, Missing, Pid, Reading, SchedStat, Tid};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
+use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
 
 use super::cgroup;
+use super::descriptors::describe;
 use super::dir::{self, Dir};
+use super::in_root;
 use super::memory::Memory;
 use super::parse::{self, Mapping, Stat, Status, SyscallLine};
 use super::root::ProcRoot;
@@ -119,6 +121,14 @@ impl ProcessImage {
         self.memory.read_some(address, buffer)
     }
 
+    /// What one of its descriptors is, in the words of [`halfopen_evidence::CallTarget::Descriptor`].
+    ///
+    /// # Errors
+    /// If it is not open, or may not be looked at.
+    pub fn descriptor(&self, fd: u32) -> Result<String, Missing> {
+        describe(&self.task, fd).map(|(what, _)| what)
+    }
+
     /// Its mappings, by address.
     ///
     /// # Errors
@@ -140,7 +150,8 @@ impl ProcessImage {
     /// If neither can be opened, or it is no regular file.
     pub fn mapped_file(&self, mapping: &Mapping) -> Result<File, Missing> {
         let exact = format!("map_files/{:x}-{:x}", mapping.start, mapping.end);
-        regular_file(&self.process, Path::new(&exact))
+        let open = |flags| openat(&self.process, exact.as_str(), flags, Mode::empty());
+        regular_file(&self.process.path(&exact), open)
             .or_else(|_| self.file_below_root(&mapping.path))
     }
 
@@ -149,8 +160,9 @@ impl ProcessImage {
     /// # Errors
     /// If it cannot be opened, or is no regular file.
     pub fn file_below_root(&self, path: &Path) -> Result<File, Missing> {
-        let below = path.strip_prefix("/").unwrap_or(path);
-        regular_file(&self.task, &Path::new("root").join(below))
+        let named = self.task.path("root").join(path.strip_prefix("/").unwrap_or(path));
+        let root = self.root().map_err(|errno| dir::missing(&named, errno))?;
+        regular_file(&named, |flags| in_root::open(&root, path, flags))
     }
 
     /// The directory of this name in the root directory of the process, for opening what is in it. A
@@ -159,20 +171,30 @@ impl ProcessImage {
     /// # Errors
     /// If it cannot be opened, or is no directory.
     pub fn dir_in_root(&self, name: &str) -> Result<OwnedFd, Missing> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let flags = DIRECTORY | OFlags::NOFOLLOW;
         let failed = |errno| dir::missing(&self.task.path("root").join(name), errno);
-        let root = openat(&self.task, "root", flags, Mode::empty()).map_err(failed)?;
-        openat(root, name, flags | OFlags::NOFOLLOW, Mode::empty()).map_err(failed)
+        openat(self.root().map_err(failed)?, name, flags, Mode::empty()).map_err(failed)
+    }
+
+    fn root(&self) -> rustix::io::Result<OwnedFd> {
+        openat(&self.task, "root", DIRECTORY, Mode::empty())
     }
 }
 
+/// A directory that others are opened in.
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
 /// Opens what another process chose, without side effects: neither a pipe nor a device.
-fn regular_file(dir: &Dir, name: &Path) -> Result<File, Missing> {
-    let failed = |errno| dir::missing(&dir.path(name), errno);
-    let stat = statat(dir, name, AtFlags::empty()).map_err(failed)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return Err(Missing::unreadable(format_args!("{} is no file", dir.path(name).display())));
+fn regular_file(
+    path: &Path,
+    open: impl Fn(OFlags) -> rustix::io::Result<OwnedFd>,
+) -> Result<File, Missing> {
+    let failed = |errno| dir::missing(path, errno);
+    let found = open(OFlags::PATH | OFlags::CLOEXEC).map_err(failed)?;
+    let mode = fstat(found).map_err(failed)?.st_mode;
+    if FileType::from_raw_mode(mode) != FileType::RegularFile {
+        return Err(Missing::unreadable(format_args!("{} is no file", path.display())));
     }
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    openat(dir, name, flags, Mode::empty()).map(File::from).map_err(failed)
+    open(flags).map(File::from).map_err(failed)
 }

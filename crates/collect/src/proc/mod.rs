@@ -4,7 +4,8 @@
 //! No process is stopped and nothing is written. Three readers, by price:
 //!
 //! - [`find_holders`] walks the descriptors of every process: dear, so its [`Extent`] is a choice.
-//! - [`read_process`] reads everything about one process.
+//! - [`read_process`] reads everything about one process; [`read_schedules`] only how long its threads
+//!   ran.
 //! - [`ThreadSampler`] looks again and again at what the threads of one process do.
 //!
 //! All take their [`ProcRoot`], so tests run on a directory tree that looks like `/proc`. What they
@@ -26,6 +27,7 @@ mod epoll;
 mod futex;
 mod holders;
 mod image;
+mod in_root;
 mod memory;
 pub mod parse;
 mod process;
@@ -38,7 +40,7 @@ mod waits;
 
 pub use holders::{Extent, HolderFindings, find_holders};
 pub use image::ProcessImage;
-pub use process::read_process;
+pub use process::{read_process, read_schedules};
 pub use root::ProcRoot;
 pub use threads::{ThreadSample, ThreadSampler};
 

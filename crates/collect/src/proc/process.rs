@@ -37,6 +37,34 @@ pub fn read_process(root: &ProcRoot, pid: Pid, listeners: &BTreeSet<Inode>) -> R
         epoll: subject.epoll_registrations(),
         threads,
         threads_omitted,
+        goroutines: Reading::not_collected(),
+    })
+}
+
+/// Reads of one process only how long each of its threads ran so far, for who compares that with a later
+/// reading of all. Costs about 7 µs per thread.
+pub fn read_schedules(root: &ProcRoot, pid: Pid) -> Reading<Process> {
+    let mut subject = match Subject::open(root, pid, &BTreeSet::new()) {
+        Ok(subject) => subject,
+        Err(why) => return why.into(),
+    };
+    let (threads, threads_omitted) = match subject.schedules() {
+        Ok((threads, omitted)) => (Reading::Known(threads), omitted),
+        Err(why) => (why.into(), 0),
+    };
+    Reading::Known(Process {
+        pid,
+        comm: subject.stat.comm,
+        start_ticks: subject.stat.start_ticks,
+        state: subject.stat.state,
+        uid: Reading::not_collected(),
+        tracer: Reading::not_collected(),
+        fds: Reading::not_collected(),
+        cgroup: Reading::not_collected(),
+        epoll: Reading::not_collected(),
+        threads,
+        threads_omitted,
+        goroutines: Reading::not_collected(),
     })
 }
 

@@ -3,16 +3,19 @@
 use std::collections::BTreeSet;
 
 use halfopen_evidence::{
-    Activity, Call, CallTarget, Inode, Missing, Pid, Reading, SchedStat, Thread, Tid, Via,
-    WaitedSocket,
+    Activity, Call, CallTarget, Inode, Missing, Pid, Reading, SchedStat, Thread, ThreadPlace, Tid,
+    Via, WaitedSocket,
 };
 
 use super::dir::Dir;
-use super::parse::{self, Stat, SyscallLine};
+use super::parse::{self, Registers, Stat, SyscallLine};
 use super::root::ProcRoot;
 use super::shared::shared;
 use super::subject::Subject;
 use super::waits::{InCall, Ring};
+
+/// The state of what was not read.
+pub(super) const UNREAD: char = '?';
 
 /// Threads read at most, the lowest tids.
 const THREADS_MAX: usize = 4096;
@@ -130,10 +133,21 @@ impl Subject {
         }
     }
 
-    /// Everything about every thread, and how many were left out.
-    pub(super) fn threads(&mut self) -> Result<(Vec<Thread>, u32), Missing> {
+    /// How long every thread ran so far, and how many were left out.
+    pub(super) fn schedules(&mut self) -> Result<(Vec<Thread>, u32), Missing> {
+        let (tids, omitted) = self.live_and_omitted()?;
+        Ok((shared(&tids, |&tid| with_schedule(&self.tasks, tid)), omitted))
+    }
+
+    fn live_and_omitted(&mut self) -> Result<(Vec<Tid>, u32), Missing> {
         let tids = self.live()?;
         let omitted = u32::try_from(self.tids.live.len() - tids.len()).unwrap_or(u32::MAX);
+        Ok((tids, omitted))
+    }
+
+    /// Everything about every thread, and how many were left out.
+    pub(super) fn threads(&mut self) -> Result<(Vec<Thread>, u32), Missing> {
+        let (tids, omitted) = self.live_and_omitted()?;
         let files = shared(&tids, |&tid| Files::read(&self.tasks, tid));
         // Those that have exited meanwhile are no threads any more.
         let (files, lines): (Vec<_>, Vec<_>) = files.into_iter().flatten().unzip();
@@ -151,6 +165,7 @@ struct Files {
     stat: Stat,
     wchan: Reading<String>,
     sched: Reading<SchedStat>,
+    place: Option<ThreadPlace>,
 }
 
 impl Files {
@@ -158,16 +173,21 @@ impl Files {
     fn read(tasks: &Dir, tid: Tid) -> Option<(Self, (Tid, Line))> {
         // First of all: what is read after this is of a thread that has not run since, if a later
         // reading of it is equal.
-        let sched = tasks.parse_optional(&format!("{tid}/schedstat"), parse::schedstat);
+        let sched = schedule(tasks, tid);
         let line = registers(tasks, tid);
+        let place = match line {
+            Ok(SyscallLine::In(Registers { sp, pc, .. }) | SyscallLine::Outside { sp, pc }) => {
+                Some(ThreadPlace { sp, pc })
+            }
+            Ok(SyscallLine::Running) | Err(_) => None,
+        };
         let stat = tasks.parse(&format!("{tid}/stat"), parse::stat).ok()?;
         let wchan = match &line {
             // Its call says more, and the kernel has to unwind a stack for it.
             Ok(SyscallLine::In(_)) if stat.state == 'S' => Reading::not_collected(),
             _ => wchan(tasks, tid, &line).map_or_else(Reading::from, Reading::Known),
         };
-        let sched = sched.map_or_else(Reading::from, Reading::Known);
-        Some((Self { stat, wchan, sched }, (tid, line)))
+        Some((Self { stat, wchan, sched, place }, (tid, line)))
     }
 
     fn thread(self, ThreadSample { tid, activity, waits }: ThreadSample) -> Thread {
@@ -179,11 +199,34 @@ impl Files {
             activity,
             waits,
             sched: self.sched,
+            place: self.place,
             stack: Reading::not_collected(),
             samples: Reading::not_collected(),
             managed: Reading::not_collected(),
         }
     }
+}
+
+/// A thread of which only this is read.
+fn with_schedule(tasks: &Dir, tid: Tid) -> Thread {
+    Thread {
+        tid,
+        name: String::new(),
+        state: UNREAD,
+        wchan: Reading::not_collected(),
+        activity: Reading::not_collected(),
+        waits: Reading::not_collected(),
+        sched: schedule(tasks, tid),
+        place: None,
+        stack: Reading::not_collected(),
+        samples: Reading::not_collected(),
+        managed: Reading::not_collected(),
+    }
+}
+
+fn schedule(tasks: &Dir, tid: Tid) -> Reading<SchedStat> {
+    let sched = tasks.parse_optional(&format!("{tid}/schedstat"), parse::schedstat);
+    sched.map_or_else(Reading::from, Reading::Known)
 }
 
 fn registers(tasks: &Dir, tid: Tid) -> Line {

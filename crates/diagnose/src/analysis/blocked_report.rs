@@ -4,7 +4,8 @@ use halfopen_evidence::{Activity, Frame};
 
 use super::cause::{Basis, Blocked};
 use super::lock_chain::{ChainEnd, LockChain};
-use super::serving::Suspect;
+use super::sampled::Met;
+use super::serving::{Doing, Site, Suspect};
 use super::stall_report::Told;
 use crate::Fact;
 use crate::words::harmless;
@@ -104,7 +105,7 @@ pub(crate) fn doing(suspect: &Suspect) -> String {
 fn chain_words(chain: &LockChain) -> String {
     let mut text = String::new();
     for owner in &chain.owners {
-        text.push_str(&format!(", which {owner}"));
+        text.push_str(&format!(" (\"{}\"), which {owner}", harmless(&owner.thread.name)));
     }
     match chain.end {
         ChainEnd::Owner | ChainEnd::Cut | ChainEnd::Stranger(_) => {}
@@ -122,14 +123,26 @@ pub(crate) fn has_cycle(suspects: &[Suspect]) -> bool {
 /// Where in the program a suspect is, and those that it waits for.
 fn code_facts(suspect: &Suspect) -> Vec<Fact> {
     let owners = suspect.chain.iter().flat_map(|chain| &chain.owners);
-    let sites = std::iter::once(&suspect.doing).chain(owners).filter_map(|doing| {
-        let place = place(doing.site.as_deref()?)?;
-        Some((doing.thread.tid, place))
-    });
     let mut facts: Vec<Fact> =
-        sites.map(|(tid, place)| Fact::words("code", format!("tid {tid} is in {place}"))).collect();
+        std::iter::once(&suspect.doing).chain(owners).filter_map(place_fact).collect();
     facts.dedup();
     facts
+}
+
+/// Where in the program a thread is.
+pub(crate) fn place_fact(doing: &Doing) -> Option<Fact> {
+    let tid = doing.thread.tid;
+    let Site { frame, caller, met } = doing.site.as_deref()?;
+    let place = place(frame)?;
+    let text = match met {
+        None => {
+            let caller = caller.as_ref().and_then(self::place);
+            let caller = caller.map(|caller| format!(", called from {caller}"));
+            format!("tid {tid} is in {place}{}", caller.unwrap_or_default())
+        }
+        Some(Met { times, of }) => format!("tid {tid} was in {place} in {times} of {of} samples"),
+    };
+    Some(Fact::words("code", text))
 }
 
 /// `register_session(int) at sessions.cc:88`, or `register_session(int) of app`.

@@ -9,15 +9,17 @@ use std::collections::BTreeSet;
 
 use halfopen_evidence::{Activity, FdUse, Pid, Process, Reading, Via, Want};
 
+use super::goroutines::GoroutineElsewhere;
 use super::holders::{self, Looked, is_no_server};
+use super::nobody::{Nobody, NobodyWaits};
 use super::queue::{self, QueueState};
-use super::serving::{Doing, Serving, Suspect, ThreadName};
-use super::starvation::{self, Hunger, Starved};
+use super::serving::{Doing, Serving, Suspect};
+use super::starvation::{self, Hungry, Starved};
 use super::stops::{self, Stopped};
 use crate::{Confidence, Context, ListenerView, ProcessName};
 
 /// Threads that a finding lists.
-const LISTED: usize = 5;
+pub(super) const LISTED: usize = 5;
 
 /// Why nothing is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub enum StallCause {
     OutOfFds(Vec<(ProcessName, FdUse)>),
     /// The thread that serves the listener does something else.
     Blocked(Blocked),
+    /// The goroutine that serves the listener does something else.
+    Goroutine(Box<GoroutineElsewhere>),
     /// No thread waits for the listener, and none is seen that should.
     NobodyWaits(NobodyWaits),
     /// Not established.
@@ -75,39 +79,6 @@ pub enum Basis {
     MaybeOfAnother,
 }
 
-/// No thread waits for the listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NobodyWaits {
-    /// The processes that hold it.
-    pub processes: Vec<ProcessName>,
-    /// Threads that were looked at.
-    pub threads: usize,
-    /// What the program does with the listener in its epoll sets.
-    pub epoll: InEpoll,
-    /// A thread that waits for descriptors, the listener not among them.
-    pub event_loop: Option<Doing>,
-    /// Threads that are busy, most likely with their own tasks; at most five.
-    pub busy: Vec<Suspect>,
-    /// Whether the only holder is a program that listens on nothing, so that it has inherited the
-    /// listener of a program that is gone.
-    pub stray: bool,
-    /// Threads that wait for a futex without a readable owner: for work, or for a lock.
-    pub ownerless: usize,
-    /// How sure that is.
-    pub confidence: Confidence,
-}
-
-/// A listener in the epoll sets of its holders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InEpoll {
-    /// It is in none.
-    No,
-    /// It is in one, and wakes whoever waits on it.
-    Armed,
-    /// It is in one that wakes nobody: EPOLLONESHOT that was not armed again, or a pause.
-    Disarmed,
-}
-
 /// Why the cause is not established.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unknown {
@@ -137,26 +108,29 @@ pub(super) fn find(
     let cause = judge(context, view, wants);
     let suspects = match &cause {
         StallCause::Blocked(blocked) => blocked.processes(),
-        StallCause::NobodyWaits(nobody) => nobody.processes.iter().map(|name| name.pid).collect(),
+        StallCause::NobodyWaits(nobody) => nobody.pids(),
+        StallCause::Starved(starved) => starved.processes(),
+        StallCause::Unknown(Unknown::EdgeTriggered(doing)) => BTreeSet::from([doing.thread.pid]),
         StallCause::Stopped(_)
         | StallCause::OutOfFds(_)
-        | StallCause::Starved(_)
-        | StallCause::Unknown(_) => Vec::new(),
+        | StallCause::Goroutine(_)
+        | StallCause::Unknown(_) => BTreeSet::new(),
     };
-    wants.extend(
-        suspects
-            .into_iter()
-            .filter(|&pid| lacks_stacks(context, pid))
-            .map(|pid| Want::Stacks { pid }),
-    );
+    wants.extend(stacks_of(context, suspects));
     cause
 }
 
-/// Whether nobody has asked for the stacks of a process yet.
-fn lacks_stacks(context: &Context<'_>, pid: Pid) -> bool {
-    let process = context.latest().processes.get(&pid);
-    let mut threads = process.and_then(|process| process.threads.get()).into_iter().flatten();
-    threads.any(|thread| thread.stack.is_not_collected())
+/// Asks for the stacks of those processes of which nobody has asked for them yet.
+pub(super) fn stacks_of(
+    context: &Context<'_>,
+    pids: impl IntoIterator<Item = Pid>,
+) -> impl Iterator<Item = Want> {
+    let lacks_stacks = |pid: &Pid| {
+        let process = context.latest().processes.get(pid);
+        let mut threads = process.and_then(|process| process.threads.get()).into_iter().flatten();
+        threads.any(|thread| thread.stack.is_not_collected())
+    };
+    pids.into_iter().filter(lacks_stacks).map(|pid| Want::Stacks { pid })
 }
 
 fn judge(context: &Context<'_>, view: &ListenerView<'_>, wants: &mut Vec<Want>) -> StallCause {
@@ -180,7 +154,10 @@ fn judge(context: &Context<'_>, view: &ListenerView<'_>, wants: &mut Vec<Want>) 
         return StallCause::OutOfFds(exhausted);
     }
     if let Some(waiting) = waiting(&serving) {
-        return StallCause::Unknown(waiting);
+        return match goroutine(view, &waiting, &awake) {
+            Some(goroutine) => StallCause::Goroutine(Box::new(goroutine)),
+            None => StallCause::Unknown(waiting),
+        };
     }
     let elsewhere = |blocked: Blocked| match starving(context, &blocked, most) {
         Some(starved) => StallCause::Starved(starved),
@@ -193,7 +170,13 @@ fn judge(context: &Context<'_>, view: &ListenerView<'_>, wants: &mut Vec<Want>) 
         return StallCause::Unknown(Unknown::Unseen { why });
     }
     if is_stray(&awake) {
-        return StallCause::NobodyWaits(nobody_waits(view, &awake, serving, Nobody::Stray));
+        return StallCause::NobodyWaits(NobodyWaits::of(
+            context,
+            view,
+            &awake,
+            serving,
+            Nobody::Stray,
+        ));
     }
     let nobody = if maybe_others { Nobody::OfSome } else { Nobody::OfAll };
     let alone = serving.strong.is_empty() || !another_stalls(context, view, &awake);
@@ -202,7 +185,10 @@ fn judge(context: &Context<'_>, view: &ListenerView<'_>, wants: &mut Vec<Want>) 
         (None, Some(stopped)) => StallCause::Stopped(stopped),
         (None, None) => match starving_among_busy(context, &serving.weak) {
             Some(starved) => StallCause::Starved(starved),
-            None => StallCause::NobodyWaits(nobody_waits(view, &awake, serving, nobody)),
+            None => {
+                let nobody = NobodyWaits::of(context, view, &awake, serving, nobody);
+                StallCause::NobodyWaits(nobody)
+            }
         },
     }
 }
@@ -224,8 +210,9 @@ fn starving_among_busy(context: &Context<'_>, busy: &[Suspect]) -> Option<Starve
     starvation::starved(context, hungry, most)
 }
 
-fn hungry(suspects: &[Suspect]) -> Vec<(ThreadName, Hunger)> {
-    let hungry = |suspect: &Suspect| Some((suspect.doing.thread.clone(), suspect.hunger?));
+fn hungry(suspects: &[Suspect]) -> Vec<Hungry> {
+    let hungry =
+        |suspect: &Suspect| Some(Hungry { doing: suspect.doing.clone(), hunger: suspect.hunger? });
     suspects.iter().filter_map(hungry).collect()
 }
 
@@ -261,6 +248,17 @@ fn waiting(serving: &Serving) -> Option<Unknown> {
     } else {
         Unknown::AboutToWake(doing.clone())
     })
+}
+
+/// The goroutine of a Go program that should accept, where its runtime's thread waits for it.
+fn goroutine(
+    view: &ListenerView<'_>,
+    waiting: &Unknown,
+    processes: &[&Process],
+) -> Option<GoroutineElsewhere> {
+    let Unknown::EdgeTriggered(doing) = waiting else { return None };
+    let process = processes.iter().find(|process| process.pid == doing.thread.pid)?;
+    GoroutineElsewhere::find(view, process)
 }
 
 /// Threads that waited for the listener before and sit elsewhere now.
@@ -348,9 +346,8 @@ fn another_stalls(context: &Context<'_>, view: &ListenerView<'_>, processes: &[&
 }
 
 impl Blocked {
-    fn processes(&self) -> Vec<Pid> {
-        let pids = self.suspects.iter().map(|suspect| suspect.doing.thread.pid);
-        pids.collect::<BTreeSet<_>>().into_iter().collect()
+    fn processes(&self) -> BTreeSet<Pid> {
+        self.suspects.iter().map(|suspect| suspect.doing.thread.pid).collect()
     }
 
     fn at_most(mut self, most: Confidence) -> Self {
@@ -366,59 +363,6 @@ fn blocked(suspects: &[&Suspect], basis: Basis, confidence: Confidence) -> Block
         basis,
         confidence,
     }
-}
-
-/// Of whom it is known that nobody waits.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Nobody {
-    /// Of all that hold the listener.
-    OfAll,
-    /// Of those that were looked at.
-    OfSome,
-    /// Of programs that listen on nothing.
-    Stray,
-}
-
-fn nobody_waits(
-    view: &ListenerView<'_>,
-    processes: &[&Process],
-    serving: Serving,
-    nobody: Nobody,
-) -> NobodyWaits {
-    let epoll = in_epoll(view, processes);
-    let event_loop = serving.event_loops.into_iter().next();
-    let busy: Vec<Suspect> = serving.weak.into_iter().take(LISTED).collect();
-    let ownerless = serving.ownerless;
-    let may_be_meant = epoll == InEpoll::Disarmed || event_loop.is_some();
-    let may_be_there = !busy.is_empty() || ownerless > 0 || nobody == Nobody::OfSome;
-    let stray = nobody == Nobody::Stray;
-    let confidence = if !stray && (may_be_meant || may_be_there) {
-        Confidence::Possible
-    } else {
-        Confidence::Probable
-    };
-    NobodyWaits {
-        processes: processes.iter().map(|process| ProcessName::of_process(process)).collect(),
-        threads: serving.threads,
-        epoll,
-        event_loop,
-        busy,
-        stray,
-        ownerless,
-        confidence,
-    }
-}
-
-fn in_epoll(view: &ListenerView<'_>, processes: &[&Process]) -> InEpoll {
-    let mut found = InEpoll::No;
-    let sets = processes.iter().filter_map(|process| process.epoll.get()).flatten();
-    for registration in sets.filter(|set| set.inode == view.listener.inode) {
-        if registration.is_armed() {
-            return InEpoll::Armed;
-        }
-        found = InEpoll::Disarmed;
-    }
-    found
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@
 //! processes serve it, [`stops`] sees what keeps a process from running,
 //! [`serving`] looks through the threads that should take them with
 //! [`event_loops`] for those whose loop should, and [`lock_chain`] follows their
-//! locks, while [`starvation`] sees that one could go on and gets no CPU. [`stall_report`] and
+//! locks, while [`starvation`] sees that one could go on and gets no CPU, and [`sampled`] where one
+//! that runs was met; [`goroutines`] does for Go what they do for threads. [`nobody`] accounts for the threads where none waits. [`stall_report`] and
 //! [`blocked_report`] put the answer into words for the `accept-*` rules. [`overflow`] says whether a
 //! listener refused connections, and [`too_slow`] whether it did so although it accepts.
 //!
@@ -22,12 +23,16 @@ pub(crate) mod cause;
 pub(crate) mod client_ends;
 pub(crate) mod clients_apart;
 pub(crate) mod event_loops;
+pub(crate) mod goroutine_report;
+pub(crate) mod goroutines;
 pub(crate) mod holders;
 pub(crate) mod lock_chain;
+pub(crate) mod nobody;
 pub(crate) mod overflow;
 pub(crate) mod port_space;
 pub(crate) mod queue;
 pub(crate) mod rises;
+pub(crate) mod sampled;
 pub(crate) mod served_here;
 pub(crate) mod serving;
 pub(crate) mod stall_report;

@@ -13,6 +13,7 @@ use halfopen_evidence::{
 
 use super::event_loops;
 use super::lock_chain::LockChain;
+use super::sampled::{Hottest, Met};
 use super::starvation::{self, Hunger};
 use crate::words::harmless;
 use crate::{Context, ListenerView};
@@ -38,7 +39,18 @@ pub struct Doing {
     /// What it does at the latest look.
     pub activity: Reading<Activity>,
     /// Where in the program it does that, as far as its stack was read.
-    pub site: Option<Box<Frame>>,
+    pub site: Option<Box<Site>>,
+}
+
+/// Where in its program a thread is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// The innermost function of the program itself.
+    pub frame: Frame,
+    /// Whence that was called.
+    pub caller: Option<Frame>,
+    /// How often it was met there, if it runs and that is told by samples.
+    pub met: Option<Met>,
 }
 
 /// A thread that may be the one which should accept.
@@ -75,8 +87,10 @@ pub(super) struct Serving {
     pub(super) unreadable: Vec<Missing>,
     /// All of them.
     pub(super) threads: usize,
-    /// Those that wait for a futex without an owner: idle, most likely.
+    /// Those that wait for a futex without an owner, which may be a lock: idle, most likely.
     pub(super) ownerless: usize,
+    /// Those that wait for a futex that is no lock: a condition variable, a semaphore.
+    pub(super) idle_in_futex: usize,
     /// Whether there is but one, in but one process.
     pub(super) only_one: bool,
     /// For processes that have the listener armed in an epoll set, the thread that must be their event
@@ -193,7 +207,11 @@ impl Serving {
                 role => role,
             }
         };
-        self.ownerless += usize::from(role == Role::AccountedFor && may_want_a_lock(thread));
+        if role == Role::AccountedFor && is_ownerless(activity) {
+            let maybe_lock = may_want_a_lock(activity);
+            self.ownerless += usize::from(maybe_lock);
+            self.idle_in_futex += usize::from(!maybe_lock);
+        }
         let suspect = || Suspect::of(context, process, thread);
         let before = waited_before(context, process, thread.tid, inode);
         match (role, before) {
@@ -289,7 +307,9 @@ fn is_named_acceptor(name: &str) -> bool {
 /// Whether a thread is in a function of the program that says that it accepts connections:
 /// `accept_loop`. One that says `accepted` has to do with a connection that was.
 fn is_in_accepting_code(thread: &Thread) -> bool {
-    thread.stack.get().into_iter().flat_map(Stack::own_functions).any(|function| {
+    let sampled = thread.samples.get().into_iter().flat_map(|samples| &samples.stacks);
+    let stacks = thread.stack.get().into_iter().chain(sampled.map(|sampled| &sampled.stack));
+    stacks.flat_map(Stack::own_functions).any(|function| {
         let name = function.split('(').next().unwrap_or(function).to_ascii_lowercase();
         name.contains("accept") && !name.contains("accepted")
     })
@@ -297,10 +317,10 @@ fn is_in_accepting_code(thread: &Thread) -> bool {
 
 /// Whether a thread waits for a futex without a known owner that may be a lock. What its stack shows
 /// to be a condition variable or the like is none.
-fn may_want_a_lock(thread: &Thread) -> bool {
+fn may_want_a_lock(activity: &Activity) -> bool {
     matches!(
-        thread.activity.get(),
-        Some(Activity::Blocked(Call { target: CallTarget::Futex { kind, .. }, .. }))
+        activity,
+        Activity::Blocked(Call { target: CallTarget::Futex { kind, .. }, .. })
             if *kind == SyncKind::Unknown || kind.is_lock()
     )
 }
@@ -371,8 +391,22 @@ impl Doing {
     /// What a thread does.
     #[must_use]
     pub fn of(process: &Process, thread: &Thread) -> Self {
-        let site = thread.stack.get().and_then(Stack::site).cloned().map(Box::new);
-        Self { thread: ThreadName::of(process, thread), activity: thread.activity.clone(), site }
+        Self {
+            thread: ThreadName::of(process, thread),
+            activity: thread.activity.clone(),
+            site: Site::of(thread).map(Box::new),
+        }
+    }
+}
+
+impl Site {
+    fn of(thread: &Thread) -> Option<Self> {
+        if let Some(stack) = thread.stack.get() {
+            let (frame, caller) = (stack.site()?.clone(), stack.caller().cloned());
+            return Some(Self { frame, caller, met: None });
+        }
+        let Hottest { site, met } = Hottest::of(thread.samples.get()?)?;
+        Some(Self { frame: site.clone(), caller: None, met: Some(met) })
     }
 }
 

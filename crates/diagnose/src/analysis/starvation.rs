@@ -5,10 +5,15 @@
 //! nowhere. What tells is its own account: how long it ran and how long it waited for a CPU, and the
 //! account of the quota.
 
-use halfopen_evidence::{Activity, CpuQuota, Process, Reading, Thread, Want};
+use std::collections::BTreeSet;
 
+use halfopen_evidence::{
+    Activity, CpuQuota, Pid, Process, Reading, Samples, SchedStat, Thread, Want,
+};
+
+use super::cause::stacks_of;
 use super::holders::{self, Looked};
-use super::serving::{ThreadName, is_gone, waited_before};
+use super::serving::{Doing, is_gone, waited_before};
 use crate::words::{count, duration, harmless};
 use crate::{Confidence, Context, Fact, ListenerView};
 
@@ -18,20 +23,35 @@ const LISTED: usize = 5;
 /// A thread that waits for a CPU for less than this part of the window has other troubles.
 const PART_OF_WINDOW: u64 = 4;
 
-/// How a thread got less than half of the CPU time that it asked for, over the window.
+/// The longest period of a quota (`kernel/sched/core.c max_cfs_quota_period`): a thread that got no CPU
+/// for longer does not merely wait for the next one.
+const LONGEST_PERIOD_MS: u64 = 1000;
+
+/// How a thread got less than half of the CPU time that it asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hunger {
+    /// Milliseconds that it was watched for.
+    pub window_ms: u64,
     /// Milliseconds on a CPU.
     pub ran_ms: u64,
     /// Milliseconds runnable without one; the whole window if it never ran.
     pub waited_ms: u64,
 }
 
+/// A thread that gets too little CPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hungry {
+    /// Which, and where in the program it is when it runs.
+    pub doing: Doing,
+    /// How little.
+    pub hunger: Hunger,
+}
+
 /// Threads that should accept and get no CPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Starved {
     /// They; at most five.
-    pub threads: Vec<(ThreadName, Hunger)>,
+    pub threads: Vec<Hungry>,
     /// The quotas that ran out in most of their periods, with what they did over the window. Empty if
     /// others have the CPUs.
     pub quotas: Vec<CpuQuota>,
@@ -39,20 +59,43 @@ pub struct Starved {
     pub confidence: Confidence,
 }
 
-/// How hungry a thread was over the window; none if it got what it asked for, or if that is not
-/// known.
+impl Starved {
+    pub(crate) fn processes(&self) -> BTreeSet<Pid> {
+        self.threads.iter().map(|hungry| hungry.doing.thread.pid).collect()
+    }
+}
+
+/// How hungry a thread was over the window, or, where that is not known, while it was sampled; none if
+/// it got what it asked for, or if neither is known.
 pub(super) fn hunger(context: &Context<'_>, process: &Process, thread: &Thread) -> Option<Hunger> {
-    let interval = context.interval()?;
-    let window_ms = interval.elapsed_ms();
-    let account = interval.scheduled(process, thread).known()?;
+    let interval = context.interval();
+    match interval.and_then(|interval| interval.scheduled(process, thread).known()) {
+        Some(account) => over_the_window(context, process, thread, account),
+        None => thread.samples.get().and_then(while_sampled),
+    }
+}
+
+fn over_the_window(
+    context: &Context<'_>,
+    process: &Process,
+    thread: &Thread,
+    account: SchedStat,
+) -> Option<Hunger> {
+    let window_ms = context.interval()?.elapsed_ms();
     // A wait is added to the account only when it ends.
     if !account.ran() && runs(thread) && ran_before(context, process, thread) {
-        return Some(Hunger { ran_ms: 0, waited_ms: window_ms });
+        return Some(Hunger { window_ms, ran_ms: 0, waited_ms: window_ms });
     }
-    let hunger =
-        Hunger { ran_ms: account.cpu_ns / 1_000_000, waited_ms: account.wait_ns / 1_000_000 };
-    let long = hunger.waited_ms.saturating_mul(PART_OF_WINDOW) >= window_ms;
-    (window_ms > 0 && long && hunger.waited_ms > hunger.ran_ms).then_some(hunger)
+    let (ran_ms, waited_ms) = (account.cpu_ns / 1_000_000, account.wait_ns / 1_000_000);
+    let long = waited_ms.saturating_mul(PART_OF_WINDOW) >= window_ms;
+    let hunger = Hunger { window_ms, ran_ms, waited_ms };
+    (window_ms > 0 && long && waited_ms > ran_ms).then_some(hunger)
+}
+
+fn while_sampled(samples: &Samples) -> Option<Hunger> {
+    let window_ms = samples.window_us / 1000;
+    let hunger = Hunger { window_ms, ran_ms: 0, waited_ms: window_ms };
+    samples.got_no_cpu().then_some(hunger)
 }
 
 fn runs(thread: &Thread) -> bool {
@@ -69,13 +112,14 @@ fn ran_before(context: &Context<'_>, process: &Process, thread: &Thread) -> bool
 /// The threads of one process among these, if there are any, as a cause.
 pub(super) fn starved(
     context: &Context<'_>,
-    threads: Vec<(ThreadName, Hunger)>,
+    threads: Vec<Hungry>,
     most: Confidence,
 ) -> Option<Starved> {
-    let (first, hunger) = threads.first()?;
-    let process = context.latest().processes.get(&first.pid)?;
+    let Hungry { doing, hunger } = threads.first()?;
+    let process = context.latest().processes.get(&doing.thread.pid)?;
     // One that ran may have needed it for something that has nothing to do with accepting.
-    let sure = if hunger.ran_ms == 0 { Confidence::Certain } else { Confidence::Probable };
+    let for_good = hunger.ran_ms == 0 && hunger.window_ms > LONGEST_PERIOD_MS;
+    let sure = if for_good { Confidence::Certain } else { Confidence::Probable };
     Some(Starved {
         quotas: exhausted(context, process),
         confidence: sure.min(most),
@@ -83,7 +127,7 @@ pub(super) fn starved(
     })
 }
 
-/// The quotas that ran out in most of the window's periods.
+/// The quotas that ran out in most of the periods.
 fn exhausted(context: &Context<'_>, process: &Process) -> Vec<CpuQuota> {
     let mut quotas = throttled_by(context, process);
     quotas.retain(|quota| {
@@ -92,9 +136,12 @@ fn exhausted(context: &Context<'_>, process: &Process) -> Vec<CpuQuota> {
     quotas
 }
 
-/// The quotas that ran out in the window.
+/// The quotas that ran out: in the window, or ever if there was but one look.
 fn throttled_by(context: &Context<'_>, process: &Process) -> Vec<CpuQuota> {
-    let quotas = context.interval().and_then(|interval| interval.throttled(process).known());
+    let quotas = match context.interval() {
+        Some(interval) => interval.throttled(process).known(),
+        None => process.cgroup.get().and_then(|cgroup| cgroup.cpu_quotas.get().cloned()),
+    };
     let mut quotas = quotas.unwrap_or_default();
     quotas.retain(|quota| quota.throttling.throttled_periods > 0);
     quotas
@@ -102,18 +149,19 @@ fn throttled_by(context: &Context<'_>, process: &Process) -> Vec<CpuQuota> {
 
 /// What quotas did to a process over the window, a fact for each that ran out.
 pub(crate) fn throttled(context: &Context<'_>, process: &Process) -> Vec<Fact> {
-    throttled_by(context, process).iter().map(quota_fact).collect()
+    throttled_by(context, process).iter().map(|quota| quota_fact(context, quota)).collect()
 }
 
 /// A quota that ran out, as evidence.
-pub(crate) fn quota_fact(quota: &CpuQuota) -> Fact {
+pub(crate) fn quota_fact(context: &Context<'_>, quota: &CpuQuota) -> Fact {
     let periods = quota.throttling.throttled_periods;
     let text = format!(
-        "control group {} ran out of its CPU quota ({}) in {} of {}",
+        "control group {} ran out of its CPU quota ({}) in {} of {}{}",
         harmless(&quota.group),
         quota_words(quota),
         periods,
-        count(quota.throttling.periods, "period")
+        count(quota.throttling.periods, "period"),
+        if context.interval().is_none() { " since it was made" } else { "" }
     );
     Fact::number("throttled-periods", periods, text)
 }
@@ -127,9 +175,9 @@ pub(crate) fn quota_words(quota: &CpuQuota) -> String {
 }
 
 /// What a hungry thread got, as a clause after its name.
-pub(crate) fn hunger_words(hunger: Hunger, window_ms: u64) -> String {
-    let window = duration(window_ms);
-    if hunger.ran_ms == 0 && hunger.waited_ms >= window_ms {
+pub(crate) fn hunger_words(hunger: Hunger) -> String {
+    let window = duration(hunger.window_ms);
+    if hunger.ran_ms == 0 && hunger.waited_ms >= hunger.window_ms {
         return format!("waits for a CPU and got none in {window}");
     }
     let (ran, waited) = (hunger.ran_ms, duration(hunger.waited_ms));
@@ -158,7 +206,8 @@ pub(crate) fn of_servers(
         threads.retain(serves);
     }
     let hungry = threads.into_iter().filter_map(|(process, thread)| {
-        Some((ThreadName::of(process, thread), hunger(context, process, thread)?))
+        let hunger = hunger(context, process, thread)?;
+        Some(Hungry { doing: Doing::of(process, thread), hunger })
     });
     starved(context, hungry.collect(), most)
 }
@@ -168,6 +217,11 @@ pub(crate) fn wants(context: &Context<'_>, view: &ListenerView<'_>) -> Vec<Want>
     let mut wants = Vec::new();
     servers(context, view, &mut wants);
     wants
+}
+
+/// What would tell where they spend the CPU time that they get.
+pub(crate) fn samples_wanted(context: &Context<'_>, starved: &Starved) -> Vec<Want> {
+    stacks_of(context, starved.processes()).collect()
 }
 
 /// Why it is not known whether they are, although a quota has run out at some time.

@@ -15,7 +15,8 @@
 //! a call that idle threads do not sit in, if its name or a function on its stack says that it
 //! accepts, or if all suspects wait for the same thread in the end. Possible if there are several, or if another listener of
 //! the process stalls as well; the finding lists them. Threads that wait for work, for other
-//! sockets or for another thread's end are not suspects.
+//! sockets or for another thread's end are not suspects. Of a Go program with its symbols the goroutines
+//! are read: probable if none waits for the listener and one is in a function that says that it accepts.
 //!
 //! # What to do
 //! End what it waits for: the finding names the lock's owner, or the descriptor. Give calls that
@@ -36,6 +37,7 @@ use halfopen_evidence::{Activity, CallTarget};
 
 use crate::analysis::blocked_report::{self, has_cycle};
 use crate::analysis::cause::{Blocked, StallCause};
+use crate::analysis::goroutine_report;
 use crate::analysis::serving::Suspect;
 use crate::analysis::stall_report;
 use crate::words::harmless;
@@ -43,6 +45,11 @@ use crate::{Context, FindingId, Verdicts};
 
 pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for (view, stalled) in stall_report::stalls(context) {
+        if let StallCause::Goroutine(goroutine) = &stalled.cause {
+            let told = goroutine_report::tell(goroutine);
+            let id = FindingId::AcceptBlocked;
+            verdicts.find(stall_report::finding(id, context, view, stalled, told));
+        }
         if let StallCause::Blocked(blocked) = &stalled.cause
             && !has_cycle(&blocked.suspects)
         {
@@ -72,7 +79,17 @@ fn remedies(blocked: &Blocked) -> Vec<String> {
 fn first_step(suspect: &Suspect) -> String {
     let tid = suspect.doing.thread.tid;
     let call = match suspect.doing.activity.get() {
-        Some(Activity::Running) => return format!("see what it computes: perf top --tid {tid}"),
+        Some(Activity::Running) => {
+            return match suspect
+                .doing
+                .site
+                .as_ref()
+                .and_then(|site| blocked_report::place(&site.frame))
+            {
+                Some(place) => format!("see why it spends its time in {place}"),
+                None => format!("see what it computes: perf top --tid {tid}"),
+            };
+        }
         Some(Activity::Blocked(call)) => call,
         None => return format!("see what tid {tid} waits for"),
     };
@@ -106,15 +123,13 @@ fn last_owner(suspect: &Suspect) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use halfopen_evidence::{
-        Frame, Missing, Pid, Process, Reading, Stack, StackEnd, Thread, Via, Want,
-    };
+    use halfopen_evidence::{Missing, Pid, Process, Reading, Thread, Via, Want};
 
     use super::*;
     use crate::Confidence;
     use crate::fixture::{
         Scene, blocked, endpoint, held, in_epoll, in_futex, in_lock, inode, listener,
-        on_descriptor, process, registered, thread,
+        on_descriptor, process, registered, samples, thread, within,
     };
 
     fn scene(process: Process) -> Scene {
@@ -151,6 +166,16 @@ mod tests {
     }
 
     #[test]
+    fn a_computation_is_told_with_the_place_that_samples_met_it_in() {
+        let mut works = thread(812, "app", Activity::Running);
+        works.samples = Reading::Known(samples(58, &[("recompute_index()", 41), ("reply()", 17)]));
+        let finding = scene(process(812, [works])).finding(FindingId::AcceptBlocked);
+        let code = finding.evidence.iter().find(|fact| fact.name == "code").expect("a place");
+        assert_eq!(code.text, "tid 812 was in recompute_index() of app in 41 of 58 samples");
+        assert_eq!(finding.remedies[0], "see why it spends its time in recompute_index() of app");
+    }
+
+    #[test]
     fn one_suspect_among_idle_threads_is_probably_it() {
         let idle = thread(813, "worker", in_futex());
         check(vec![idle, connects(814)], Confidence::Probable, "10.0.0.7:3306");
@@ -174,28 +199,17 @@ mod tests {
         check(
             vec![waits, also, connects(814)],
             Confidence::Probable,
-            "held by tid 814, which sits in connect on descriptor 9",
+            "held by tid 814 (\"db\"), which sits in connect on descriptor 9",
         );
     }
 
     #[test]
     fn a_function_that_says_that_it_accepts_tells_the_thread() {
-        let waits = in_accept_loop(thread(813, "worker", in_futex()), "accept_loop()");
+        let waits = within(thread(813, "worker", in_futex()), "accept_loop()");
         let idle = thread(814, "worker", in_futex());
         check(vec![waits, idle.clone()], Confidence::Probable, "(tid 813)");
-        let handles = in_accept_loop(thread(813, "worker", in_futex()), "on_accepted(int)");
+        let handles = within(thread(813, "worker", in_futex()), "on_accepted(int)");
         assert!(scene(process(812, [handles, idle])).is_silent_about(FindingId::AcceptBlocked));
-    }
-
-    fn in_accept_loop(mut thread: Thread, function: &str) -> Thread {
-        let frame = Frame {
-            function: Some(function.to_owned()),
-            module: "app".to_owned(),
-            address: 0x1200,
-            line: None,
-        };
-        thread.stack = Reading::Known(Stack { frames: vec![frame], end: StackEnd::Root });
-        thread
     }
 
     #[test]

@@ -58,17 +58,26 @@ fn remedies(blocked: &Blocked) -> Vec<String> {
         format!("restart {pid}; nothing else ends a deadlock"),
         match places(suspect).as_slice() {
             [] => "fix the order in which these locks are taken".to_owned(),
-            [only] => format!("let {only} not take a lock that its caller may hold"),
+            [only] if waits_for_itself(suspect) => {
+                format!("let {only} not take a lock that its caller may hold")
+            }
+            [only] => format!("fix the order in which {only} is asked for these locks"),
             several => format!("fix the order of locks in {}", several.join(" and ")),
         },
     ]
+}
+
+/// Whether the circle is of one thread.
+fn waits_for_itself(suspect: &Suspect) -> bool {
+    suspect.chain.as_ref().is_some_and(|chain| chain.owners.is_empty())
 }
 
 /// Where the threads of the circle wait.
 fn places(suspect: &Suspect) -> Vec<String> {
     let owners = suspect.chain.iter().flat_map(|chain| &chain.owners);
     let all = std::iter::once(&suspect.doing).chain(owners);
-    let mut places: Vec<String> = all.filter_map(|doing| place(doing.site.as_deref()?)).collect();
+    let mut places: Vec<String> =
+        all.filter_map(|doing| place(&doing.site.as_ref()?.frame)).collect();
     places.dedup();
     places
 }
@@ -136,9 +145,27 @@ mod tests {
 
     #[test]
     fn a_thread_that_waits_for_itself_is_a_circle_of_one() {
-        let alone = thread(812, "app", in_lock(812));
+        let alone = within(thread(812, "app", in_lock(812)), "lock()", 9);
         let finding = scene(process(812, [alone])).finding(FindingId::AcceptDeadlock);
         assert_eq!(finding.confidence, Confidence::Certain);
+        let advice = finding.remedies.last().map(String::as_str);
+        assert_eq!(
+            advice,
+            Some("let lock() at sessions.cc:9 not take a lock that its caller may hold")
+        );
+    }
+
+    #[test]
+    fn threads_that_wait_in_one_place_have_asked_for_locks_in_different_orders() {
+        let circle = [(813, 814), (814, 813)];
+        let circle =
+            circle.map(|(tid, owner)| within(thread(tid, "worker", in_lock(owner)), "lock()", 9));
+        let finding = scene(process(812, circle)).finding(FindingId::AcceptDeadlock);
+        let advice = finding.remedies.last().map(String::as_str);
+        assert_eq!(
+            advice,
+            Some("fix the order in which lock() at sessions.cc:9 is asked for these locks")
+        );
     }
 
     #[test]

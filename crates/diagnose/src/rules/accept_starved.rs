@@ -15,11 +15,13 @@
 //! answer, or are refused once the queue is full.
 //!
 //! # How sure
-//! Certain if the thread did not run at all between the two looks although it could at both. Probable
+//! Certain if the thread did not run at all between the two looks although it could at both, and these
+//! are more than a second apart, the longest period that a quota can have. Probable
 //! if it ran for a little: it may have spent that on something that has nothing to do with accepting.
 //! Where connections are taken too slowly, as sure as that. The kernel's own account says how long a
-//! thread ran and waited (`schedstat`) and how often a quota ran out (`cpu.stat`). A single look cannot
-//! tell, since both only ever grow; nor can a kernel that keeps no `schedstat`.
+//! thread ran and waited (`schedstat`) and how often a quota ran out (`cpu.stat`). After a single look, or
+//! on a kernel that keeps no `schedstat`, the thread is watched for 60 ms: it could run all the time, and
+//! no sample of it was taken. Where it gets some CPU, samples say where in the program it spends that.
 //!
 //! # What to do
 //! Raise the quota of the group that the finding names, or lift it: `cpu.max`, the CPU limit of the
@@ -39,9 +41,10 @@
 
 use halfopen_evidence::CpuQuota;
 
+use crate::analysis::blocked_report::place_fact;
 use crate::analysis::cause::StallCause;
 use crate::analysis::stall_report::{self, Told};
-use crate::analysis::starvation::{self, Starved, hunger_words, quota_fact, quota_words};
+use crate::analysis::starvation::{self, Hungry, Starved, hunger_words, quota_fact, quota_words};
 use crate::analysis::too_slow::{self, TooSlow};
 use crate::words::{duration, harmless};
 use crate::{Context, Fact, Finding, FindingId, ListenerView, Verdicts};
@@ -61,6 +64,8 @@ pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
         } else if let Ok(Some(slow)) = too_slow::judge(context, view) {
             starvation::wants(context, view).into_iter().for_each(|want| verdicts.want(want));
             if let Some(starved) = &slow.starved {
+                let wants = starvation::samples_wanted(context, starved);
+                wants.into_iter().for_each(|want| verdicts.want(want));
                 verdicts.find(slowly(context, view, &slow, starved));
             } else if let Some(why) = starvation::unknown(context, view) {
                 verdicts.undetermined(ID, view.subject(), why);
@@ -79,7 +84,7 @@ fn ask_before_the_window(context: &Context<'_>, view: &ListenerView<'_>, verdict
 
 fn tell(context: &Context<'_>, starved: &Starved) -> Told {
     Told {
-        cause: cause(context, starved),
+        cause: cause(starved),
         confidence: starved.confidence,
         evidence: facts(context, starved),
         refuted_by: "a thread that ran for longer than it waited for a CPU, and still accepts \
@@ -105,7 +110,7 @@ fn slowly(
         severity: slow.severity(),
         subject: view.subject(),
         headline: slow.headline(context, view),
-        cause: cause(context, starved),
+        cause: cause(starved),
         evidence,
         confidence: starved.confidence,
         refuted_by: "a thread that ran for longer than it waited for a CPU while ListenOverflows \
@@ -116,10 +121,9 @@ fn slowly(
     }
 }
 
-fn cause(context: &Context<'_>, starved: &Starved) -> String {
-    let window_ms = context.interval().map_or(0, halfopen_evidence::Interval::elapsed_ms);
-    let Some((thread, hunger)) = starved.threads.first() else { return String::new() };
-    let gets = format!("{thread} {}", hunger_words(*hunger, window_ms));
+fn cause(starved: &Starved) -> String {
+    let Some(Hungry { doing, hunger }) = starved.threads.first() else { return String::new() };
+    let gets = format!("{} {}", doing.thread, hunger_words(*hunger));
     match starved.quotas.as_slice() {
         [] => format!("{gets}: others have the CPUs"),
         [quota, ..] => format!(
@@ -131,27 +135,30 @@ fn cause(context: &Context<'_>, starved: &Starved) -> String {
 }
 
 fn facts(context: &Context<'_>, starved: &Starved) -> Vec<Fact> {
-    let of_thread = |(thread, hunger): &(_, starvation::Hunger)| {
+    let of_thread = |Hungry { doing, hunger }: &Hungry| {
         let text = format!(
-            "{thread} ran for {} ms and waited for a CPU for {}",
+            "{} ran for {} ms and waited for a CPU for {}",
+            doing.thread,
             hunger.ran_ms,
             duration(hunger.waited_ms)
         );
-        Fact::number("cpu-wait-ms", hunger.waited_ms, text)
+        let waited = Fact::number("cpu-wait-ms", hunger.waited_ms, text);
+        std::iter::once(waited).chain(place_fact(doing))
     };
-    let mut facts: Vec<Fact> = starved.threads.iter().map(of_thread).collect();
+    let mut facts: Vec<Fact> = starved.threads.iter().flat_map(of_thread).collect();
     if starved.quotas.is_empty() {
         let processes = &context.latest().processes;
-        let process = starved.threads.first().and_then(|(thread, _)| processes.get(&thread.pid));
+        let first = starved.threads.first();
+        let process = first.and_then(|hungry| processes.get(&hungry.doing.thread.pid));
         let quotas = process.map(|process| starvation::throttled(context, process));
         facts.extend(quotas.unwrap_or_default());
     }
-    facts.extend(starved.quotas.iter().map(quota_fact));
+    facts.extend(starved.quotas.iter().map(|quota| quota_fact(context, quota)));
     facts
 }
 
 fn remedies(starved: &Starved) -> Vec<String> {
-    let pid = starved.threads.first().map_or(0, |(thread, _)| thread.pid.0);
+    let pid = starved.threads.first().map_or(0, |hungry| hungry.doing.thread.pid.0);
     let mut remedies: Vec<String> = starved.quotas.iter().map(raise).collect();
     if remedies.is_empty() {
         remedies.push(
@@ -193,7 +200,7 @@ mod tests {
 
     use super::*;
     use crate::fixture::{
-        NETNS, Scene, blocked, endpoint, held, in_futex, inode, listener, process, thread,
+        NETNS, Scene, blocked, endpoint, held, in_futex, inode, listener, process, samples, thread,
     };
     use crate::{Confidence, Severity};
 
@@ -284,6 +291,43 @@ mod tests {
         let finding = stall(server(&RUNNING, 0, 0)).finding(ID);
         assert_eq!(finding.confidence, Confidence::Certain);
         assert!(finding.cause.ends_with("got none in 2.0 s: others have the CPUs"));
+    }
+
+    #[test]
+    fn one_look_tells_by_samples_whether_a_thread_gets_the_cpu() {
+        let [_, mut app] = throttled(server(&RUNNING, 90, 1800), 20);
+        let mut watched = |samples| {
+            app.threads.get_mut().expect("threads")[0].samples = Reading::Known(samples);
+            let mut scene = Scene::now().endpoint(full());
+            scene.second.processes.insert(Pid(812), app.clone());
+            scene
+        };
+        let finding = watched(samples(0, &[])).finding(ID);
+        assert_eq!(finding.confidence, Confidence::Possible);
+        assert!(
+            finding.cause.contains("waits for a CPU and got none in 60 ms"),
+            "{}",
+            finding.cause
+        );
+        assert!(
+            finding
+                .evidence
+                .iter()
+                .any(|fact| { fact.text.ends_with("in 27 of 110 periods since it was made") })
+        );
+        assert!(watched(samples(58, &[("work()", 58)])).is_silent_about(ID));
+    }
+
+    #[test]
+    fn what_little_cpu_it_gets_is_told_with_where_it_goes() {
+        let looks = throttled(server(&RUNNING, 90, 1800), 20).map(|mut app| {
+            app.threads.get_mut().expect("threads")[0].samples =
+                Reading::Known(samples(3, &[("work()", 3)]));
+            app
+        });
+        let finding = stall(looks).finding(ID);
+        let code = finding.evidence.iter().find(|fact| fact.name == "code").map(|fact| &*fact.text);
+        assert_eq!(code, Some("tid 812 was in work() of app in 3 of 3 samples"));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! # What it sees
 //! Connections wait on a listener, none is taken, and no thread of any process that holds it waits
 //! for it: not in `accept`, not in `poll` or `select`, not through an epoll set or an io_uring.
-//! None of the other threads sits in a call that would explain where the accepting one is.
+//! None of the other threads sits in a call that would explain where the accepting one is, and none
+//! is, by its stack, in code that accepts.
 //!
 //! # Why it happens
 //! The thread that accepted has ended: an exception or a panic that nobody caught, an error of
@@ -12,8 +13,11 @@
 //! by mistake, or deliberately because it has reached a limit of connections.
 //!
 //! # How sure
-//! Probable when every thread is accounted for. Possible when some are busy or wait for a lock or
-//! for work that cannot be told apart (Java, Python, Go and Rust locks show no owner), since one of
+//! Certain when the stacks of all threads were read and each is seen to do something else for good:
+//! it accepts on another port, or waits for another thread's end. Probable when every thread is accounted
+//! for, but not so firmly: a stack could not be read, or some wait for work, by a condition variable or a
+//! semaphore. Possible when some are busy or wait for what may be a lock (those of Java, Python
+//! and Go show no owner), since one of
 //! them may be the accepting one after all, and when an event loop runs without the listener, since
 //! that may be a deliberate pause: compare the number of open connections with the program's own
 //! limit.
@@ -22,7 +26,8 @@
 //! Look at the program's log for the moment at which the accepting thread ended, take a dump of its
 //! threads if you need the reason, then restart it. End a child that holds an inherited listener,
 //! and open listeners with SOCK_CLOEXEC. Let a program that loses its accepting thread end as a
-//! whole.
+//! whole. Where another port of the program answers, let health checks ask for something on the port
+//! that clients use, and wait for the answer.
 //!
 //! # What not to do
 //! A larger backlog only lets more clients wait. Probes of another port, or probes that only
@@ -31,13 +36,17 @@
 //! # Sources
 //! - `net/ipv4/inet_connection_sock.c inet_csk_accept`
 //! - `/proc/PID/task/TID/syscall`, `/proc/PID/fdinfo/FD` (`tfd`, `events`, `ino` of an epoll set)
+//! - `/proc/PID/mem` and the tables in `.eh_frame`: the stacks, copied while the threads do not move
 //! - epoll_ctl(2), EPOLLONESHOT; fcntl(2), FD_CLOEXEC
 
-use crate::analysis::blocked_report::doing;
-use crate::analysis::cause::{InEpoll, NobodyWaits, StallCause};
+use halfopen_evidence::Via;
+
+use crate::analysis::blocked_report::{doing, place_fact};
+use crate::analysis::cause::StallCause;
+use crate::analysis::nobody::{InEpoll, NobodyWaits, ServesAnother};
 use crate::analysis::stall_report::{self, Told};
 use crate::words::{count, harmless};
-use crate::{Context, Fact, FindingId, Verdicts};
+use crate::{Context, Fact, FindingId, SubjectKind, Verdicts};
 
 pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for (view, stalled) in stall_report::stalls(context) {
@@ -65,6 +74,17 @@ fn tell(nobody: &NobodyWaits) -> Told {
 }
 
 fn cause(nobody: &NobodyWaits) -> String {
+    let why = nobody_does(nobody);
+    match nobody.elsewhere.first() {
+        Some(other) if other.answers && !nobody.stray => {
+            let (thread, at) = (&other.thread, SubjectKind::Endpoint(other.endpoint));
+            format!("{why}; {thread} still serves {at}, so a probe of that port notices nothing")
+        }
+        _ => why,
+    }
+}
+
+fn nobody_does(nobody: &NobodyWaits) -> String {
     let who = names(nobody);
     if nobody.stray {
         return format!(
@@ -111,7 +131,8 @@ fn facts(nobody: &NobodyWaits) -> Vec<Fact> {
         n => format!("none of {n} threads waits"),
     };
     let none = format!("{who} for the listener (accept, poll, select, epoll, io_uring)");
-    let mut facts = vec![Fact::number("threads", threads, none)];
+    let mut facts = vec![Fact::number("threads", threads, none), stacks(nobody)];
+    facts.extend(nobody.elsewhere.iter().map(serves_another));
     if nobody.ownerless > 0 {
         let futex = u64::try_from(nobody.ownerless).unwrap_or(u64::MAX);
         let text = format!(
@@ -120,11 +141,41 @@ fn facts(nobody: &NobodyWaits) -> Vec<Fact> {
         );
         facts.push(Fact::number("futex-threads", futex, text));
     }
-    facts.extend(nobody.busy.iter().map(|suspect| {
+    for suspect in &nobody.busy {
         let words = format!("{} {}", suspect.doing.thread, doing(suspect));
-        Fact::words("busy-thread", words)
-    }));
+        facts.push(Fact::words("busy-thread", words));
+        facts.extend(place_fact(&suspect.doing));
+    }
     facts
+}
+
+fn stacks(nobody: &NobodyWaits) -> Fact {
+    let read = u64::try_from(nobody.stacks.read).unwrap_or(u64::MAX);
+    let mut text = match (read, &nobody.stacks.unread) {
+        (0, _) => "no stack was read".to_owned(),
+        (1, None) => "the stack of the one thread is not in code that accepts for it".to_owned(),
+        (n, None) => {
+            format!("none of the stacks of all {n} threads is in code that accepts for it")
+        }
+        (n, Some(_)) => format!("none of {n} stacks is in code that accepts for it"),
+    };
+    if let Some(why) = &nobody.stacks.unread {
+        text.push_str(&format!("; that of another thread is {why}"));
+    }
+    Fact::number("stacks", read, text)
+}
+
+fn serves_another(other: &ServesAnother) -> Fact {
+    let (thread, at) = (&other.thread, SubjectKind::Endpoint(other.endpoint));
+    let how = match other.via {
+        Via::Accept => "in accept",
+        Via::Poll => "in poll",
+        Via::Select => "in select",
+        Via::EpollLevel | Via::EpollEdge => "through an epoll set",
+        Via::IoUring => "through an io_uring",
+    };
+    let answers = if other.answers { ", where nothing stands" } else { "" };
+    Fact::words("other-listener", format!("{thread} waits {how} for {at}{answers}"))
 }
 
 fn refuted_by(nobody: &NobodyWaits) -> &'static str {
@@ -166,6 +217,13 @@ fn remedies(nobody: &NobodyWaits) -> Vec<String> {
         names(nobody)
     ));
     remedies.push("restart it, after a dump of its threads if you need the reason".to_owned());
+    if nobody.elsewhere.iter().any(|other| other.answers) {
+        remedies.push(
+            "let its health check ask for something on the port that clients use, and wait for the \
+             answer"
+                .to_owned(),
+        );
+    }
     remedies
 }
 
@@ -184,14 +242,14 @@ fn names(nobody: &NobodyWaits) -> String {
 
 #[cfg(test)]
 mod tests {
-    use halfopen_evidence::{CallTarget, Missing, Process, Reading, Thread, Tid, Via};
+    use halfopen_evidence::{CallTarget, Missing, Process, Reading, SyncKind, Thread, Tid, Via};
 
     use super::*;
     use crate::Confidence;
     use crate::fixture::Scene;
     use crate::fixture::{
         blocked, endpoint, held, in_epoll, in_futex, inode, listener, process, registered, thread,
-        waiting_for,
+        waiting_for, within,
     };
 
     fn scene(process: Process) -> Scene {
@@ -211,10 +269,10 @@ mod tests {
     }
 
     #[test]
-    fn a_dead_acceptor_is_missed_while_the_health_port_is_served() {
+    fn a_dead_acceptor_is_missed() {
         let finding =
             scene(process(812, [joins(), health()])).finding(FindingId::AcceptThreadMissing);
-        assert_eq!(finding.confidence, Confidence::Probable);
+        assert_eq!(finding.confidence, Confidence::Probable, "no stack was read");
         assert!(finding.cause.contains("app[812]"), "{}", finding.cause);
         let with_worker = process(812, [joins(), health(), thread(814, "worker", in_futex())]);
         let finding = scene(with_worker).finding(FindingId::AcceptThreadMissing);
@@ -224,6 +282,49 @@ mod tests {
             "{}",
             finding.cause
         );
+    }
+
+    #[test]
+    fn a_health_port_that_answers_is_told_from_the_port_that_does_not() {
+        let app = process(812, [joins(), health()]);
+        let probed = endpoint("0.0.0.0:8081", [held(listener(2, 0, 128), &[812])]);
+        let finding = scene(app.clone()).endpoint(probed).finding(FindingId::AcceptThreadMissing);
+        assert!(
+            finding.cause.ends_with(
+                "the accepting thread is gone; thread \"health\" (tid 813) of app[812] still serves \
+                 *:8081, so a probe of that port notices nothing"
+            ),
+            "{}",
+            finding.cause
+        );
+        let stands = endpoint("0.0.0.0:8081", [held(listener(2, 6, 128), &[812])]);
+        let finding = scene(app).endpoint(stands).finding(FindingId::AcceptThreadMissing);
+        assert!(finding.cause.ends_with("is gone"), "{}", finding.cause);
+        let other = finding.evidence.iter().find(|fact| fact.name == "other-listener");
+        let other = other.map(|fact| &*fact.text);
+        assert_eq!(
+            other,
+            Some("thread \"health\" (tid 813) of app[812] waits in accept for *:8081")
+        );
+    }
+
+    #[test]
+    fn the_stacks_of_all_threads_prove_it() {
+        let cond = CallTarget::Futex { address: 0x7f00_2000, kind: SyncKind::Condition };
+        let pool = within(thread(814, "worker", blocked("futex", cond)), "take_job()");
+        let whole = [within(joins(), "main"), within(health(), "health_loop()")];
+        for (threads, confidence) in [
+            (whole.to_vec(), Confidence::Certain),
+            ([&whole[..], &[pool]].concat(), Confidence::Probable),
+            (vec![whole[0].clone(), health()], Confidence::Probable),
+        ] {
+            let of = threads.len();
+            let finding = scene(process(812, threads)).finding(FindingId::AcceptThreadMissing);
+            assert_eq!(finding.confidence, confidence, "{of} threads: {finding:#?}");
+        }
+        let accepts = within(thread(814, "worker", in_futex()), "accept_loop()");
+        let app = process(812, [&whole[..], &[accepts]].concat());
+        assert!(scene(app).is_silent_about(FindingId::AcceptThreadMissing));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! What the runtime of a language knows of its threads: their names, the functions of the language
 //! that they are in, and who holds the locks that the kernel sees as plain futexes.
 //!
-//! Asking a runtime is more than looking: each function here says what it does to the process, and is
-//! called only if the user has chosen it.
+//! Asking a runtime is more than looking: [`ask`] says what it does to the process, and is
+//! called only if the user has chosen it. [`go`] only reads memory, as for stacks.
 
+pub mod go;
 pub mod java;
 pub mod python;
 
@@ -27,12 +28,17 @@ fn runtime_in(mapping: &Mapping) -> Option<Runtime> {
     if !mapping.executable {
         return None;
     }
-    let name = mapping.path.file_name()?.to_string_lossy();
+    runtime_of(&mapping.path.file_name()?.to_string_lossy())
+}
+
+/// Which runtime a program or library of this name is.
+#[must_use]
+pub fn runtime_of(name: &str) -> Option<Runtime> {
     let python = |prefix: &str| {
         let rest = name.strip_prefix(prefix)?;
         rest.starts_with(|letter: char| letter.is_ascii_digit()).then_some(Runtime::Python)
     };
-    match &*name {
+    match name {
         java::LIBRARY => Some(Runtime::Java),
         "python" => Some(Runtime::Python),
         _ => python("python").or_else(|| python("libpython")),

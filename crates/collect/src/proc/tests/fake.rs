@@ -6,11 +6,11 @@ use std::os::unix::fs::symlink;
 
 use halfopen_evidence::{
     Activity, Call, CallTarget, FdUse, Holder, HolderSearch, Inode, Missing, Pid, Process, Reading,
-    SchedStat, Thread, Tid, Via, WaitedSocket,
+    SchedStat, Thread, ThreadPlace, Tid, Via, WaitedSocket,
 };
 use tempfile::TempDir;
 
-use crate::proc::{Extent, ProcRoot, find_holders, read_process};
+use crate::proc::{Extent, ProcRoot, find_holders, read_process, read_schedules};
 
 struct Tree(TempDir);
 
@@ -177,11 +177,13 @@ fn a_process_is_read_whole() {
             activity: Reading::Known(Activity::Blocked(call)),
             waits: Reading::Known(waits),
             sched: Reading::Known(SchedStat { cpu_ns: 10, wait_ns: 20, slices: 30 }),
+            place: Some(ThreadPlace { sp: 0x7ffc_0000_1000, pc: 0x7f00_0000_1000 }),
             stack: Reading::not_collected(),
             samples: Reading::not_collected(),
             managed: Reading::not_collected(),
         }]),
         threads_omitted: 0,
+        goroutines: Reading::not_collected(),
     };
     if cfg!(target_arch = "x86_64") {
         assert_eq!(found, Reading::Known(expected));
@@ -208,6 +210,19 @@ fn an_accept_request_of_an_io_uring_waits_in_the_first_thread_or_in_the_one_that
     assert_eq!(waiters(), [(9, Via::IoUring)]);
     tree.file("7/fdinfo/5", "PollList:\n  op=22, task_works=0\n");
     assert_eq!(waiters(), []);
+}
+
+#[test]
+fn how_long_threads_ran_is_read_alone() {
+    let tree = Tree::new();
+    tree.file("7/stat", stat("app", 'S', 0, 2)).dir("7/fd").dir("7/task/7");
+    tree.file("7/task/9/schedstat", "10 20 30\n");
+    let process = read_schedules(&tree.root(), Pid(7)).known().expect("a process");
+    let threads = process.threads.known().expect("threads");
+    let found: Vec<_> = threads.into_iter().map(|thread| (thread.tid.0, thread.sched)).collect();
+    let ran = Reading::Known(SchedStat { cpu_ns: 10, wait_ns: 20, slices: 30 });
+    assert_eq!(found, [(7, Missing::Vanished.into()), (9, ran)]);
+    assert!(process.epoll.is_not_collected());
 }
 
 #[test]
