@@ -64,7 +64,7 @@ impl<'a> Iterator for Packets<'a> {
         let packet = packet(frame);
         match word(frame, 0).map(usize::try_from) {
             // None follows, or this one would follow itself.
-            Some(Ok(0)) | Some(Err(_)) | None => self.left = 0,
+            Some(Ok(0) | Err(_)) | None => self.left = 0,
             Some(Ok(next)) => self.at = self.at.checked_add(next)?,
         }
         if packet.is_none() {

@@ -89,6 +89,9 @@ struct Post {
 }
 
 impl PacketSockets {
+    /// After so long packets are handed over, however few they are.
+    pub const LATENCY: Duration = Duration::from_millis(sys::RETIRE_MS as u64);
+
     /// Opens a socket in each namespace of the scope.
     ///
     /// # Errors
@@ -225,7 +228,7 @@ impl PacketSockets {
             return Missing::NotOnThisKernel.into();
         };
         let request = FindRequest { local, peer, device: 0, cookie: None };
-        match diag.find(&request, &mut self.buffer, |view| socket_row(view)) {
+        match diag.find(&request, &mut self.buffer, socket_row) {
             // Without a connection the kernel answers with the listening socket.
             Ok(row) => Reading::Known(
                 row.filter(|row| row.state != TcpState::Listen && row.inode != 0)

@@ -32,7 +32,7 @@ pub(super) struct RingSize {
 }
 
 /// After so many milliseconds a block is handed over although it is not full.
-const RETIRE_MS: u32 = 30;
+pub(super) const RETIRE_MS: u32 = 30;
 
 /// Room for a packet with all its headers, a multiple of TPACKET_ALIGNMENT. Packets in a block lie as
 /// close as they can; this bounds their number only.
