@@ -270,15 +270,22 @@ impl PacketSockets {
                     } else {
                         Missing::unreadable(&source)
                     };
-                    self.closed.push((netns.label.clone(), why));
+                    self.close(&netns.label, why);
                     first.get_or_insert(CollectError::PacketSocket { netns: netns.label, source });
                 }
                 // It is gone; nobody misses it.
                 Err(Missing::Vanished) => {}
-                Err(why) => self.closed.push((netns.label, why)),
+                Err(why) => self.close(&netns.label, why),
             }
         }
         Ok(first)
+    }
+
+    /// Notes a namespace that cannot be watched, once: it is tried again at each refresh.
+    fn close(&mut self, label: &str, why: Missing) {
+        if !self.closed.iter().any(|(known, _)| known == label) {
+            self.closed.push((label.to_owned(), why));
+        }
     }
 }
 
