@@ -16,7 +16,10 @@ pub(crate) fn of(handshake: &Handshake) -> Vec<String> {
     if let Some(syn) = ids::answered_syn(handshake.outcome) {
         notes.push(format!("SYN {syn} was answered"));
     }
-    if let Some(timetable) = timetable(&handshake.syns) {
+    if handshake.syns.count == 2 {
+        // Nearly all systems wait a second first.
+        notes.push(format!("2 SYNs at {}", sent_at(&handshake.syns)));
+    } else if let Some(timetable) = timetable(&handshake.syns) {
         notes.push(format!("{} SYNs, again after {timetable}", handshake.syns.count));
     }
     if handshake.syn_acks.count > 1 {
