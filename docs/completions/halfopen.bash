@@ -52,6 +52,9 @@ _halfopen() {
             halfopen,stacks)
                 cmd="halfopen__subcmd__stacks"
                 ;;
+            halfopen,trace)
+                cmd="halfopen__subcmd__trace"
+                ;;
             halfopen__subcmd__explain,counter)
                 cmd="halfopen__subcmd__explain__subcmd__counter"
                 ;;
@@ -124,6 +127,9 @@ _halfopen() {
             halfopen__subcmd__help,stacks)
                 cmd="halfopen__subcmd__help__subcmd__stacks"
                 ;;
+            halfopen__subcmd__help,trace)
+                cmd="halfopen__subcmd__help__subcmd__trace"
+                ;;
             halfopen__subcmd__help__subcmd__explain,counter)
                 cmd="halfopen__subcmd__help__subcmd__explain__subcmd__counter"
                 ;;
@@ -179,7 +185,7 @@ _halfopen() {
 
     case "${cmd}" in
         halfopen)
-            opts="-h -V --help --version check record replay pcap stacks sim explain lab completions man generate help"
+            opts="-h -V --help --version check record replay trace pcap stacks sim explain lab completions man generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -477,7 +483,7 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__help)
-            opts="check record replay pcap stacks sim explain lab completions man generate help"
+            opts="check record replay trace pcap stacks sim explain lab completions man generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -757,6 +763,20 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__help__subcmd__stacks)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__help__subcmd__trace)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1061,6 +1081,36 @@ _halfopen() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        halfopen__subcmd__trace)
+            opts="-a -j -v -h --all --for --count --packets --netns --json --rate --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --count)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --netns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rate)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

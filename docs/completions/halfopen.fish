@@ -29,6 +29,7 @@ complete -c halfopen -n "__fish_halfopen_needs_command" -s V -l version -d 'Prin
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "check" -d 'What is wrong on this host now?'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "record" -d 'Take the evidence of a check into a file, to look at it elsewhere'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "replay" -d 'Run a check over recorded evidence'
+complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "trace" -d 'Each TCP handshake as it happens: how it came out, when, between whom, what was sent again'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "pcap" -d 'What became of each TCP handshake in a capture?'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "stacks" -d 'What is every thread of a process doing, and who holds the lock that it waits for?'
 complete -c halfopen -n "__fish_halfopen_needs_command" -f -a "sim" -d 'What would a kernel do? Simulate a scenario on any kernel, with any settings'
@@ -57,6 +58,15 @@ json\t'For programs; the schema is docs/schema/check.json'"
 complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -s j -l json -d 'The same as --format json'
 complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -s v -l verbose -d 'Show every listener, not only the first ones'
 complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -l for -d 'End after this time, such as 500ms, 10s or 1m [default: at Ctrl-C]' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -l count -d 'End when so many lines of handshakes have been shown' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -l netns -d 'Watch one network namespace, by name, pod, container, unit, process name or number' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -l rate -d 'Lines of handshakes a second at the most; how many were left out is said. 0 for no bound' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -s a -l all -d 'Show every handshake, not only those that go wrong'
+complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -l packets -d 'Watch through packet sockets, which need no BPF'
+complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -s j -l json -d 'A line of JSON per handshake and one for the summary; the schema is docs/schema/trace.json'
+complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -s v -l verbose -d 'Show everything in the summary: findings with their evidence, every server'
+complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l point -d 'A capture and the point on the path where it was taken, twice or more: client=a.pcap. Two files that hold the same packets are taken for two points anyway' -r
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l csv -d 'Write the handshakes as comma-separated values; `-` for standard output' -r -F
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l parquet -d 'Write the handshakes as a Parquet file, for DuckDB, ClickHouse, Spark' -r -F
@@ -154,18 +164,19 @@ complete -c halfopen -n "__fish_halfopen_using_subcommand completions" -s h -l h
 complete -c halfopen -n "__fish_halfopen_using_subcommand man" -s h -l help -d 'Print help'
 complete -c halfopen -n "__fish_halfopen_using_subcommand generate" -l out -d 'The directory to write to' -r -F
 complete -c halfopen -n "__fish_halfopen_using_subcommand generate" -s h -l help -d 'Print help'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap stacks sim explain lab completions man generate help" -f -a "check" -d 'What is wrong on this host now?'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap stacks sim explain lab completions man generate help" -f -a "record" -d 'Take the evidence of a check into a file, to look at it elsewhere'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap stacks sim explain lab completions man generate help" -f -a "replay" -d 'Run a check over recorded evidence'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap stacks sim explain lab completions man generate help" -f -a "pcap" -d 'What became of each TCP handshake in a capture?'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap stacks sim explain lab completions man generate help" -f -a "stacks" -d 'What is every thread of a process doing, and who holds the lock that it waits for?'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap stacks sim explain lab completions man generate help" -f -a "sim" -d 'What would a kernel do? Simulate a scenario on any kernel, with any settings'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap stacks sim explain lab completions man generate help" -f -a "explain" -d 'The kernel\'s rules behind a number: queue limits, timetables, counters, drop reasons'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap stacks sim explain lab completions man generate help" -f -a "lab" -d 'Reproduce incidents on the running kernel, in scratch namespaces'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap stacks sim explain lab completions man generate help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap stacks sim explain lab completions man generate help" -f -a "man" -d 'Print the man page (roff)'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap stacks sim explain lab completions man generate help" -f -a "generate" -d 'Write docs, schema, man page and completions'
-complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay pcap stacks sim explain lab completions man generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay trace pcap stacks sim explain lab completions man generate help" -f -a "check" -d 'What is wrong on this host now?'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay trace pcap stacks sim explain lab completions man generate help" -f -a "record" -d 'Take the evidence of a check into a file, to look at it elsewhere'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay trace pcap stacks sim explain lab completions man generate help" -f -a "replay" -d 'Run a check over recorded evidence'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay trace pcap stacks sim explain lab completions man generate help" -f -a "trace" -d 'Each TCP handshake as it happens: how it came out, when, between whom, what was sent again'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay trace pcap stacks sim explain lab completions man generate help" -f -a "pcap" -d 'What became of each TCP handshake in a capture?'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay trace pcap stacks sim explain lab completions man generate help" -f -a "stacks" -d 'What is every thread of a process doing, and who holds the lock that it waits for?'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay trace pcap stacks sim explain lab completions man generate help" -f -a "sim" -d 'What would a kernel do? Simulate a scenario on any kernel, with any settings'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay trace pcap stacks sim explain lab completions man generate help" -f -a "explain" -d 'The kernel\'s rules behind a number: queue limits, timetables, counters, drop reasons'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay trace pcap stacks sim explain lab completions man generate help" -f -a "lab" -d 'Reproduce incidents on the running kernel, in scratch namespaces'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay trace pcap stacks sim explain lab completions man generate help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay trace pcap stacks sim explain lab completions man generate help" -f -a "man" -d 'Print the man page (roff)'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay trace pcap stacks sim explain lab completions man generate help" -f -a "generate" -d 'Write docs, schema, man page and completions'
+complete -c halfopen -n "__fish_halfopen_using_subcommand help; and not __fish_seen_subcommand_from check record replay trace pcap stacks sim explain lab completions man generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from explain" -f -a "limits" -d 'What a backlog becomes: room of the accept queue and of the SYN queue'
 complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from explain" -f -a "retries" -d 'When SYN and SYN-ACK are sent again, and when either side gives up'
 complete -c halfopen -n "__fish_halfopen_using_subcommand help; and __fish_seen_subcommand_from explain" -f -a "counter" -d 'What moves a counter, on which kernels, and what it is mistaken for'

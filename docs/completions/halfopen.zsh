@@ -71,6 +71,24 @@ json\:"For programs; the schema is docs/schema/check.json"))' \
 '*::filter -- Only these, in the language of ss and tcpdump\: `\:8080`, `sport = \:8080`, `dst 10.0.0.7`, `pid 812`, `netns NAME`, joined by `and`, `or`, `not`:_default' \
 && ret=0
 ;;
+(trace)
+_arguments "${_arguments_options[@]}" : \
+'--for=[End after this time, such as 500ms, 10s or 1m \[default\: at Ctrl-C\]]:TIME:_default' \
+'--count=[End when so many lines of handshakes have been shown]:N:_default' \
+'--netns=[Watch one network namespace, by name, pod, container, unit, process name or number]:NAME:_default' \
+'--rate=[Lines of handshakes a second at the most; how many were left out is said. 0 for no bound]:N:_default' \
+'-a[Show every handshake, not only those that go wrong]' \
+'--all[Show every handshake, not only those that go wrong]' \
+'--packets[Watch through packet sockets, which need no BPF]' \
+'-j[A line of JSON per handshake and one for the summary; the schema is docs/schema/trace.json]' \
+'--json[A line of JSON per handshake and one for the summary; the schema is docs/schema/trace.json]' \
+'-v[Show everything in the summary\: findings with their evidence, every server]' \
+'--verbose[Show everything in the summary\: findings with their evidence, every server]' \
+'-h[Print help (see more with '\''--help'\'')]' \
+'--help[Print help (see more with '\''--help'\'')]' \
+'*::filter -- Only these, in the language of ss and tcpdump\: `\:8080`, `sport = \:8080`, `dst 10.0.0.7`, `pid 812`, `netns NAME`, joined by `and`, `or`, `not`:_default' \
+&& ret=0
+;;
 (pcap)
 _arguments "${_arguments_options[@]}" : \
 '(--pieces -f --follow)*--point=[A capture and the point on the path where it was taken, twice or more\: client=a.pcap. Two files that hold the same packets are taken for two points anyway]:NAME=FILE:_default' \
@@ -372,6 +390,10 @@ _arguments "${_arguments_options[@]}" : \
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(trace)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (pcap)
 _arguments "${_arguments_options[@]}" : \
 && ret=0
@@ -479,6 +501,7 @@ _halfopen_commands() {
 'check:What is wrong on this host now?' \
 'record:Take the evidence of a check into a file, to look at it elsewhere' \
 'replay:Run a check over recorded evidence' \
+'trace:Each TCP handshake as it happens\: how it came out, when, between whom, what was sent again' \
 'pcap:What became of each TCP handshake in a capture?' \
 'stacks:What is every thread of a process doing, and who holds the lock that it waits for?' \
 'sim:What would a kernel do? Simulate a scenario on any kernel, with any settings' \
@@ -591,6 +614,7 @@ _halfopen__subcmd__help_commands() {
 'check:What is wrong on this host now?' \
 'record:Take the evidence of a check into a file, to look at it elsewhere' \
 'replay:Run a check over recorded evidence' \
+'trace:Each TCP handshake as it happens\: how it came out, when, between whom, what was sent again' \
 'pcap:What became of each TCP handshake in a capture?' \
 'stacks:What is every thread of a process doing, and who holds the lock that it waits for?' \
 'sim:What would a kernel do? Simulate a scenario on any kernel, with any settings' \
@@ -713,6 +737,11 @@ _halfopen__subcmd__help__subcmd__stacks_commands() {
     local commands; commands=()
     _describe -t commands 'halfopen help stacks commands' commands "$@"
 }
+(( $+functions[_halfopen__subcmd__help__subcmd__trace_commands] )) ||
+_halfopen__subcmd__help__subcmd__trace_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen help trace commands' commands "$@"
+}
 (( $+functions[_halfopen__subcmd__lab_commands] )) ||
 _halfopen__subcmd__lab_commands() {
     local commands; commands=(
@@ -797,6 +826,11 @@ _halfopen__subcmd__sim_commands() {
 _halfopen__subcmd__stacks_commands() {
     local commands; commands=()
     _describe -t commands 'halfopen stacks commands' commands "$@"
+}
+(( $+functions[_halfopen__subcmd__trace_commands] )) ||
+_halfopen__subcmd__trace_commands() {
+    local commands; commands=()
+    _describe -t commands 'halfopen trace commands' commands "$@"
 }
 
 if [ "$funcstack[1]" = "_halfopen" ]; then

@@ -9,6 +9,7 @@ use halfopen_model::{Counter, KernelVersion};
 
 pub(crate) use crate::pcap::PcapArgs;
 pub(crate) use crate::stacks::StacksArgs;
+pub(crate) use crate::trace::TraceArgs;
 
 use crate::explain::{Reasons, Topic, parse_counter, parse_reason, parse_rule};
 
@@ -32,6 +33,9 @@ pub(crate) enum Command {
     Record(RecordArgs),
     /// Run a check over recorded evidence
     Replay(ReplayArgs),
+    /// Each TCP handshake as it happens: how it came out, when, between whom, what was sent again
+    #[command(long_about = crate::trace::ABOUT)]
+    Trace(TraceArgs),
     /// What became of each TCP handshake in a capture?
     #[command(long_about = PCAP_ABOUT)]
     Pcap(PcapArgs),
@@ -380,7 +384,7 @@ fn parse_window(text: &str) -> Result<Duration, String> {
     Ok(window)
 }
 
-fn parse_span(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_span(text: &str) -> Result<Duration, String> {
     halfopen_sim::overrides::parse_time(text)
         .filter(|time| (Duration::from_millis(100)..=WINDOW_MAX).contains(time))
         .ok_or_else(|| "write a time from 100ms to 60m, such as 500ms, 10s or 1m".to_owned())
@@ -416,6 +420,7 @@ Examples:
   halfopen check --now :8080        the same in some milliseconds, for a probe
   halfopen record -o db1.halfopen   evidence into a file, for another machine
   halfopen replay db1.halfopen      and the verdict there
+  halfopen trace                    what goes wrong with handshakes, as it happens
   halfopen pcap a.pcap              what became of each handshake in a capture
   halfopen sim never-accepts        what another kernel would do
   halfopen explain limits           what a backlog becomes on this kernel

@@ -157,19 +157,24 @@ fn concerning(want: Want, filter: &Filter, snapshot: &Snapshot) -> Option<Want> 
 
 /// What the collector need not look at, since the filter leaves it out anyway.
 fn scope(filter: &Filter, purpose: Purpose) -> Scope {
-    let only = |names: BTreeSet<_>| (names.len() == 1).then(|| names.into_iter().next())?;
-    let netns = match (filter.netns_names().and_then(only), filter.pids()) {
-        (Some(name), _) => NetnsScope::Named(name),
-        (None, Some(pids)) if pids.len() == 1 => {
-            pids.into_iter().next().map_or(NetnsScope::All, NetnsScope::OfProcess)
-        }
-        _ => NetnsScope::All,
-    };
+    let netns = netns_scope(filter);
     let ports = match purpose {
         Purpose::Report => filter.ports(),
         Purpose::Recording => None,
     };
     Scope { netns, ports }
+}
+
+/// The network namespaces that a filter can match something in.
+pub(crate) fn netns_scope(filter: &Filter) -> NetnsScope {
+    let only = |names: BTreeSet<_>| (names.len() == 1).then(|| names.into_iter().next())?;
+    match (filter.netns_names().and_then(only), filter.pids()) {
+        (Some(name), _) => NetnsScope::Named(name),
+        (None, Some(pids)) if pids.len() == 1 => {
+            pids.into_iter().next().map_or(NetnsScope::All, NetnsScope::OfProcess)
+        }
+        _ => NetnsScope::All,
+    }
 }
 
 fn all_holders(snapshot: &Snapshot) -> Vec<Want> {

@@ -12,7 +12,7 @@ use halfopen_diagnose::{FindingId, report};
 
 use crate::args::Cli;
 use crate::exit::Exit;
-use crate::{explain, lab_manual, output, pcap, sim, stacks};
+use crate::{explain, lab_manual, output, pcap, sim, stacks, trace};
 
 /// Prints a completion script.
 ///
@@ -45,6 +45,7 @@ pub(crate) fn everything(out: &Path) -> anyhow::Result<Exit> {
     write(out, "schema/sim.json", &sim::simulation_schema())?;
     write(out, "schema/sim-sweep.json", &sim::sweep_schema())?;
     write(out, "schema/pcap.json", &pcap::json_schema())?;
+    write(out, "schema/trace.json", &trace::json_schema())?;
     write(out, "schema/stacks.json", &stacks::json_schema())?;
     write(out, "schema/explain.json", &explain::json_schema())?;
     for (name, page) in explain::manual_pages() {

@@ -11,6 +11,7 @@ mod exit;
 mod explain;
 mod gather;
 mod generate;
+mod handshakes;
 mod interrupt;
 mod lab;
 mod lab_manual;
@@ -22,6 +23,7 @@ mod probe;
 mod record;
 mod sim;
 mod stacks;
+mod trace;
 
 use std::ffi::OsString;
 
@@ -55,6 +57,7 @@ fn run_command(command: Command) -> anyhow::Result<Exit> {
         Command::Record(arguments) => record::record(&arguments),
         Command::Replay(arguments) => record::replay(&arguments),
         Command::Pcap(arguments) => pcap::pcap(&arguments),
+        Command::Trace(arguments) => trace::trace(&arguments),
         Command::Stacks(arguments) => stacks::stacks(&arguments),
         Command::Sim(arguments) => sim::sim(&arguments),
         Command::Explain(arguments) => explain::explain(&arguments.command),

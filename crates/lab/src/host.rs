@@ -76,10 +76,13 @@ fn run() -> Result<()> {
     // The namespace comes before the first thread.
     let mut host = Host::new(&scenario)?;
     let requests = read_requests()?;
-    host.play_all(&scenario)?;
-    send(&mut io::stdout(), &Event::Ready)?;
+    send(&mut io::stdout(), &Event::Entered)?;
     for request in requests {
         match request {
+            Request::Play => {
+                host.play_all(&scenario)?;
+                send(&mut io::stdout(), &Event::Ready)?;
+            }
             Request::Run { argv } => send(&mut io::stdout(), &Event::Ran(host.run(&argv)?))?,
             Request::Stop => break,
         }

@@ -77,7 +77,7 @@ pub fn can_run(scenario: &Scenario) -> Result<(), SkipReason> {
     match lab.next_event().map_err(failure)? {
         Event::Ready => Ok(()),
         Event::Skipped(reason) | Event::Failed(reason) => Err(SkipReason(reason)),
-        Event::Progress(_) | Event::Ran(_) | Event::Account(_) => {
+        Event::Entered | Event::Progress(_) | Event::Ran(_) | Event::Account(_) => {
             Err(SkipReason(LabError::Ended.to_string()))
         }
     }
@@ -90,14 +90,42 @@ impl Lab {
     /// # Errors
     ///
     /// The step whose state did not come in time, or what the kernel refused.
-    pub fn start(scenario: &Scenario, mut on_progress: impl FnMut(&str)) -> Result<Self, LabError> {
+    pub fn start(scenario: &Scenario, on_progress: impl FnMut(&str)) -> Result<Self, LabError> {
+        let mut lab = Self::enter(scenario)?;
+        lab.play(on_progress)?;
+        Ok(lab)
+    }
+
+    /// Makes the namespaces for a scenario, and returns before its first step: who watches from the
+    /// beginning has time to take a place.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel refused.
+    pub fn enter(scenario: &Scenario) -> Result<Self, LabError> {
         let mut lab = Self::spawn(scenario, &[])?;
+        match lab.next_event()? {
+            Event::Entered => Ok(lab),
+            Event::Failed(why) | Event::Skipped(why) => Err(LabError::Scenario(why)),
+            Event::Progress(_) | Event::Ready | Event::Ran(_) | Event::Account(_) => {
+                Err(LabError::Ended)
+            }
+        }
+    }
+
+    /// Plays the steps of a scenario whose namespaces were made by [`Lab::enter`], to be called once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Lab::start`].
+    pub fn play(&mut self, mut on_progress: impl FnMut(&str)) -> Result<(), LabError> {
+        send(&mut self.requests, &Request::Play).map_err(|source| host_error("talk to", source))?;
         loop {
-            match lab.next_event()? {
+            match self.next_event()? {
                 Event::Progress(step) => on_progress(&step),
-                Event::Ready => return Ok(lab),
+                Event::Ready => return Ok(()),
                 Event::Failed(why) | Event::Skipped(why) => return Err(LabError::Scenario(why)),
-                Event::Ran(_) | Event::Account(_) => return Err(LabError::Ended),
+                Event::Entered | Event::Ran(_) | Event::Account(_) => return Err(LabError::Ended),
             }
         }
     }
@@ -125,7 +153,7 @@ impl Lab {
                     return Ok(account);
                 }
                 Event::Failed(why) | Event::Skipped(why) => return Err(LabError::Scenario(why)),
-                Event::Ready | Event::Ran(_) => return Err(LabError::Ended),
+                Event::Entered | Event::Ready | Event::Ran(_) => return Err(LabError::Ended),
             }
         }
     }

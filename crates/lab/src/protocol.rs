@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 /// From the parent to the host. The first line is a `Scenario`, the others are these.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
+    /// Play the steps.
+    Play,
     /// Start a command inside the namespaces and wait for it.
     Run { argv: Vec<String> },
     /// End everything.
@@ -19,6 +21,8 @@ pub(crate) enum Request {
 /// From the host to the parent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Event {
+    /// The namespaces are made.
+    Entered,
     /// A step has begun.
     Progress(String),
     /// All steps are done.

@@ -70,16 +70,9 @@ impl Found<'_> {
 
     /// The holder with the lowest pid.
     fn holder(&self, inode: Inode) -> Reading<Option<Holder>> {
-        let findings = match self.findings {
-            Reading::Known(findings) => findings,
-            Reading::Missing(why) => return why.clone().into(),
-        };
-        match (findings.found.get(&inode).and_then(|holders| holders.first()), findings.search) {
-            (Some(holder), _) => Reading::Known(Some(holder.clone())),
-            (None, HolderSearch::Everywhere) => Reading::Known(None),
-            (None, HolderSearch::Permitted { .. } | HolderSearch::FirstDescriptors) => {
-                Missing::needs(privilege::READ_PROCESSES).into()
-            }
+        match self.findings {
+            Reading::Known(findings) => findings.first(inode),
+            Reading::Missing(why) => why.clone().into(),
         }
     }
 

@@ -11,7 +11,7 @@ use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, OwnedFd};
 
-use halfopen_evidence::{Holder, HolderSearch, Inode, Pid, Reading};
+use halfopen_evidence::{Holder, HolderSearch, Inode, Missing, Pid, Reading};
 use rustix::fs::{Mode, OFlags, RawDir, openat, readlinkat_raw};
 use rustix::io::Errno;
 
@@ -19,6 +19,7 @@ use super::dir::{Dir, for_each_number};
 use super::parse::{self, Stat};
 use super::root::ProcRoot;
 use super::subject::live_thread;
+use crate::privilege;
 
 /// Links read by a quick search: some 10 ms.
 const QUICK_LINKS: u32 = 4096;
@@ -51,6 +52,21 @@ pub struct HolderFindings {
     pub found: BTreeMap<Inode, Vec<Holder>>,
     /// Where they were looked for.
     pub search: HolderSearch,
+}
+
+impl HolderFindings {
+    /// The holder of a socket with the lowest pid; `None` if nobody holds it, missing if nobody was found
+    /// and not everybody was looked at.
+    #[must_use]
+    pub fn first(&self, inode: Inode) -> Reading<Option<Holder>> {
+        match (self.found.get(&inode).and_then(|holders| holders.first()), self.search) {
+            (Some(holder), _) => Reading::Known(Some(holder.clone())),
+            (None, HolderSearch::Everywhere) => Reading::Known(None),
+            (None, HolderSearch::Permitted { .. } | HolderSearch::FirstDescriptors) => {
+                Missing::needs(privilege::READ_PROCESSES).into()
+            }
+        }
+    }
 }
 
 /// Finds the processes that hold these sockets. Processes that exit meanwhile cost their own rows

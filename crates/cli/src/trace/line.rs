@@ -1,0 +1,161 @@
+//! A traced handshake as a line, in columns that stay where they are.
+
+use halfopen_diagnose::report::layout::{Ink, Page, Span};
+use halfopen_diagnose::words::harmless;
+use halfopen_evidence::{
+    Dropped, DroppedSegment, Holder, Outcome, Phase, Reading, Reset, Traced, TracedEnd,
+};
+
+use super::packets::NOT_SEEN;
+use crate::handshakes::words::{clock, counted, span};
+use crate::handshakes::{class, notes, tables};
+
+/// Lines of handshakes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lines {
+    width: usize,
+    colour: bool,
+}
+
+impl Lines {
+    /// For so many columns.
+    pub(super) const fn new(width: usize, colour: bool) -> Self {
+        Self { width, colour }
+    }
+
+    /// What watches, what cannot be seen so, and the header of the columns.
+    pub(super) fn header(self, namespaces: usize, closed: &[String]) -> String {
+        let mut page = Page::new(self.width, self.colour);
+        let places = counted(namespaces as u64, "network namespace");
+        let watching = format!("packet sockets in {places}; not seen so: {NOT_SEEN}");
+        page.paragraph(2, &[Span::new(Ink::Dim, watching)]);
+        for why in closed {
+            page.paragraph(2, &[Span::new(Ink::Warning, harmless(why))]);
+        }
+        let columns = format!("{:12} {:17} {:>8}  client > server", "UTC", "outcome", "connect");
+        page.put(Ink::Dim, &columns);
+        page.blank();
+        page.finish()
+    }
+
+    /// A handshake.
+    pub(super) fn line(self, traced: &Traced) -> String {
+        let handshake = &traced.handshake;
+        let mut page = Page::new(self.width, self.colour);
+        let class = class::of(handshake.outcome);
+        page.put(Ink::Plain, &format!("{} ", clock(handshake.began_ns)));
+        page.put(tables::ink(class::gravity(handshake.outcome)), &format!("{:17}", class.short));
+        let connect = handshake.stages.connect_ns.map_or_else(|| "-".to_owned(), span);
+        page.put(
+            Ink::Plain,
+            &format!(" {connect:>8}  {} > {}", handshake.client, handshake.server),
+        );
+        page.put(Ink::Subject, &processes(traced));
+        let notes = notes(traced);
+        if !notes.is_empty() {
+            page.put(Ink::Plain, &format!("  {}", harmless(&notes.join(" · "))));
+        }
+        page.blank();
+        page.finish()
+    }
+
+    /// Lines that were left out.
+    pub(super) fn suppressed(self, count: u64) -> String {
+        let mut page = Page::new(self.width, self.colour);
+        let lines = counted(count, "handshake");
+        page.put(Ink::Warning, &format!("{:12} {lines} not shown: too many a second", ""));
+        page.blank();
+        page.finish()
+    }
+}
+
+/// `curl[77] > web[812]`, as far as known.
+fn processes(traced: &Traced) -> String {
+    let name = |process: &Reading<Option<Holder>>| {
+        let holder = process.get()?.as_ref()?;
+        Some(format!("{}[{}]", harmless(&holder.comm), holder.pid))
+    };
+    match (name(&traced.client_process), name(&traced.server_process)) {
+        (None, None) => String::new(),
+        (Some(client), None) => format!("  {client}"),
+        (None, Some(server)) => format!("  > {server}"),
+        (Some(client), Some(server)) => format!("  {client} > {server}"),
+    }
+}
+
+/// What does not fit into columns.
+fn notes(traced: &Traced) -> Vec<String> {
+    let handshake = &traced.handshake;
+    let mut notes: Vec<String> = Vec::new();
+    if let (Some(syn_ack), Some(ack)) = (handshake.stages.syn_ack_ns, handshake.stages.ack_ns) {
+        notes.push(format!("SYN-ACK after {}, ACK after {}", span(syn_ack), span(ack)));
+    } else if let Some(syn_ack) = handshake.stages.syn_ack_ns {
+        notes.push(format!("SYN-ACK after {}", span(syn_ack)));
+    }
+    notes.extend(notes::of(handshake));
+    if let Some(Some(waited)) = traced.accept_queue_ns.get() {
+        notes.push(format!("accepted after {}", span(*waited)));
+    }
+    notes.extend(traced.drops.get().into_iter().flatten().map(dropped));
+    notes.extend(traced.reset.get().and_then(Option::as_ref).map(reset));
+    if traced.phase == Phase::Open && may_go_on(handshake.outcome) {
+        notes.push("so far".to_owned());
+    }
+    if !traced.is_own_netns {
+        notes.push(traced.netns_label.clone());
+    }
+    if !handshake.scope.is_empty() {
+        notes.push(handshake.scope.clone());
+    }
+    notes
+}
+
+/// Whether a handshake that has come so far may still come out otherwise. Of a third ACK that is ignored
+/// the notes say so.
+const fn may_go_on(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::SynUnanswered | Outcome::ThirdAckMissing | Outcome::Challenged)
+}
+
+fn dropped(dropped: &Dropped) -> String {
+    let Dropped { what, at, reason, count, .. } = dropped;
+    let what = match what {
+        DroppedSegment::Syn => "SYN",
+        DroppedSegment::SynAck => "SYN-ACK",
+        DroppedSegment::ThirdAck => "third ACK",
+        DroppedSegment::Data => "data",
+        DroppedSegment::Other => "segment",
+    };
+    let times = if *count > 1 { format!(", {count} times") } else { String::new() };
+    format!("{what} dropped by the {}: {reason}{times}", end(*at))
+}
+
+fn reset(Reset { by, reason, cause }: &Reset) -> String {
+    match cause {
+        Some(cause) => format!("reset by the {}: {cause} (kernel: {reason})", end(*by)),
+        None => format!("reset by the {}: {reason}", end(*by)),
+    }
+}
+
+const fn end(end: TracedEnd) -> &'static str {
+    match end {
+        TracedEnd::Client => "client",
+        TracedEnd::Server => "server",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn a_line_says_when_who_how_and_what_was_sent_again_and_nothing_raw() {
+        let lines = Lines::new(100, false);
+        let closed = ["1 of 3 network namespaces not watched: not permitted (needs \u{1b}root)"];
+        let mut text = lines.header(2, &closed.map(str::to_owned));
+        text.extend(fixture::some().iter().map(|traced| lines.line(traced)));
+        text.push_str(&lines.suppressed(1_234));
+        assert!(!text.contains('\u{1b}'), "{text}");
+        insta::assert_snapshot!(text);
+    }
+}

@@ -1,0 +1,78 @@
+//! The filter of `check`, asked of a handshake: it matches if either end does, as the listener that it
+//! came to or as the destination that was connected to.
+
+use halfopen_collect::packets::{Network, PacketFilter};
+use halfopen_diagnose::{Filter, ProcessName, Subject, SubjectKind};
+use halfopen_evidence::{EndpointKey, Holder, Reading, Traced};
+
+/// Whether a filter matches a handshake for certain.
+pub(super) fn matches(filter: &Filter, traced: &Traced) -> bool {
+    if filter.is_everything() {
+        return true;
+    }
+    let (client, server) = (traced.handshake.client, traced.handshake.server);
+    let endpoint = EndpointKey { local: server, device: 0, v6_only: true };
+    let destination = SubjectKind::Destination { source: client.ip(), destination: server };
+    let is = |kind, process: &Reading<Option<Holder>>| {
+        filter.matches(&Subject {
+            kind,
+            netns: traced.netns,
+            netns_label: traced.netns_label.clone(),
+            own_netns: traced.is_own_netns,
+            processes: process.get().into_iter().flatten().map(ProcessName::of).collect(),
+        })
+    };
+    is(SubjectKind::Endpoint(endpoint), &traced.server_process)
+        || is(destination, &traced.client_process)
+}
+
+/// What of a filter the kernel can look at.
+pub(super) fn in_kernel(filter: &Filter) -> PacketFilter {
+    let network = |(address, bits)| Network { address, bits };
+    PacketFilter {
+        ports: filter.ports(),
+        networks: filter.networks().map(|all| all.into_iter().map(network).collect()),
+        busy: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::fixture;
+
+    fn check(text: &str, expected: bool) {
+        let filter = Filter::parse(text).expect("a filter");
+        for traced in fixture::some() {
+            assert_eq!(matches(&filter, &traced), expected, "{text} {traced:?}");
+        }
+    }
+
+    #[test]
+    fn a_filter_is_asked_about_both_ends() {
+        for text in ["", ":8080", "sport = :8080", "dport = :8080", "dst 10.77.0.1"] {
+            check(text, true);
+        }
+        for text in ["src 10.77.0.1", "src 10.77.0.2", "netns blue", "not :81", "comm web or :8080"]
+        {
+            check(text, true);
+        }
+        for text in [":40000", "dst 10.77.0.2", "comm web and dport = :81", "netns red", "uid 0"] {
+            check(text, false);
+        }
+        let [first, ..] = fixture::some();
+        let by_name = |text: &str| matches(&Filter::parse(text).expect("a filter"), &first);
+        assert!(by_name("comm web") && by_name("pid 812") && by_name("comm curl"));
+        assert!(!by_name("pid 813"));
+    }
+
+    #[test]
+    fn ports_and_networks_go_to_the_kernel() {
+        let filter = |text: &str| in_kernel(&Filter::parse(text).expect("a filter"));
+        assert_eq!(filter(""), PacketFilter::default());
+        let both = filter(":8080 and dst 10.0.0.0/8 and comm web");
+        assert_eq!(both.ports.map(Vec::from_iter), Some(vec![8080]));
+        let address = "10.0.0.0".parse().expect("an address");
+        assert_eq!(both.networks, Some(vec![Network { address, bits: 8 }]));
+    }
+}

@@ -1,0 +1,213 @@
+//! Which processes are at the ends of a handshake.
+//!
+//! Listeners are listed anew when one is not known, and holders are looked for in `/proc`, which takes
+//! a walk over every descriptor of every process. Both are remembered for some seconds, and walks take a
+//! tenth of the time at the most: in between, an end whose process is not known yet stays without.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use halfopen_collect::packets::{ListeningSocket, PacketSockets};
+use halfopen_collect::proc::{Extent, ProcRoot, find_holders};
+use halfopen_evidence::{EndpointKey, Handshake, Holder, Inode, NetnsId, Phase, Reading, Traced};
+
+/// How long an answer holds.
+const FRESH: Duration = Duration::from_secs(10);
+
+/// How soon listeners are listed again because one was not among them.
+const LIST_AGAIN: Duration = Duration::from_millis(500);
+
+/// Holders that are remembered; beyond it all are forgotten.
+const MOST: usize = 16_384;
+
+/// After a walk, so many times as long is none.
+const REST: u32 = 9;
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(super) struct Owners {
+    root: ProcRoot,
+    listening: HashMap<NetnsId, (Instant, Reading<Vec<ListeningSocket>>)>,
+    holders: HashMap<Inode, (Instant, Reading<Option<Holder>>)>,
+    /// Who was at the client's end of open handshakes: it may be gone when they end.
+    clients: HashMap<u64, Holder>,
+    /// Until when there is no walk.
+    rests: Option<Instant>,
+}
+
+/// The sockets at the ends of a handshake in a namespace; `None` where there is none.
+#[derive(Clone, Debug)]
+pub(super) struct Sockets {
+    listener: Reading<Option<ListeningSocket>>,
+    client: Reading<Option<Inode>>,
+}
+
+/// The ends of a handshake in a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ends {
+    /// What the listener is bound to.
+    pub(super) listener: Reading<Option<EndpointKey>>,
+    /// Who holds it.
+    pub(super) server: Reading<Option<Holder>>,
+    /// Who connects.
+    pub(super) client: Reading<Option<Holder>>,
+}
+
+impl Ends {
+    /// Nobody asked.
+    pub(super) const UNKNOWN: Self = Self {
+        listener: Reading::not_collected(),
+        server: Reading::not_collected(),
+        client: Reading::not_collected(),
+    };
+}
+
+impl Owners {
+    /// The sockets at the ends of a handshake that was seen at this place.
+    pub(super) fn sockets(
+        &mut self,
+        sockets: &mut PacketSockets,
+        place: usize,
+        netns: NetnsId,
+        handshake: &Handshake,
+    ) -> Sockets {
+        Sockets {
+            listener: self.listener(sockets, place, netns, handshake.server),
+            client: sockets.connected(place, handshake.client, handshake.server),
+        }
+    }
+
+    /// Looks for the holders of these sockets that are not known, if it is time to.
+    pub(super) fn find_holders<'a>(&mut self, sockets: impl Iterator<Item = &'a Sockets>) {
+        let inodes = sockets.flat_map(|sockets| {
+            let listener = sockets.listener.value().flatten().map(|it| it.inode);
+            [listener, sockets.client.value().flatten()]
+        });
+        let wanted = inodes.flatten().filter(|inode| {
+            self.holders.get(inode).is_none_or(|(found, _)| found.elapsed() >= FRESH)
+        });
+        let wanted: BTreeSet<Inode> = wanted.collect();
+        if wanted.is_empty() || self.rests.is_some_and(|until| Instant::now() < until) {
+            return;
+        }
+        let began = Instant::now();
+        let findings = find_holders(&self.root, &wanted, Extent::Everywhere);
+        self.rests = Some(Instant::now() + began.elapsed() * REST);
+        if self.holders.len() + wanted.len() > MOST {
+            self.holders.clear();
+        }
+        for inode in wanted {
+            self.holders.insert(
+                inode,
+                (
+                    Instant::now(),
+                    match &findings {
+                        Reading::Known(findings) => findings.first(inode),
+                        Reading::Missing(why) => why.clone().into(),
+                    },
+                ),
+            );
+        }
+    }
+
+    /// What is known of the ends.
+    pub(super) fn ends(&self, sockets: &Sockets) -> Ends {
+        let listener = &sockets.listener;
+        Ends {
+            server: self.holder(listener.as_ref().map(|it| it.map(|it| it.inode))),
+            client: self.holder(sockets.client.clone()),
+            listener: listener.as_ref().map(|it| it.map(|it| it.key)),
+        }
+    }
+
+    /// Keeps in mind who is at the client's end while a handshake is open, and says so at its end.
+    pub(super) fn remember_client(&mut self, traced: &mut Traced) {
+        match (traced.phase, traced.client_process.get()) {
+            (Phase::Open, Some(Some(client))) if self.clients.len() < MOST => {
+                self.clients.insert(traced.number, client.clone());
+            }
+            (Phase::Open, _) => {}
+            (Phase::Ended, known) => {
+                let client = self.clients.remove(&traced.number);
+                if !matches!(known, Some(Some(_))) && client.is_some() {
+                    traced.client_process = Reading::Known(client);
+                }
+            }
+        }
+    }
+
+    fn listener(
+        &mut self,
+        sockets: &mut PacketSockets,
+        place: usize,
+        netns: NetnsId,
+        server: SocketAddr,
+    ) -> Reading<Option<ListeningSocket>> {
+        let is_fresh = |(at, known): &(Instant, Reading<Vec<ListeningSocket>>)| {
+            let age = at.elapsed();
+            age < LIST_AGAIN
+                || (age < FRESH && known.get().is_some_and(|all| closest(all, server).is_some()))
+        };
+        if !self.listening.get(&netns).is_some_and(is_fresh) {
+            self.listening.insert(netns, (Instant::now(), sockets.listening(place)));
+        }
+        match self.listening.get(&netns) {
+            Some((_, listening)) => listening.as_ref().map(|all| closest(all, server)),
+            None => Reading::not_collected(),
+        }
+    }
+
+    fn holder(&self, inode: Reading<Option<Inode>>) -> Reading<Option<Holder>> {
+        match inode {
+            Reading::Missing(why) => why.into(),
+            Reading::Known(None) => Reading::Known(None),
+            Reading::Known(Some(inode)) => match self.holders.get(&inode) {
+                Some((_, holder)) => holder.clone(),
+                None => Reading::not_collected(),
+            },
+        }
+    }
+}
+
+/// The listener that gets connections to an address.
+fn closest(listening: &[ListeningSocket], server: SocketAddr) -> Option<ListeningSocket> {
+    let covering = listening.iter().filter(|it| it.key.covers(server));
+    covering.max_by_key(|it| it.key.closeness()).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handshakes::fixture::address;
+    use crate::trace::fixture;
+
+    #[test]
+    fn the_closest_listener_gets_the_connection() {
+        let listening = |local: &str, inode| ListeningSocket {
+            key: EndpointKey { local: address(local), device: 0, v6_only: false },
+            inode: Inode(inode),
+        };
+        let all =
+            [listening("[::]:80", 1), listening("10.0.0.1:80", 2), listening("0.0.0.0:80", 3)];
+        let inode = |server: &str| closest(&all, address(server)).map(|it| it.inode.0);
+        assert_eq!(inode("10.0.0.1:80"), Some(2));
+        assert_eq!(inode("10.0.0.2:80"), Some(3));
+        assert_eq!(inode("[fd00::1]:80"), Some(1));
+        assert_eq!(inode("10.0.0.1:81"), None);
+    }
+
+    #[test]
+    fn a_client_that_is_gone_at_the_end_is_remembered_once() {
+        let [open, ..] = fixture::some();
+        let client = open.client_process.clone();
+        let mut owners = Owners::default();
+        owners.remember_client(&mut open.clone());
+        let gone = Traced { client_process: Reading::Known(None), phase: Phase::Ended, ..open };
+        for expected in [client, Reading::Known(None)] {
+            let mut ended = gone.clone();
+            owners.remember_client(&mut ended);
+            assert_eq!(ended.client_process, expected);
+        }
+    }
+}

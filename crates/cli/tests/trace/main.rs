@@ -1,0 +1,128 @@
+//! `halfopen trace` over packet sockets: every scenario of the lab that has handshakes, watched from
+//! before its first step, and connections over IPv4 and IPv6 in a namespace of the test's own.
+//!
+//! Without arguments everything is tried; words choose what contains them. What cannot run here says
+//! SKIPPED and why.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod expected;
+mod families;
+mod scratch;
+mod tracer;
+mod usage;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use halfopen_lab::{Lab, Scenario, can_run, intercept, scenarios};
+
+use expected::{ALWAYS, MAY, MUST, NOTHING};
+use tracer::Tracer;
+
+/// Scenarios at a time: they mostly wait for the kernel's timers.
+const AT_A_TIME: usize = 4;
+
+/// What came of a test.
+enum Outcome {
+    Passed,
+    Skipped(String),
+    Failed(String),
+}
+
+type Test = (String, Box<dyn Fn() -> Outcome + Send + Sync>);
+
+fn main() -> ExitCode {
+    if let Some(code) = intercept() {
+        return code;
+    }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&String> = arguments.iter().filter(|word| !word.starts_with('-')).collect();
+    let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(*word));
+    let mut tests = families::tests();
+    tests.extend(usage::tests());
+    let all = scenarios().expect("every scenario file can be read");
+    tests.extend(all.into_iter().filter(|scenario| !scenario.is_for_simulator()).map(|scenario| {
+        let name = format!("trace of {}", scenario.name);
+        let test: Test = (name, Box::new(move || watched(&scenario)));
+        test
+    }));
+    tests.retain(|(name, _)| chosen(name));
+    if all_pass(&tests) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn all_pass(tests: &[Test]) -> bool {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut all_passed = true;
+        while let Some((name, test)) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let begin = Instant::now();
+            let outcome = test();
+            let took = begin.elapsed();
+            match &outcome {
+                Outcome::Passed => println!("test {name} ... ok ({took:.1?})"),
+                Outcome::Skipped(why) => println!("test {name} ... SKIPPED: {why}"),
+                Outcome::Failed(why) => println!("test {name} ... FAILED ({took:.1?}): {why}"),
+            }
+            all_passed &= !matches!(outcome, Outcome::Failed(_));
+        }
+        all_passed
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().all(|worker| worker.join().expect("a test does not panic"))
+    })
+}
+
+/// The handshakes of a scenario come out as its file makes them.
+fn watched(scenario: &Scenario) -> Outcome {
+    let of_scenario = |(name, _): &&(&str, _)| *name == scenario.name;
+    if let Some((_, why)) = NOTHING.iter().find(of_scenario) {
+        return Outcome::Skipped(format!("packet sockets cannot see it: {why}"));
+    }
+    let Some((_, must)) = MUST.iter().find(|(name, _)| *name == scenario.name) else {
+        return Outcome::Failed("nothing is expected of it".to_owned());
+    };
+    if let Err(why) = can_run(scenario) {
+        return Outcome::Skipped(why.to_string());
+    }
+    let mut lab = match Lab::enter(scenario) {
+        Ok(lab) => lab,
+        Err(error) => return Outcome::Failed(error.to_string()),
+    };
+    let netns = tracer::netns_of(&lab.host_pid().to_string());
+    let arguments = ["--all", "--json", "--rate", "0", "--netns", &netns];
+    let mut tracer = match Tracer::start(&arguments) {
+        Ok(tracer) => tracer,
+        Err(outcome) => return outcome,
+    };
+    let played = lab.play(|_| {});
+    // The kernel and the clients go on; trouble shows when something is sent again.
+    let late: Vec<&str> = must.iter().filter(|it| **it != "established").copied().collect();
+    tracer.wait_for(&late);
+    let traced = tracer.end();
+    lab.stop();
+    match (played, traced) {
+        (Err(error), _) => Outcome::Failed(error.to_string()),
+        (_, Err(why)) => Outcome::Failed(why),
+        (Ok(()), Ok(traced)) => {
+            let may = MAY.iter().find(|(name, _)| *name == scenario.name);
+            compare(&traced.outcomes(), must, may.map_or(&[], |(_, may)| may))
+        }
+    }
+}
+
+fn compare(found: &BTreeMap<String, usize>, must: &[&str], may: &[&str]) -> Outcome {
+    let absent: Vec<_> = must.iter().filter(|outcome| !found.contains_key(**outcome)).collect();
+    let is_expected =
+        |outcome: &str| [must, may, ALWAYS].iter().any(|some| some.contains(&outcome));
+    let others: Vec<_> = found.keys().filter(|outcome| !is_expected(outcome)).collect();
+    if absent.is_empty() && others.is_empty() {
+        Outcome::Passed
+    } else {
+        Outcome::Failed(format!("{absent:?} are absent, {others:?} unexpected in {found:?}"))
+    }
+}

@@ -1,0 +1,134 @@
+//! A running `halfopen trace --json`, and what it told.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::Outcome;
+use crate::common::halfopen;
+
+/// How long a tracer may take to begin on a machine that is busy with other tests.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long trouble may take to show: as long as the second time-out after a SYN-ACK, and some more.
+const TROUBLE: Duration = Duration::from_secs(20);
+
+/// A tracer that watches.
+pub(crate) struct Tracer {
+    child: Child,
+    coming: Receiver<String>,
+    lines: Vec<Value>,
+}
+
+/// What a tracer told.
+#[derive(Debug)]
+pub(crate) struct Traced {
+    /// Its exit status.
+    pub(crate) status: i32,
+    /// Its lines.
+    pub(crate) lines: Vec<Value>,
+}
+
+impl Tracer {
+    /// Starts one and returns when it watches.
+    pub(crate) fn start(arguments: &[&str]) -> Result<Self, Outcome> {
+        let arguments = [&["trace", "--packets"][..], arguments].concat();
+        let mut child = halfopen(&arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stdout = child.stdout.take().expect("its output is a pipe");
+        let (told, coming) = mpsc::channel();
+        thread::spawn(move || {
+            let lines = BufReader::new(stdout).lines().map_while(Result::ok);
+            // Whoever does not listen any more has heard enough.
+            let _ = lines.map(|line| told.send(line)).take_while(Result::is_ok).count();
+        });
+        let mut tracer = Self { child, coming, lines: Vec::new() };
+        if tracer.hear(PATIENCE) {
+            return Ok(tracer);
+        }
+        let Self { mut child, .. } = tracer;
+        let _ = child.kill();
+        let mut error = String::new();
+        let mut stderr = child.stderr.take().expect("its errors are a pipe");
+        stderr.read_to_string(&mut error).expect("UTF-8");
+        child.wait().expect("it ends");
+        Err(match error.contains("CAP_NET_RAW") || error.contains("CAP_SYS_ADMIN") {
+            true => Outcome::Skipped(error.trim().replace('\n', "; ")),
+            false => Outcome::Failed(error),
+        })
+    }
+
+    /// Waits until these outcomes have been told, or for a long time.
+    pub(crate) fn wait_for(&mut self, outcomes: &[&str]) {
+        let deadline = Instant::now() + TROUBLE;
+        let is_told =
+            |lines: &[Value], wanted: &str| lines.iter().any(|line| outcome(line) == wanted);
+        while outcomes.iter().any(|wanted| !is_told(&self.lines, wanted)) {
+            if !self.hear(deadline.saturating_duration_since(Instant::now())) {
+                return;
+            }
+        }
+    }
+
+    /// Ends it by Ctrl-C.
+    pub(crate) fn end(self) -> Result<Traced, String> {
+        kill_process(Pid::from_child(&self.child), Signal::INT)
+            .map_err(|error| error.to_string())?;
+        self.wait()
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait(mut self) -> Result<Traced, String> {
+        while self.hear(PATIENCE) {}
+        let status = self.child.wait().map_err(|error| error.to_string())?;
+        Ok(Traced { status: status.code().unwrap_or(-1), lines: self.lines })
+    }
+
+    /// Takes in the next line; false if none came.
+    fn hear(&mut self, most: Duration) -> bool {
+        let Ok(line) = self.coming.recv_timeout(most) else { return false };
+        self.lines.push(serde_json::from_str(&line).expect("JSON"));
+        true
+    }
+}
+
+impl Traced {
+    /// Lines of a type.
+    pub(crate) fn of_type<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.lines.iter().filter(move |line| line["type"] == wanted)
+    }
+
+    /// How often each outcome was told: `third-ack-ignored open`.
+    pub(crate) fn outcomes(&self) -> BTreeMap<String, usize> {
+        let mut outcomes = BTreeMap::new();
+        for handshake in self.of_type("handshake") {
+            *outcomes.entry(outcome(handshake)).or_default() += 1;
+        }
+        outcomes
+    }
+}
+
+/// How a handshake came out.
+pub(crate) fn outcome(handshake: &Value) -> String {
+    let outcome = handshake["outcome"].as_str().unwrap_or_default();
+    match handshake["ended"].as_str() {
+        Some(ended) => format!("{outcome} {ended}"),
+        None => outcome.to_owned(),
+    }
+}
+
+/// The number of the network namespace of a process.
+pub(crate) fn netns_of(process: &str) -> String {
+    let link = std::fs::read_link(format!("/proc/{process}/ns/net")).expect("a process of ours");
+    let link = link.to_string_lossy().into_owned();
+    link.trim_matches(|c: char| !c.is_ascii_digit()).to_owned()
+}
