@@ -10,6 +10,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod bpf;
 mod check;
 mod direction;
 mod fuzz;
@@ -40,6 +41,12 @@ enum Chore {
     Fuzz(fuzz::Options),
     /// Compare the model with the running kernel, scenario by scenario
     Parity(parity::Options),
+    /// Build the BPF programs, with clang
+    Bpf {
+        /// Write nothing; fail if what is there is not what would be built
+        #[arg(long)]
+        check: bool,
+    },
     /// Measure; ends with a line per figure and fails if one misses its goal
     Bench {
         #[command(subcommand)]
@@ -78,6 +85,7 @@ fn run(chore: Chore) -> Result<ExitCode> {
         Chore::Test => test::run(&workspace()?),
         Chore::Fuzz(options) => fuzz::run(&workspace()?, &options),
         Chore::Parity(options) => parity::run(&workspace()?, &options),
+        Chore::Bpf { check } => bpf::run(&workspace()?, check),
         Chore::Bench { bench } => bench::run(&workspace()?, &bench),
         Chore::HoldConnections { listen, connections } => bench::load::hold(listen, connections),
         Chore::Gen { check } => generate::run(&workspace()?, check),

@@ -139,13 +139,16 @@ fn concerning(want: Want, filter: &Filter, snapshot: &Snapshot) -> Option<Want> 
             inodes.retain(|&inode| !left_out(netns, &|_, listener| listener.inode == inode));
             (!inodes.is_empty()).then_some(Want::Holders { netns, inodes })
         }
-        Want::Ages { netns, endpoint } | Want::ClientEnds { netns, endpoint }
+        Want::Ages { netns, endpoint }
+        | Want::ClientEnds { netns, endpoint }
+        | Want::SynQueues { netns, endpoint }
             if left_out(netns, &|at, _| at.key == endpoint) =>
         {
             None
         }
         Want::Ages { .. }
         | Want::ClientEnds { .. }
+        | Want::SynQueues { .. }
         | Want::Process { .. }
         | Want::Stacks { .. }
         | Want::CloseWaitIdle { .. } => Some(want),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use halfopen_evidence::{Between, Gap, Holders, Inode, Listener, Missing, Snapshot, Want};
 
+use crate::bpf::Programs;
 use crate::look::{Look, look};
 use crate::namespaces::{Discovery, Found, discover, visit};
 use crate::netlink::filter::PortFilter;
@@ -26,6 +27,7 @@ pub struct Collector {
     /// What sockets that threads wait for are called, by inode; `None` for those that are no TCP
     /// sockets of a namespace that was looked at.
     pub(crate) socket_names: HashMap<u64, Option<String>>,
+    pub(crate) programs: Programs,
 }
 
 impl Collector {
@@ -44,6 +46,7 @@ impl Collector {
             places: Vec::new(),
             sees_all_netns: false,
             socket_names: HashMap::new(),
+            programs: Programs::default(),
         })
     }
 

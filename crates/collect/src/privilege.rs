@@ -6,5 +6,8 @@ pub(crate) const READ_FILES: &str = "root";
 /// Reads what belongs to another user's process (ptrace(2), "Ptrace access mode checking").
 pub(crate) const READ_PROCESSES: &str = "root or CAP_SYS_PTRACE";
 
+/// Loads BPF programs (capabilities(7)).
+pub(crate) const LOAD_BPF: &str = "root, or CAP_BPF and CAP_PERFMON";
+
 /// Enters a network namespace (setns(2)).
 pub(crate) const ENTER_NAMESPACES: &str = "root or CAP_SYS_ADMIN";

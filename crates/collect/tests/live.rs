@@ -172,6 +172,25 @@ fn the_client_of_a_dropped_third_ack_is_found_established() {
 }
 
 #[test]
+fn a_dropped_third_ack_is_known_to_have_arrived() {
+    let (scene, _late, mut snapshot) = until("a full queue and requests", overlapping_handshakes);
+    let mut collector = scene.collector();
+    collector.look().expect("a look");
+    let (netns, endpoint) = scene.endpoint(&snapshot);
+    let want = Want::SynQueues { netns, endpoint: endpoint.key };
+    collector.fetch(&mut snapshot, &[want]);
+    let (_, endpoint) = scene.endpoint(&snapshot);
+    if let Reading::Missing(Missing::NotPermitted { needs }) = &endpoint.syn_recv.third_acks {
+        println!("SKIPPED: BPF programs need {needs}");
+        return;
+    }
+    let acks = endpoint.syn_recv.third_acks.value().expect("third ACKs");
+    let queue = endpoint.listeners[0].syn_queue.value().expect("a SYN queue");
+    assert_eq!((acks.dropped, acks.deferred), (queue.length, 0), "{acks:?} {queue:?}");
+    assert!(queue.length > 0);
+}
+
+#[test]
 fn a_connection_that_was_accepted_and_not_closed_is_close_wait_with_its_idle_time() {
     let mut scene = Scene::new("127.0.0.1:0", 5, 1);
     let (accepted, _) = scene.listener.accept().expect("the connection");

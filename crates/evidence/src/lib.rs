@@ -43,7 +43,7 @@ pub use crossing::{Crossing, Located, Passage};
 pub use destination::{Connecting, DestinationPorts, PortStates};
 pub use endpoint::{
     Endpoint, EndpointKey, Holder, HolderSearch, Holders, Listener, NeverAccepted, RequestSample,
-    SynRecv, Waiting,
+    SynQueueState, SynRecv, ThirdAcks, Waiting,
 };
 pub use fold::{FoldLimits, Folded, SocketFold, SocketRow};
 pub use handshake::{Handshake, IgnoredEnd, Mark, Outcome, Sends, Stages, Vantage};

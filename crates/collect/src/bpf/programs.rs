@@ -1,0 +1,22 @@
+//! The programs of one collector, each loaded when it is first needed.
+
+use halfopen_evidence::Missing;
+
+use super::SynQueues;
+use super::kernel::KernelTypes;
+
+/// Programs that are loaded, or why they are not.
+#[derive(Debug, Default)]
+pub(crate) struct Programs {
+    kernel: Option<Result<KernelTypes, Missing>>,
+    syn_queues: Option<Result<SynQueues, Missing>>,
+}
+
+impl Programs {
+    /// The reader of SYN queues.
+    pub(crate) fn syn_queues(&mut self) -> Result<&mut SynQueues, Missing> {
+        let kernel = self.kernel.get_or_insert_with(KernelTypes::read);
+        let load = || SynQueues::load(kernel.as_ref().map_err(Clone::clone)?);
+        self.syn_queues.get_or_insert_with(load).as_mut().map_err(|why| why.clone())
+    }
+}
