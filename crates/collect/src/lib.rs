@@ -12,7 +12,7 @@
 //! - `sysctls`, `counters`, `sockstat` and `conntrack` read the small files of a namespace.
 //! - `look`, `fetch` and `watch` put these together.
 
-mod bpf;
+pub mod bpf;
 mod collector;
 mod conntrack;
 mod counters;

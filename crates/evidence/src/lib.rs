@@ -12,6 +12,7 @@
 //! - [`SocketFold`] folds sockets into these aggregates as they stream by.
 //! - [`Watched`] are handshakes folded per listener.
 //! - [`Handshake`] is one attempt to make a connection, as it was seen on the way.
+//! - [`KernelEvent`] is something that happened to one, as the kernel tells it.
 //! - [`Recording`] is evidence in a file.
 
 mod close_wait;
@@ -24,6 +25,7 @@ mod handshake;
 mod heavy;
 mod ids;
 mod interval;
+mod kernel_event;
 mod labels;
 mod managed;
 mod netns;
@@ -50,6 +52,7 @@ pub use handshake::{Handshake, IgnoredEnd, Mark, Outcome, Sends, Stages, Vantage
 pub use heavy::{HeavyKeys, Weight};
 pub use ids::{Cookie, Inode, NetnsId, Pid, Tid};
 pub use interval::{Between, Evidence, Interval, QueueTrack, Sighting, ThreadTrack};
+pub use kernel_event::{Caller, KernelEvent, KernelEventKind};
 pub use labels::label_of_cgroup;
 pub use managed::{ManagedFrame, ManagedThread, Runtime};
 pub use netns::{Conntrack, Netns, NetnsLabel, PortSpace, Sysctls, TcpUse};

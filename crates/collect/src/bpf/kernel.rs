@@ -9,7 +9,7 @@ use rustix::thread::CapabilitySet;
 use crate::privilege;
 
 /// Where the kernel shows its types: since 5.4, if it was built with `CONFIG_DEBUG_INFO_BTF`.
-const TYPES: &str = "/sys/kernel/btf/vmlinux";
+pub(super) const TYPES: &str = "/sys/kernel/btf/vmlinux";
 
 /// The running kernel's types, which programs are fitted to when they are loaded.
 #[derive(Debug)]

@@ -21,4 +21,6 @@ macro_rules! objects {
 objects! {
     /// The length of SYN queues, and the requests in them.
     SYN_QUEUES = "syn_queues.bpf.o";
+    /// Handshakes as they happen.
+    TRACE = "trace.bpf.o";
 }

@@ -67,7 +67,8 @@ impl SynQueuesRead {
             }
             REQUEST => {
                 if let Some((_, acks)) = self.by_listener.get_mut(&listener) {
-                    let request = Request { defer_accept, acked: acked != 0, retransmits, timeouts };
+                    let request =
+                        Request { defer_accept, acked: acked != 0, retransmits, timeouts };
                     *request.counted_in(acks) += 1;
                 }
             }

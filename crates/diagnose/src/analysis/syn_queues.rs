@@ -236,8 +236,16 @@ impl Pattern {
 pub(crate) fn third_ack_facts(acks: ThirdAcks) -> Vec<Fact> {
     let kinds = [
         (acks.dropped, "third-acks-dropped", "whose ACK arrived and was dropped"),
-        (acks.deferred, "third-acks-deferred", "whose ACK arrived: TCP_DEFER_ACCEPT waits for data"),
-        (acks.overdue, "third-acks-overdue", "whose ACK has not arrived although the SYN-ACK was sent again"),
+        (
+            acks.deferred,
+            "third-acks-deferred",
+            "whose ACK arrived: TCP_DEFER_ACCEPT waits for data",
+        ),
+        (
+            acks.overdue,
+            "third-acks-overdue",
+            "whose ACK has not arrived although the SYN-ACK was sent again",
+        ),
     ];
     let some = kinds.into_iter().filter(|&(count, ..)| count > 0);
     some.map(|(count, name, what)| {

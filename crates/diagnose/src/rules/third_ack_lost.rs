@@ -174,7 +174,8 @@ fn judge(context: &Context<'_>, queue: &SynQueueView<'_>, ends: &ClientEnds) -> 
     let requests = &queue.endpoint.syn_recv;
     let acks = queue.third_acks();
     let have_arrived = acks.is_some_and(|acks| acks.dropped > 0 || acks.deferred > 0);
-    if acks.is_some_and(|acks| acks.overdue == 0) || (acks.is_none() && overflowed(context, queue)) {
+    if acks.is_some_and(|acks| acks.overdue == 0) || (acks.is_none() && overflowed(context, queue))
+    {
         return Verdict::Not;
     }
     let enough = |clients: u32| clients >= FEW || (clients > 0 && ends.seen_twice > 0);
