@@ -11,6 +11,7 @@ mod exit;
 mod explain;
 mod gather;
 mod generate;
+mod handshakes;
 mod interrupt;
 mod lab;
 mod lab_manual;

@@ -40,6 +40,14 @@ pub enum CollectError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A packet socket could not be opened.
+    #[error("cannot open a packet socket in network namespace {netns}")]
+    PacketSocket {
+        /// What the namespace is called.
+        netns: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// The thread that visits network namespaces could not be started.
     #[error("cannot start a thread to visit network namespaces: {0}")]
     Thread(io::Error),

@@ -9,5 +9,8 @@ pub(crate) const READ_PROCESSES: &str = "root or CAP_SYS_PTRACE";
 /// Loads BPF programs (capabilities(7)).
 pub(crate) const LOAD_BPF: &str = "root, or CAP_BPF and CAP_PERFMON";
 
+/// Opens a packet socket (packet(7)).
+pub(crate) const SEE_PACKETS: &str = "root or CAP_NET_RAW";
+
 /// Enters a network namespace (setns(2)).
 pub(crate) const ENTER_NAMESPACES: &str = "root or CAP_SYS_ADMIN";

@@ -36,6 +36,7 @@ mod samples;
 mod snapshot;
 mod stack;
 mod sync;
+mod traced;
 mod want;
 mod watched;
 
@@ -66,6 +67,7 @@ pub use samples::{SampledStack, Samples};
 pub use snapshot::{Gap, Host, Snapshot, Taken};
 pub use stack::{Frame, SourceLine, Stack, StackEnd};
 pub use sync::{OwnerBasis, OwnerPlace, OwnerProcess, SyncKind};
+pub use traced::{Dropped, DroppedSegment, Phase, Reset, Traced, TracedEnd};
 pub use want::Want;
 pub use watched::{
     Burst, BurstKind, ConnectTimes, OneClient, Watched, WatchedClient, WatchedListener, WatchedSide,

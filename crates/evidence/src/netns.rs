@@ -139,16 +139,24 @@ impl Netns {
     /// The best name of the namespace, or its number.
     #[must_use]
     pub fn label(&self) -> String {
-        match self.labels.first() {
-            Some(NetnsLabel::Host) => "host".to_owned(),
-            Some(NetnsLabel::Name(name)) => name.clone(),
-            Some(NetnsLabel::Pod(uid)) => format!("pod {uid}"),
-            Some(NetnsLabel::Container(id)) => {
+        NetnsLabel::best(&self.labels, self.id)
+    }
+}
+
+impl NetnsLabel {
+    /// The best of a namespace's names, which is the first, or else its number.
+    #[must_use]
+    pub fn best(labels: &[Self], id: NetnsId) -> String {
+        match labels.first() {
+            Some(Self::Host) => "host".to_owned(),
+            Some(Self::Name(name)) => name.clone(),
+            Some(Self::Pod(uid)) => format!("pod {uid}"),
+            Some(Self::Container(id)) => {
                 format!("container {}", id.chars().take(12).collect::<String>())
             }
-            Some(NetnsLabel::Unit(unit)) => unit.clone(),
-            Some(NetnsLabel::Process(comm)) => format!("netns of {comm}"),
-            None => format!("netns {}", self.id),
+            Some(Self::Unit(unit)) => unit.clone(),
+            Some(Self::Process(comm)) => format!("netns of {comm}"),
+            None => format!("netns {id}"),
         }
     }
 }

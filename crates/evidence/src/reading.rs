@@ -32,6 +32,11 @@ pub enum Missing {
     NotOnThisKernel,
     /// The process or the namespace went away while it was read.
     Vanished,
+    /// From where it was looked at it cannot be seen.
+    NotVisible {
+        /// From where, such as `a packet socket`.
+        from: String,
+    },
     /// What was read made no sense.
     Unreadable {
         /// The file or message, and what was wrong with it.
@@ -134,6 +139,11 @@ impl<T> From<Missing> for Reading<T> {
 }
 
 impl Missing {
+    /// A [`Missing::NotVisible`].
+    pub fn not_visible_from(place: impl Into<String>) -> Self {
+        Self::NotVisible { from: place.into() }
+    }
+
     /// An [`Missing::Unreadable`].
     pub fn unreadable(what: impl fmt::Display) -> Self {
         Self::Unreadable { what: what.to_string() }
@@ -152,6 +162,7 @@ impl fmt::Display for Missing {
             Self::NotPermitted { needs } => write!(f, "not permitted (needs {needs})"),
             Self::NotOnThisKernel => f.write_str("not on this kernel"),
             Self::Vanished => f.write_str("gone before it was read"),
+            Self::NotVisible { from } => write!(f, "cannot be seen from {from}"),
             Self::Unreadable { what } => write!(f, "unreadable: {what}"),
         }
     }

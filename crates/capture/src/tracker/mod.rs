@@ -16,9 +16,10 @@ use halfopen_evidence::Handshake;
 use crate::{IcmpError, IcmpKind, Observed, TcpSegment};
 
 use self::clock::Clock;
-use self::flow::{Fit, Flow, mark, of_end, of_flow};
+use self::flow::{ACK, Fit, Flow, RST, SYN, mark, of_end, of_flow};
 use self::index::Index;
 use self::key::{End, Key};
+use self::resends::Resends;
 use self::store::{AllResends, Flows};
 use self::verdict::Case;
 
@@ -205,6 +206,40 @@ impl Tracker {
         if self.clock.is_due(now_ns) {
             self.look_again(now_ns, sink);
         }
+    }
+
+    /// What would be told now of a handshake that a packet shows to be in trouble: a SYN or SYN-ACK that
+    /// was sent again, an RST, an ICMP error. Who watches live need not wait for its end; none if that
+    /// has been told. The number is that of its scope.
+    #[must_use]
+    pub fn in_trouble(&self, observed: &Observed) -> Option<(Handshake, u32)> {
+        let (key, shows) = match observed {
+            Observed::Segment(segment) => {
+                (Key::of(segment.from, segment.to, segment.scope).0, segment.flags)
+            }
+            Observed::IcmpError(error) => (Key::of(error.from, error.to, error.scope).0, RST),
+            Observed::Other => return None,
+        };
+        if shows & (SYN | RST) == 0 {
+            return None;
+        }
+        let hash = key.hash(self.limits.hash_seed);
+        let number = self.index.find(hash, |flow| self.flows.get(flow).key == key)?;
+        let flow = self.flows.get(number);
+        let resends = self.resends.get(flow.resends);
+        let is_trouble = if shows & RST != 0 {
+            flow.either(of_end::RST) || flow.is(of_flow::UNREACHABLE)
+        } else {
+            let again = |resends: &Resends| {
+                let times = if shows & ACK == 0 { &resends.syns } else { &resends.syn_acks };
+                times.count() > 1
+            };
+            resends.is_some_and(again)
+        };
+        (is_trouble && !flow.is(of_flow::TOLD)).then(|| {
+            let handshake = Case { flow, resends, now_ns: self.clock_ns() }.handshake();
+            (handshake, key.scope())
+        })
     }
 
     /// Ends the capture: tells every handshake that was not told yet, in the order in which they

@@ -2,11 +2,12 @@
 //!
 //! Columns may be added at the end; none changes its meaning or goes.
 
-use halfopen_evidence::{Crossing, Located, Outcome, Sends, Vantage};
+use halfopen_evidence::{Crossing, Located, Sends};
 
-use super::class;
-use super::found::Found;
-use super::words::{rfc_3339, timetable};
+use crate::handshakes::class;
+use crate::handshakes::found::Found;
+use crate::handshakes::ids::{answered_syn, ended_id, mark_id, vantage_id};
+use crate::handshakes::words::{rfc_3339, timetable};
 
 /// What is in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,52 +123,6 @@ fn csv_field(value: &Value) -> String {
     }
 }
 
-/// Which SYN got through, if it was not the first.
-pub(super) const fn answered_syn(outcome: Outcome) -> Option<u8> {
-    match outcome {
-        Outcome::EstablishedLate { answered_syn } => Some(answered_syn),
-        _ => None,
-    }
-}
-
-/// How an ignored third ACK ended.
-pub(super) const fn ended_id(outcome: Outcome) -> Option<&'static str> {
-    match outcome {
-        Outcome::ThirdAckIgnored { ended } => Some(class::ENDS[class::end_index(ended)].0),
-        _ => None,
-    }
-}
-
-/// The id of a vantage.
-pub(super) const fn vantage_id(vantage: Vantage) -> &'static str {
-    match vantage {
-        Vantage::Both => "both",
-        Vantage::ClientOnly => "client-only",
-        Vantage::ServerOnly => "server-only",
-    }
-}
-
-/// The id of a mark.
-pub(super) const fn mark_id(mark: halfopen_evidence::Mark) -> &'static str {
-    use halfopen_evidence::Mark;
-    match mark {
-        Mark::CookieLikely => "cookie-likely",
-        Mark::DataIgnored => "data-ignored",
-        Mark::SimultaneousOpen => "simultaneous-open",
-        Mark::SplitHandshake => "split-handshake",
-        Mark::FastOpen => "fast-open",
-        Mark::WrongSynAck => "wrong-syn-ack",
-        Mark::ChallengeAck => "challenge-ack",
-        Mark::ReusedTimeWait => "reused-time-wait",
-        Mark::OlderTimestamp => "older-timestamp",
-        Mark::HalfOpenClosed => "half-open-closed",
-        Mark::CapturedTwice => "captured-twice",
-        Mark::IcmpError => "icmp-error",
-        Mark::Truncated => "truncated",
-        Mark::MaybeDeferred => "maybe-deferred",
-    }
-}
-
 /// The ids of what was located.
 pub(super) fn located_ids(crossing: &Crossing) -> Vec<&'static str> {
     crossing.located.iter().map(|&located| located_id(located)).collect()
@@ -203,8 +158,8 @@ fn times(sends: &Sends) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture;
     use super::*;
+    use crate::handshakes::fixture;
 
     #[test]
     fn each_value_is_of_the_kind_of_its_column() {
@@ -222,10 +177,6 @@ mod tests {
 
     #[test]
     fn ids_are_those_of_the_evidence() {
-        use halfopen_evidence::Mark;
-        for mark in Mark::ALL {
-            assert_eq!(serde_json::to_value(mark).expect("JSON"), mark_id(mark));
-        }
         for located in Located::ALL {
             assert_eq!(serde_json::to_value(located).expect("JSON"), located_id(located));
         }

@@ -7,10 +7,10 @@ use std::ops::ControlFlow;
 use halfopen_capture::{Observed, TcpSegment};
 use halfopen_diagnose::words::harmless;
 
-use super::class::{self, Gravity};
-use super::found::{Found, Number};
 use super::input::Complaint;
 use super::read::{self, Event, Plan};
+use crate::handshakes::class::{self, Gravity};
+use crate::handshakes::found::{Found, Number};
 
 /// Segments that are kept of one handshake, from its beginning.
 const SEGMENTS: usize = 512;
@@ -157,8 +157,8 @@ impl Followed {
 mod tests {
     use halfopen_evidence::Outcome;
 
-    use super::super::fixture::{address, handshake};
     use super::*;
+    use crate::handshakes::fixture::{address, handshake};
 
     #[test]
     fn flows_are_read_in_three_forms() {

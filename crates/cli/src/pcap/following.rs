@@ -3,8 +3,8 @@
 use halfopen_capture::{Joined, Joiner, Limits, Observed, Statistics, Tracker};
 use halfopen_evidence::Handshake;
 
-use super::found::Number;
 use super::points::Points;
+use crate::handshakes::found::Number;
 
 /// See the module's text.
 pub(super) enum Following {

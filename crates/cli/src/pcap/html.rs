@@ -5,14 +5,16 @@ use std::fmt::Write as _;
 use halfopen_diagnose::report::{FindingEntry, evidence};
 use halfopen_diagnose::{Severity, Status};
 
-use super::class::{CLASSES, Gravity};
 use super::flow::Followed;
-use super::over_time::OverTime;
 use super::points::Points;
-use super::summary::{Told, vantage, wrong};
-use super::totals::Totals;
-use super::words::{clock, counted, date_time, grouped, share, span};
-use super::{class, ladder, ladder_svg};
+use super::summary::{Told, vantage};
+use super::{ladder, ladder_svg};
+use crate::handshakes::class;
+use crate::handshakes::class::{CLASSES, Gravity};
+use crate::handshakes::over_time::OverTime;
+use crate::handshakes::tables::wrong;
+use crate::handshakes::totals::Totals;
+use crate::handshakes::words::{clock, counted, date_time, grouped, share, span};
 use crate::markup::escaped;
 
 /// Findings on the page.
@@ -395,13 +397,13 @@ fn warnings(page: &mut String, told: &Told<'_>) {
 #[cfg(test)]
 mod tests {
 
-    use super::super::fixture;
     use super::super::following::Counted;
     use super::super::ladder::tests::ignored;
     use super::super::read::Account;
-    use super::super::totals::Counting;
-    use super::super::verdict::Verdict;
     use super::*;
+    use crate::handshakes::fixture;
+    use crate::handshakes::totals::Counting;
+    use crate::handshakes::verdict::Verdict;
 
     #[test]
     fn names_cannot_leave_their_elements_and_nothing_is_loaded() {

@@ -4,11 +4,11 @@
 use halfopen_capture::TcpSegment;
 use halfopen_diagnose::words::harmless;
 
-use super::class;
 use super::flow::Followed;
 use super::ladder_points::{Reach, merged};
 use super::points::Points;
-use super::words::span;
+use crate::handshakes::class;
+use crate::handshakes::words::span;
 
 /// Rungs that are drawn: so many from the beginning, and so many from the end.
 const FIRST: usize = 26;
@@ -283,9 +283,9 @@ pub(super) mod tests {
     use halfopen_capture::SegmentOptions;
     use halfopen_evidence::{IgnoredEnd, Outcome};
 
-    use super::super::fixture::handshake;
-    use super::super::found::{Found, Number};
     use super::*;
+    use crate::handshakes::fixture::handshake;
+    use crate::handshakes::found::{Found, Number};
 
     /// A server that ignores the third ACK: SYN-ACKs at 1 and 3 s, data sent again, RST at a minute.
     pub(in super::super) fn ignored() -> Followed {

@@ -4,8 +4,8 @@
 use halfopen_capture::TcpSegment;
 
 use super::flow::Followed;
-use super::found::Number;
 use super::points::Points;
+use crate::handshakes::found::Number;
 
 /// How far a segment was seen to get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

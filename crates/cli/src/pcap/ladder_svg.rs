@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::ladder::{Ladder, Rung, Step};
 use super::ladder_points::Reach;
-use super::words::{counted, span};
+use crate::handshakes::words::{counted, span};
 use crate::markup::escaped;
 
 const WIDTH: u32 = 720;

@@ -4,7 +4,7 @@ use halfopen_diagnose::report::layout::{Ink, Page, Span, columns};
 
 use super::ladder::{Ladder, Rung, Step};
 use super::ladder_points::Reach;
-use super::words::{counted, span};
+use crate::handshakes::words::{counted, span};
 
 /// Columns of the times.
 const TIMES: usize = 9;

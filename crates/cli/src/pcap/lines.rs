@@ -3,10 +3,9 @@
 use halfopen_diagnose::report::layout::{Ink, Page};
 use halfopen_diagnose::words::{harmless, located};
 
-use super::class::{self, Gravity};
-use super::flat;
-use super::found::Found;
-use super::words::{clock, date, mark, sent_at, span, timetable};
+use crate::handshakes::found::Found;
+use crate::handshakes::words::{clock, date, span};
+use crate::handshakes::{class, notes, tables};
 
 /// From so many columns on, addresses have all the room that IPv4 takes.
 const WIDE: usize = 100;
@@ -50,12 +49,7 @@ impl Lines {
         let handshake = &found.handshake;
         let mut page = Page::new(self.width, self.colour);
         let class = class::of(handshake.outcome);
-        let ink = match class::gravity(handshake.outcome) {
-            Gravity::Fine => Ink::Good,
-            Gravity::Unsaid => Ink::Dim,
-            Gravity::Late => Ink::Warning,
-            Gravity::Failed => Ink::Failure,
-        };
+        let ink = tables::ink(class::gravity(handshake.outcome));
         page.put(Ink::Dim, &format!("{:>6} ", found.number));
         page.put(Ink::Plain, &format!("{} ", clock(handshake.began_ns)));
         page.put(ink, &format!("{:17}", class.short));
@@ -80,23 +74,7 @@ impl Lines {
 /// What does not fit into columns.
 fn notes(found: &Found) -> Vec<String> {
     let handshake = &found.handshake;
-    let mut notes = Vec::new();
-    if let Some(ended) = flat::ended_id(handshake.outcome) {
-        let words =
-            class::ENDS.iter().find(|(id, _)| *id == ended).map_or(ended, |(_, words)| words);
-        notes.push(words.to_owned());
-    }
-    if let Some(syn) = flat::answered_syn(handshake.outcome) {
-        notes.push(format!("SYN {syn} was answered"));
-    }
-    if let Some(timetable) = timetable(&handshake.syns) {
-        notes.push(format!("{} SYNs, again after {timetable}", handshake.syns.count));
-    }
-    if handshake.syn_acks.count > 1 {
-        let times = sent_at(&handshake.syn_acks);
-        notes.push(format!("{} SYN-ACKs at {times}", handshake.syn_acks.count));
-    }
-    notes.extend(handshake.marks.iter().map(|&it| mark(it).to_owned()));
+    let mut notes = notes::of(handshake);
     if let Some(crossing) = &found.crossing {
         notes.extend(crossing.located.iter().map(|&it| located(it).to_owned()));
         notes.extend(crossing.translated.map(|(client, server)| format!("as {client} > {server}")));
@@ -109,8 +87,8 @@ fn notes(found: &Found) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixture;
     use super::*;
+    use crate::handshakes::fixture;
 
     #[test]
     fn columns_stay_where_they_are_and_nothing_raw_reaches_the_terminal() {

@@ -6,14 +6,9 @@
 
 mod ahead;
 mod args;
-mod class;
-#[cfg(test)]
-mod fixture;
 mod flat;
 mod flow;
 mod following;
-mod found;
-mod histogram;
 mod html;
 mod input;
 mod json;
@@ -23,16 +18,12 @@ mod ladder_svg;
 mod ladder_text;
 mod lines;
 mod outputs;
-mod over_time;
 #[cfg_attr(not(feature = "parquet"), path = "parquet_absent.rs")]
 mod parquet_file;
 mod points;
 mod progress;
 mod read;
 mod summary;
-mod totals;
-mod verdict;
-mod words;
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
@@ -45,22 +36,23 @@ use halfopen_diagnose::report::TextOptions;
 use halfopen_diagnose::words::harmless;
 
 use crate::exit::Exit;
+use crate::handshakes::class::{self, CLASSES, Gravity};
+use crate::handshakes::found::{Found, Number};
+use crate::handshakes::totals::{Counting, Totals};
+use crate::handshakes::verdict::Verdict;
+use crate::handshakes::words;
 use crate::{interrupt, output};
 
 pub(crate) use args::PcapArgs;
 pub(crate) use json::schema as json_schema;
 
-use class::{CLASSES, Gravity};
 use flow::{Choice, Flow};
 use following::{Counted, Following};
-use found::{Found, Number};
 use input::{Complaint, Input};
 use outputs::Outputs;
 use points::{Asked, Points};
 use read::{Account, Event, Plan};
 use summary::Told;
-use totals::{Counting, Totals};
-use verdict::Verdict;
 
 /// Reads the captures and prints what was asked for.
 ///

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use super::args::PcapArgs;
-use super::found::Found;
 use super::lines::Lines;
 use super::parquet_file::ParquetFile;
-use super::{flat, is_stdout, json, words};
+use super::{flat, is_stdout, json};
+use crate::handshakes::found::Found;
+use crate::handshakes::words;
 use crate::output;
 
 /// All that is written while reading. The first failure ends it.

@@ -161,8 +161,9 @@ fn column(name: &str, kind: Kind) -> Result<Type> {
 mod tests {
     use parquet::file::reader::{FileReader, SerializedFileReader};
 
-    use super::super::{fixture, flat};
+    use super::super::flat;
     use super::*;
+    use crate::handshakes::fixture;
 
     #[test]
     fn what_is_written_is_read_back_from_several_groups() {

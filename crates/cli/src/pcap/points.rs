@@ -12,7 +12,7 @@ use halfopen_diagnose::words::harmless;
 
 use super::input::{Complaint, Input};
 use super::read::{self, Event, Plan};
-use super::words::{counted, grouped, span};
+use crate::handshakes::words::{counted, grouped, span};
 
 /// What the arguments say about points.
 #[derive(Clone, Debug, PartialEq, Eq)]

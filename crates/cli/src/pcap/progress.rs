@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use super::words::grouped;
+use crate::handshakes::words::grouped;
 
 /// Who waits no longer than that needs no progress.
 const PATIENCE: Duration = Duration::from_millis(700);

@@ -14,9 +14,9 @@ use halfopen_capture::{
     Warning, Warnings,
 };
 
-use super::found::Number;
 use super::input::{Bytes, Complaint, Input, PAUSE};
 use super::progress::Progress;
+use crate::handshakes::found::Number;
 use crate::interrupt;
 
 /// Buffer of a reader; a larger one is not faster.

@@ -1,33 +1,23 @@
 //! What a capture says, on one screen: what was read, how the attempts came out, which servers are in
 //! trouble, what may be missing.
 
-use halfopen_diagnose::Status;
-use halfopen_diagnose::report::layout::{Ink, Page, Span, columns};
-use halfopen_diagnose::report::{FindingEntry, TextOptions, write_findings};
+use halfopen_diagnose::report::TextOptions;
+use halfopen_diagnose::report::layout::{Ink, Page, Span};
 use halfopen_diagnose::words::harmless;
-use halfopen_evidence::{BurstKind, Mark, WatchedSide};
+use halfopen_evidence::{Mark, WatchedSide};
 
-use super::class;
-use super::class::{CLASSES, Class, ENDS, Gravity};
 use super::following::Counted;
-use super::found::Found;
 use super::points::Points;
 use super::read::Account;
-use super::totals::{Listener, Totals};
-use super::verdict::Verdict;
-use super::words::{clock, counted, date_time, grouped, is_trouble, mark, share, span};
-
-/// Listeners that are shown without being asked for all.
-const LISTENERS: usize = 6;
-
-/// Findings that are shown without being asked for all.
-const FINDINGS: usize = 3;
+use crate::handshakes::class::{self, CLASSES, Class, Gravity};
+use crate::handshakes::found::Found;
+use crate::handshakes::tables;
+use crate::handshakes::totals::Totals;
+use crate::handshakes::verdict::Verdict;
+use crate::handshakes::words::{counted, date_time, grouped, is_trouble, mark, span};
 
 /// Warnings that are shown without being asked for all.
 const WARNINGS: usize = 2;
-
-/// The column in which the words of an outcome begin.
-const OUTCOME: usize = 19;
 
 /// The column in which notes begin.
 const LABELLED: usize = 12;
@@ -63,9 +53,9 @@ pub(super) fn text(told: &Told<'_>, options: &TextOptions) -> String {
             &[Span::new(Ink::Unknown, "No TCP handshake in it: nothing can be said.")],
         );
     } else {
-        outcomes(&mut page, told.totals);
-        listeners(&mut page, told, options.verbose);
-        findings(&mut page, &told.verdict.findings, options.verbose);
+        tables::outcomes(&mut page, told.totals);
+        tables::listeners(&mut page, told.totals, told.verdict, options.verbose);
+        tables::findings(&mut page, &told.verdict.findings, options.verbose);
         notes(&mut page, told, options.verbose);
     }
     limits(&mut page, told, options.verbose);
@@ -132,166 +122,6 @@ pub(super) fn vantage(totals: &Totals) -> Option<String> {
     }
 }
 
-fn outcomes(page: &mut Page, totals: &Totals) {
-    page.blank();
-    let attempts = counted(totals.attempts(), "attempt");
-    let facts = Span::new(Ink::Dim, connect(totals));
-    page.paragraph(2, &[Span::new(Ink::Subject, attempts), facts]);
-    let mut rows: Vec<(&Class, u64)> = CLASSES.iter().zip(totals.by_class).collect();
-    rows.retain(|&(_, count)| count > 0);
-    let whole = totals.handshakes();
-    for (class, count) in rows {
-        let number = format!("{:>9}{:>6}", grouped(count), share(count, whole));
-        let mut text = class.long.to_owned();
-        if class.id == "third-ack-ignored" {
-            text = format!("{text}: {}", ends(totals));
-        }
-        page.beside(
-            &Span::new(ink(class.gravity), number),
-            OUTCOME,
-            2,
-            Span::new(Ink::Plain, text),
-        );
-    }
-}
-
-/// How long connect() took.
-fn connect(totals: &Totals) -> String {
-    let quantile = |per_mille| totals.connect.of_a_thousand(per_mille).map(span);
-    match (quantile(500), quantile(990), quantile(999), totals.connect.most().map(span)) {
-        (Some(p50), _, _, Some(most)) if p50 == most => format!("connect p50 and max {most}"),
-        (Some(p50), Some(p99), Some(p999), Some(most)) => {
-            format!("connect p50 {p50} · p99 {p99} · p99.9 {p999} · max {most}")
-        }
-        _ => String::new(),
-    }
-}
-
-/// How ignored third ACKs ended.
-fn ends(totals: &Totals) -> String {
-    let ends = ENDS.iter().zip(totals.ends).filter(|(_, count)| *count > 0);
-    let ends: Vec<String> =
-        ends.map(|((_, words), count)| format!("{} {words}", grouped(count))).collect();
-    ends.join(", ")
-}
-
-const fn ink(gravity: Gravity) -> Ink {
-    match gravity {
-        Gravity::Fine => Ink::Good,
-        Gravity::Unsaid => Ink::Dim,
-        Gravity::Late => Ink::Warning,
-        Gravity::Failed => Ink::Failure,
-    }
-}
-
-/// The servers, a line each.
-fn listeners(page: &mut Page, told: &Told<'_>, all: bool) {
-    let listeners = told.totals.listeners();
-    let shown = if all { listeners.len() } else { listeners.len().min(LISTENERS) };
-    let shown = &listeners[..shown];
-    let names: Vec<String> = shown.iter().map(name).collect();
-    let width = names.iter().map(|name| columns(name)).max().unwrap_or(0).clamp(6, 21);
-    page.blank();
-    let header =
-        format!("     {:width$} {:>8} {:>7}  what went wrong", "server", "attempts", "clients");
-    page.put(Ink::Dim, &header);
-    page.blank();
-    for (listener, name) in shown.iter().zip(&names) {
-        row(page, listener, name, width, told.verdict.listener(listener));
-    }
-    if listeners.len() > shown.len() {
-        let rest = &listeners[shown.len()..];
-        let troubled = rest.iter().filter(|one| one.failed + one.late > 0).count();
-        let more = counted(rest.len() as u64, "more server");
-        let note = match troubled {
-            0 => format!("{more} without trouble"),
-            troubled => format!("{more}, {troubled} with trouble; --verbose has all"),
-        };
-        page.indented(5, Span::new(Ink::Dim, note));
-    }
-}
-
-fn row(page: &mut Page, listener: &Listener<'_>, name: &str, width: usize, status: Status) {
-    let (ink, label) = match status {
-        Status::Failure => (Ink::Failure, "FAIL"),
-        Status::Warning => (Ink::Warning, "WARN"),
-        Status::Healthy | Status::Unknown => (Ink::Good, "ok"),
-    };
-    let clients = listener.tally.peers.count();
-    // Many are an estimate.
-    let about = if clients > 100 { "~" } else { "" };
-    let clients = format!("{about}{}", grouped(clients));
-    let figures = format!(" {name:width$} {:>8} {clients:>7}", grouped(listener.attempts));
-    page.put(ink, &format!("{label:<4}"));
-    page.put(Ink::Plain, &figures);
-    let begins = 4 + columns(&figures) + 2;
-    // Beside a long address there is no room.
-    let (begins, is_below) = if begins + 30 > page.width() { (8, true) } else { (begins, false) };
-    for (at, line) in wrapped(&wrong(listener), page.width() - begins).iter().enumerate() {
-        let indent =
-            if at == 0 && !is_below { "  ".to_owned() } else { format!("\n{:begins$}", "") };
-        page.put(Ink::Plain, &format!("{indent}{line}"));
-    }
-    page.blank();
-}
-
-/// What the rules make of it, the worst first: all of it, or the first with its cause and what to do
-/// now, and the headlines of a few others.
-fn findings(page: &mut Page, findings: &[FindingEntry], all: bool) {
-    if all {
-        return write_findings(page, findings);
-    }
-    let shown = findings.len().min(FINDINGS);
-    let brief: Vec<FindingEntry> = findings.iter().take(shown).enumerate().map(brief).collect();
-    write_findings(page, &brief);
-}
-
-fn brief((place, finding): (usize, &FindingEntry)) -> FindingEntry {
-    let mut brief = finding.clone();
-    brief.evidence.clear();
-    brief.not_helpful.clear();
-    brief.refuted_by.clear();
-    brief.remedies.truncate(1);
-    if place > 0 {
-        brief.cause.clear();
-        brief.remedies.clear();
-    }
-    brief
-}
-
-/// A text in lines of so many columns.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut page = Page::new(width, false);
-    page.paragraph(0, &[Span::new(Ink::Plain, text)]);
-    page.finish().lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
-}
-
-fn name(listener: &Listener<'_>) -> String {
-    if listener.scope.is_empty() {
-        listener.server.to_string()
-    } else {
-        format!("{} {}", listener.server, harmless(listener.scope))
-    }
-}
-
-/// What went wrong at a listener: outcomes, and what many attempts at once were.
-pub(super) fn wrong(listener: &Listener<'_>) -> String {
-    let mut items: Vec<String> = listener
-        .troubles()
-        .into_iter()
-        .map(|(words, count)| format!("{} {words}", grouped(count)))
-        .collect();
-    if let Some(burst) = listener.tally.burst() {
-        let what = match burst.kind {
-            BurstKind::SynFlood => "SYN flood",
-            BurstKind::ReconnectStorm => "clients all came back at once",
-        };
-        let second = &clock(burst.second_ns)[..8];
-        items.push(format!("{what}: {} in the second {second}", grouped(burst.attempts.into())));
-    }
-    items.join(" · ")
-}
-
 /// What else was noticed, and how to look closer.
 fn notes(page: &mut Page, told: &Told<'_>, all: bool) {
     let totals = told.totals;
@@ -306,7 +136,7 @@ fn notes(page: &mut Page, told: &Told<'_>, all: bool) {
         page.labelled("noticed", LABELLED, 0, Span::new(Ink::Plain, noticed.join(" · ")));
     }
     if !told.verdict.findings.is_empty() && !all {
-        let more = match told.verdict.findings.len().saturating_sub(FINDINGS) {
+        let more = match told.verdict.findings.len().saturating_sub(tables::FINDINGS) {
             0 => "--verbose has the evidence and what would not help".to_owned(),
             more => format!("{}; --verbose has all", counted(more as u64, "more finding")),
         };
@@ -406,9 +236,9 @@ pub(super) fn is_notable(class: &Class) -> bool {
 mod tests {
     use halfopen_capture::Statistics;
 
-    use super::super::fixture;
-    use super::super::totals::Counting;
     use super::*;
+    use crate::handshakes::fixture;
+    use crate::handshakes::totals::Counting;
 
     fn printed(found: &[Found], account: &Account) -> String {
         let mut counting = Counting::default();

@@ -84,6 +84,21 @@ impl Expr {
     }
 }
 
+impl Expr {
+    /// Values of which one holds for whatever matches, if there are such; `of` says it of a test.
+    pub(super) fn any_of<T>(&self, of: &dyn Fn(&Test) -> Option<T>) -> Option<Vec<T>> {
+        match self {
+            Self::Test(test) => of(test).map(|value| vec![value]),
+            Self::Not(_) => None,
+            Self::And(all) => all.iter().find_map(|expr| expr.any_of(of)),
+            Self::Or(any) => {
+                let parts: Option<Vec<_>> = any.iter().map(|expr| expr.any_of(of)).collect();
+                parts.map(|parts| parts.into_iter().flatten().collect())
+            }
+        }
+    }
+}
+
 impl Ports {
     pub(super) const fn one(port: u16) -> Self {
         Self { first: port, last: port }

@@ -31,6 +31,7 @@ mod traits;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 
 use halfopen_evidence::{Endpoint, Listener, Netns, Pid};
 
@@ -92,6 +93,17 @@ impl Filter {
         })
     }
 
+    /// Networks, each by an address and the number of bits that its addresses share, if it can match
+    /// nothing but sockets with an address in one of these at the one end or the other. They may hold
+    /// more than what it matches.
+    #[must_use]
+    pub fn networks(&self) -> Option<Vec<(IpAddr, u8)>> {
+        self.expr.as_ref()?.any_of(&|test| match test {
+            Test::Source(prefix) | Test::Destination(prefix) => Some(prefix.parts()),
+            _ => None,
+        })
+    }
+
     /// The names or numbers of namespaces, if it can match nothing outside them.
     #[must_use]
     pub fn netns_names(&self) -> Option<BTreeSet<String>> {
@@ -117,6 +129,12 @@ impl Filter {
         self.expr
             .as_ref()
             .is_some_and(|expr| expr.any(&|test| matches!(test, Test::Pid(_) | Test::Comm(_))))
+    }
+
+    /// Whether it asks for the users that sockets belong to.
+    #[must_use]
+    pub fn needs_uids(&self) -> bool {
+        self.expr.as_ref().is_some_and(|expr| expr.any(&|test| matches!(test, Test::Uid(_))))
     }
 
     /// Whether it matches the subject of a finding, for certain.

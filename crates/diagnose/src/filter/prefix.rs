@@ -22,6 +22,11 @@ impl Prefix {
         (bits <= width(address)).then_some(Self { address, bits })
     }
 
+    /// An address, and how many of its bits the others share.
+    pub(super) const fn parts(self) -> (IpAddr, u8) {
+        (self.address, self.bits)
+    }
+
     pub(super) fn contains(self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         let differ = aligned(self.address) ^ aligned(address);

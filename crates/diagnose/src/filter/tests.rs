@@ -327,3 +327,19 @@ proptest! {
         prop_assert_eq!(Filter::parse(&filter.to_string()), Ok(filter));
     }
 }
+
+#[test]
+fn networks_are_told_only_where_nothing_else_can_match() {
+    let networks = |text| {
+        let networks = filter(text).networks()?;
+        Some(networks.iter().map(|(address, bits)| format!("{address}/{bits}")).collect())
+    };
+    let some = |list: &[&str]| Some(list.iter().map(|&it| it.to_owned()).collect::<Vec<_>>());
+    assert_eq!(networks("dst 10.0.0.0/8"), some(&["10.0.0.0/8"]));
+    assert_eq!(networks("src fd00::1 and sport = :80"), some(&["fd00::1/128"]));
+    assert_eq!(networks("src 10.0.0.1 or dst 10.0.0.2"), some(&["10.0.0.1/32", "10.0.0.2/32"]));
+    assert_eq!(networks("src 10.0.0.1 and dst 10.0.0.2"), some(&["10.0.0.1/32"]));
+    assert_eq!(networks("src 10.0.0.1 or sport = :80"), None);
+    assert_eq!(networks("not src 10.0.0.1"), None);
+    assert_eq!(networks(""), None);
+}

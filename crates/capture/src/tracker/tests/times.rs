@@ -3,6 +3,8 @@
 use halfopen_evidence::{Outcome, Sends, Stages};
 
 use super::{check, families, told};
+use crate::script::packets;
+use crate::{Limits, Tracker};
 
 #[test]
 fn stages_are_measured_from_the_syn_that_was_answered() {
@@ -55,5 +57,39 @@ fn a_late_packet_of_the_connection_before_does_not_belong_to_the_new_one() {
             (Outcome::Established, &[]),
             (Outcome::Established, &[halfopen_evidence::Mark::ChallengeAck]),
         ],
+    );
+}
+
+/// What is said of a script's handshake after each of its packets, before its end.
+fn in_trouble(script: &str) -> Vec<Option<Outcome>> {
+    let [v4, v6] = families().map(|ends| {
+        let mut tracker = Tracker::new(Limits::default());
+        let packets = packets(script, ends);
+        let after = packets.iter().map(|packet| {
+            tracker.on_observed(packet, &mut |_, _| {});
+            tracker.in_trouble(packet).map(|(handshake, _)| handshake.outcome)
+        });
+        after.collect::<Vec<_>>()
+    });
+    assert_eq!(v4, v6);
+    v4
+}
+
+#[test]
+fn trouble_is_known_before_the_end_and_nothing_is_said_of_what_goes_well() {
+    use halfopen_evidence::IgnoredEnd;
+    assert_eq!(
+        in_trouble("client 0.0 S\nclient 1.0 S\nserver 1.1 S.\nclient 1.2 ."),
+        [None, Some(Outcome::SynUnanswered), None, None]
+    );
+    let ignored = Some(Outcome::ThirdAckIgnored { ended: IgnoredEnd::Open });
+    assert_eq!(
+        in_trouble("client 0.0 S\nserver 0.1 S.\nclient 0.2 .\nserver 1.1 S.\nserver 3.1 S."),
+        [None, None, None, ignored, ignored]
+    );
+    assert_eq!(in_trouble("client 0.0 S\nserver 0.1 R."), [None, Some(Outcome::Refused)]);
+    assert_eq!(
+        in_trouble("client 0.0 S\nserver 0.1 S.\nclient 0.2 .\nclient 0.3 P. +5\nserver 0.4 ."),
+        [None; 5]
     );
 }

@@ -7,12 +7,12 @@ use halfopen_evidence::{Handshake, IgnoredEnd, Mark, Outcome, Sends, Stages, Van
 use super::found::{Found, Number};
 
 /// An address, or a panic.
-pub(super) fn address(text: &str) -> SocketAddr {
+pub(crate) fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address")
 }
 
 /// A handshake with this outcome.
-pub(super) fn handshake(outcome: Outcome) -> Handshake {
+pub(crate) fn handshake(outcome: Outcome) -> Handshake {
     Handshake {
         client: address("10.77.0.2:40000"),
         server: address("10.77.0.1:8080"),
@@ -36,7 +36,7 @@ pub(super) fn handshake(outcome: Outcome) -> Handshake {
 }
 
 /// One of several kinds, in the order of their beginnings.
-pub(super) fn some() -> Vec<Found> {
+pub(crate) fn some() -> Vec<Found> {
     let mut late = handshake(Outcome::EstablishedLate { answered_syn: 3 });
     late.syns = Sends { count: 3, at_us: vec![0, 1_010_000, 3_030_000] };
     late.stages.connect_ns = Some(3_030_100_000);

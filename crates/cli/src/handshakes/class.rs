@@ -4,7 +4,7 @@ use halfopen_evidence::{IgnoredEnd, Outcome};
 
 /// How grave an outcome is for who wanted to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Gravity {
+pub(crate) enum Gravity {
     /// Connected as it should be.
     Fine,
     /// Too little was seen of it.
@@ -17,19 +17,19 @@ pub(super) enum Gravity {
 
 /// Outcomes that are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Class {
+pub(crate) struct Class {
     /// Its id in JSON, CSV and Parquet.
-    pub(super) id: &'static str,
+    pub(crate) id: &'static str,
     /// In at most 17 columns.
-    pub(super) short: &'static str,
+    pub(crate) short: &'static str,
     /// In a summary.
-    pub(super) long: &'static str,
+    pub(crate) long: &'static str,
     /// How grave it is.
-    pub(super) gravity: Gravity,
+    pub(crate) gravity: Gravity,
 }
 
 /// Classes, the good ones first, then by what an engineer looks for.
-pub(super) const CLASSES: [Class; 14] = {
+pub(crate) const CLASSES: [Class; 14] = {
     const fn class(
         id: &'static str,
         short: &'static str,
@@ -68,7 +68,7 @@ pub(super) const CLASSES: [Class; 14] = {
 };
 
 /// The place of an outcome among [`CLASSES`].
-pub(super) const fn index(outcome: Outcome) -> usize {
+pub(crate) const fn index(outcome: Outcome) -> usize {
     match outcome {
         Outcome::Established => 0,
         Outcome::Deferred => 1,
@@ -88,12 +88,12 @@ pub(super) const fn index(outcome: Outcome) -> usize {
 }
 
 /// The class of an outcome.
-pub(super) const fn of(outcome: Outcome) -> &'static Class {
+pub(crate) const fn of(outcome: Outcome) -> &'static Class {
     &CLASSES[index(outcome)]
 }
 
 /// How grave an outcome is: a third ACK that was ignored at first and taken later only cost time.
-pub(super) const fn gravity(outcome: Outcome) -> Gravity {
+pub(crate) const fn gravity(outcome: Outcome) -> Gravity {
     match outcome {
         Outcome::ThirdAckIgnored { ended: IgnoredEnd::Recovered } => Gravity::Late,
         _ => of(outcome).gravity,
@@ -101,7 +101,7 @@ pub(super) const fn gravity(outcome: Outcome) -> Gravity {
 }
 
 /// Ends of an ignored third ACK, in the order of [`end_index`], with id and words.
-pub(super) const ENDS: [(&str, &str); 5] = [
+pub(crate) const ENDS: [(&str, &str); 5] = [
     ("recovered", "taken in the end"),
     ("reset-by-data", "reset when data came"),
     ("reset-by-probe", "reset by a later probe"),
@@ -110,7 +110,7 @@ pub(super) const ENDS: [(&str, &str); 5] = [
 ];
 
 /// The place of an end among [`ENDS`].
-pub(super) const fn end_index(ended: IgnoredEnd) -> usize {
+pub(crate) const fn end_index(ended: IgnoredEnd) -> usize {
     match ended {
         IgnoredEnd::Recovered => 0,
         IgnoredEnd::ResetByData => 1,

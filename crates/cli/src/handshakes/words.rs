@@ -2,36 +2,36 @@
 
 use halfopen_capture::Timetable;
 use halfopen_diagnose::words;
-pub(super) use halfopen_diagnose::words::span;
+pub(crate) use halfopen_diagnose::words::span;
 use halfopen_evidence::{Mark, Sends};
 
 const DAY_S: i64 = 86_400;
 
 /// `2026-11-21 10:29:28` of nanoseconds since 1970, UTC.
-pub(super) fn date_time(ns: i64) -> String {
+pub(crate) fn date_time(ns: i64) -> String {
     words::date_time(ns.div_euclid(1_000_000_000))
 }
 
 /// `2026-11-21T10:29:28.000001Z`, for programs.
-pub(super) fn rfc_3339(ns: i64) -> String {
+pub(crate) fn rfc_3339(ns: i64) -> String {
     let micros = ns.rem_euclid(1_000_000_000) / 1_000;
     format!("{}T{}.{micros:06}Z", date(ns), &clock(ns)[..8])
 }
 
 /// `10:29:28.123`.
-pub(super) fn clock(ns: i64) -> String {
+pub(crate) fn clock(ns: i64) -> String {
     let second = ns.div_euclid(1_000_000_000).rem_euclid(DAY_S);
     let millis = ns.rem_euclid(1_000_000_000) / 1_000_000;
     format!("{:02}:{:02}:{:02}.{millis:03}", second / 3600, second % 3600 / 60, second % 60)
 }
 
 /// `2026-11-21`.
-pub(super) fn date(ns: i64) -> String {
+pub(crate) fn date(ns: i64) -> String {
     words::date(ns.div_euclid(1_000_000_000 * DAY_S))
 }
 
 /// A number with its thousands apart: `5,412,701`.
-pub(super) fn grouped(n: u64) -> String {
+pub(crate) fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -44,18 +44,18 @@ pub(super) fn grouped(n: u64) -> String {
 }
 
 /// A number with its noun: `1 packet`, `5,412,701 packets`.
-pub(super) fn counted(n: u64, noun: &str) -> String {
+pub(crate) fn counted(n: u64, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{} {noun}s", grouped(n)) }
 }
 
 /// A share: `7 %`, `<1 %` for what is there and rounds to nothing, and never 100 of what is not all.
-pub(super) fn share(part: u64, whole: u64) -> String {
+pub(crate) fn share(part: u64, whole: u64) -> String {
     let percent = part.saturating_mul(100).checked_div(whole).unwrap_or(0);
     if percent == 0 && part > 0 { "<1 %".to_owned() } else { format!("{percent} %") }
 }
 
 /// When segments were sent: `0, 1.0, 3.0 s`.
-pub(super) fn sent_at(sends: &Sends) -> String {
+pub(crate) fn sent_at(sends: &Sends) -> String {
     let first = sends.at_us.first().copied().unwrap_or(0);
     let times: Vec<String> =
         sends.at_us.iter().map(|&us| seconds(us.saturating_sub(first))).collect();
@@ -76,12 +76,12 @@ fn seconds(us: u64) -> String {
 
 /// When SYNs were sent again, and whose timetable that is: `1.0/2.0/3.1 s: Linux from 6.5 on`; none if
 /// there was one SYN only.
-pub(super) fn timetable(syns: &Sends) -> Option<String> {
+pub(crate) fn timetable(syns: &Sends) -> Option<String> {
     Timetable::of(syns).map(|timetable| timetable.to_string())
 }
 
 /// A mark in words.
-pub(super) const fn mark(mark: Mark) -> &'static str {
+pub(crate) const fn mark(mark: Mark) -> &'static str {
     match mark {
         Mark::CookieLikely => "SYN cookie likely",
         Mark::DataIgnored => "data ignored",
@@ -101,7 +101,7 @@ pub(super) const fn mark(mark: Mark) -> &'static str {
 }
 
 /// Whether a mark says that something may be wrong with the connection itself.
-pub(super) const fn is_trouble(mark: Mark) -> bool {
+pub(crate) const fn is_trouble(mark: Mark) -> bool {
     matches!(
         mark,
         Mark::CookieLikely

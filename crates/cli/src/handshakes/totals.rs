@@ -16,11 +16,11 @@ use super::over_time::OverTime;
 use super::words::grouped;
 
 /// Counts per class, in the order of [`CLASSES`].
-pub(super) type ByClass = [u64; CLASSES.len()];
+pub(crate) type ByClass = [u64; CLASSES.len()];
 
 /// Counts that are still growing.
 #[derive(Debug)]
-pub(super) struct Counting {
+pub(crate) struct Counting {
     totals: Totals,
     tally: Tally,
     untallied: Vec<Handshake>,
@@ -31,48 +31,48 @@ const TOGETHER: usize = 32;
 
 /// All handshakes together.
 #[derive(Clone, Debug)]
-pub(super) struct Totals {
+pub(crate) struct Totals {
     /// By outcome.
-    pub(super) by_class: ByClass,
+    pub(crate) by_class: ByClass,
     /// How ignored third ACKs ended, in the order of [`ENDS`].
-    pub(super) ends: [u64; ENDS.len()],
+    pub(crate) ends: [u64; ENDS.len()],
     /// By what was noticed.
-    pub(super) marks: BTreeMap<Mark, u64>,
+    pub(crate) marks: BTreeMap<Mark, u64>,
     /// By what was located between two points.
-    pub(super) located: BTreeMap<Located, u64>,
+    pub(crate) located: BTreeMap<Located, u64>,
     /// By vantage: both directions, only clients', only servers'.
-    pub(super) vantages: [u64; 3],
+    pub(crate) vantages: [u64; 3],
     /// Nearer to which end they were captured.
-    pub(super) nearness: Nearness,
+    pub(crate) nearness: Nearness,
     /// How long connect() took where it succeeded.
-    pub(super) connect: Histogram,
+    pub(crate) connect: Histogram,
     /// From the SYN to the SYN-ACK where both were seen.
-    pub(super) syn_ack: Histogram,
+    pub(crate) syn_ack: Histogram,
     /// From the SYN-ACK to the third ACK.
-    pub(super) ack: Histogram,
+    pub(crate) ack: Histogram,
     /// Outcomes over time.
-    pub(super) over_time: OverTime,
+    pub(crate) over_time: OverTime,
     /// The first handshake of each class.
-    pub(super) examples: [Option<Found>; CLASSES.len()],
+    pub(crate) examples: [Option<Found>; CLASSES.len()],
     /// Per listener and per client.
-    pub(super) tallied: Tallied,
+    pub(crate) tallied: Tallied,
 }
 
 /// A listener and what came of the attempts to reach it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Listener<'a> {
+pub(crate) struct Listener<'a> {
     /// Its address.
-    pub(super) server: SocketAddr,
+    pub(crate) server: SocketAddr,
     /// The VLANs and tunnels it was seen in.
-    pub(super) scope: &'a str,
+    pub(crate) scope: &'a str,
     /// What came of the attempts.
-    pub(super) tally: &'a SideTally,
+    pub(crate) tally: &'a SideTally,
     /// Attempts whose beginning was seen.
-    pub(super) attempts: u64,
+    pub(crate) attempts: u64,
     /// Attempts that connected late.
-    pub(super) late: u64,
+    pub(crate) late: u64,
     /// Attempts that failed.
-    pub(super) failed: u64,
+    pub(crate) failed: u64,
 }
 
 impl Default for Counting {
@@ -98,7 +98,7 @@ impl Default for Counting {
 
 impl Counting {
     /// Counts a handshake.
-    pub(super) fn add(&mut self, found: Found) {
+    pub(crate) fn add(&mut self, found: Found) {
         self.totals.add(&found);
         let Found { handshake, crossing, .. } = found;
         if let Some(crossing) = crossing {
@@ -114,7 +114,7 @@ impl Counting {
     }
 
     /// The counts.
-    pub(super) fn finish(mut self) -> Totals {
+    pub(crate) fn finish(mut self) -> Totals {
         self.tally.add(&self.untallied);
         Totals { tallied: self.tally.finish(), ..self.totals }
     }
@@ -155,24 +155,24 @@ impl Totals {
     }
 
     /// Handshakes, also those whose beginning was not seen.
-    pub(super) fn handshakes(&self) -> u64 {
+    pub(crate) fn handshakes(&self) -> u64 {
         self.by_class.iter().sum()
     }
 
     /// Attempts whose beginning was seen.
-    pub(super) fn attempts(&self) -> u64 {
+    pub(crate) fn attempts(&self) -> u64 {
         self.handshakes() - self.by_class[class::index(Outcome::MidStream)]
     }
 
     /// What was located between two points, with how often.
-    pub(super) fn located_words(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn located_words(&self) -> impl Iterator<Item = String> {
         self.located
             .iter()
             .map(|(&it, &count)| format!("{} {}", grouped(count), words::located(it)))
     }
 
     /// The listeners, those with the most trouble first, then the busiest.
-    pub(super) fn listeners(&self) -> Vec<Listener<'_>> {
+    pub(crate) fn listeners(&self) -> Vec<Listener<'_>> {
         let mut all: Vec<Listener<'_>> = self.tallied.listeners.iter().map(listener).collect();
         all.sort_by_cached_key(|listener| {
             Reverse((listener.failed, listener.late, listener.attempts))
@@ -198,7 +198,7 @@ fn listener((scope, server, tally): &(String, SocketAddr, SideTally)) -> Listene
 
 impl Listener<'_> {
     /// Attempts by class.
-    pub(super) fn by_class(&self) -> ByClass {
+    pub(crate) fn by_class(&self) -> ByClass {
         let mut by_class = [0; CLASSES.len()];
         for &(outcome, count) in &self.tally.outcomes {
             by_class[class::index(outcome)] += u64::from(count);
@@ -207,7 +207,7 @@ impl Listener<'_> {
     }
 
     /// What went wrong, in words, the most frequent first.
-    pub(super) fn troubles(&self) -> Vec<(&'static str, u64)> {
+    pub(crate) fn troubles(&self) -> Vec<(&'static str, u64)> {
         let mut troubles: Vec<(&'static str, u64)> = CLASSES
             .iter()
             .zip(self.by_class())

@@ -11,7 +11,7 @@ const STEPS: u32 = 5;
 
 /// Spans in nanoseconds, counted in buckets whose width grows with them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Histogram {
+pub(crate) struct Histogram {
     buckets: BTreeMap<u16, u64>,
     count: u64,
     most: u64,
@@ -19,25 +19,25 @@ pub(super) struct Histogram {
 
 impl Histogram {
     /// Counts a span.
-    pub(super) fn add(&mut self, ns: u64) {
+    pub(crate) fn add(&mut self, ns: u64) {
         *self.buckets.entry(bucket(ns)).or_default() += 1;
         self.count += 1;
         self.most = self.most.max(ns);
     }
 
     /// How many were counted.
-    pub(super) const fn count(&self) -> u64 {
+    pub(crate) const fn count(&self) -> u64 {
         self.count
     }
 
     /// The longest.
-    pub(super) fn most(&self) -> Option<u64> {
+    pub(crate) fn most(&self) -> Option<u64> {
         (self.count > 0).then_some(self.most)
     }
 
     /// The span that so many of a thousand did not exceed; a bucket stands for its end, and none for
     /// more than the longest.
-    pub(super) fn of_a_thousand(&self, per_mille: u64) -> Option<u64> {
+    pub(crate) fn of_a_thousand(&self, per_mille: u64) -> Option<u64> {
         let rank = self.count.saturating_mul(per_mille).div_ceil(1000).max(1);
         let mut so_far = 0;
         for (&bucket, &count) in &self.buckets {
@@ -50,7 +50,7 @@ impl Histogram {
     }
 
     /// The end of each bucket that is not empty, and how many are in it.
-    pub(super) fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+    pub(crate) fn buckets(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.buckets.iter().map(|(&bucket, &count)| (end_of(bucket).min(self.most), count))
     }
 }

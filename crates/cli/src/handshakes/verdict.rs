@@ -12,18 +12,18 @@ use super::totals::{Listener, Totals};
 
 /// What was found.
 #[derive(Clone, Debug)]
-pub(super) struct Verdict {
+pub(crate) struct Verdict {
     /// The findings, the worst first.
-    pub(super) findings: Vec<FindingEntry>,
+    pub(crate) findings: Vec<FindingEntry>,
     /// The worst of the listeners' states.
-    pub(super) status: Status,
+    pub(crate) status: Status,
     /// The worst finding about each listener in each scope.
     worst: BTreeMap<(SocketAddr, String), Severity>,
 }
 
 impl Verdict {
     /// Judges what the handshakes add up to.
-    pub(super) fn of(totals: &Totals) -> Self {
+    pub(crate) fn of(totals: &Totals) -> Self {
         let findings = diagnose_watched(&totals.tallied.watched()).findings;
         let mut worst = BTreeMap::new();
         for finding in &findings {
@@ -42,7 +42,7 @@ impl Verdict {
     }
 
     /// The state of a listener. What no rule judges, such as clients that give up, is worth knowing.
-    pub(super) fn listener(&self, listener: &Listener<'_>) -> Status {
+    pub(crate) fn listener(&self, listener: &Listener<'_>) -> Status {
         match self.worst.get(&(listener.server, listener.scope.to_owned())) {
             Some(Severity::Failure) => Status::Failure,
             Some(Severity::Warning) => Status::Warning,

@@ -8,11 +8,11 @@ use super::class::Gravity;
 const SLICES: i64 = 120;
 
 /// Attempts of one slice, by gravity: fine, unsaid, late, failed.
-pub(super) type Slice = [u64; 4];
+pub(crate) type Slice = [u64; 4];
 
 /// Attempts by the time at which they began.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct OverTime {
+pub(crate) struct OverTime {
     width_ns: i64,
     slices: BTreeMap<i64, Slice>,
 }
@@ -25,7 +25,7 @@ impl Default for OverTime {
 
 impl OverTime {
     /// Counts an attempt.
-    pub(super) fn add(&mut self, began_ns: i64, gravity: Gravity) {
+    pub(crate) fn add(&mut self, began_ns: i64, gravity: Gravity) {
         let place = began_ns.div_euclid(self.width_ns);
         self.slices.entry(place).or_default()[gravity as usize] += 1;
         while self.span() > SLICES {
@@ -34,17 +34,17 @@ impl OverTime {
     }
 
     /// How long a slice is.
-    pub(super) const fn width_ns(&self) -> i64 {
+    pub(crate) const fn width_ns(&self) -> i64 {
         self.width_ns
     }
 
     /// When the first slice begins.
-    pub(super) fn begin_ns(&self) -> i64 {
+    pub(crate) fn begin_ns(&self) -> i64 {
         self.slices.keys().next().map_or(0, |first| first.saturating_mul(self.width_ns))
     }
 
     /// The slices, also those without attempts.
-    pub(super) fn slices(&self) -> Vec<Slice> {
+    pub(crate) fn slices(&self) -> Vec<Slice> {
         let Some(&first) = self.slices.keys().next() else { return Vec::new() };
         (first..first + self.span())
             .map(|place| self.slices.get(&place).copied().unwrap_or_default())

@@ -8,11 +8,11 @@ use halfopen_evidence::{Crossing, Handshake};
 /// The number of a handshake: the record, as other programs count packets, that holds its first
 /// segment, and the file that holds the record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Number {
+pub(crate) struct Number {
     /// The file, from 0 in the order in which they were named.
-    pub(super) file: usize,
+    pub(crate) file: usize,
     /// The record, from 1.
-    pub(super) record: u64,
+    pub(crate) record: u64,
 }
 
 /// Bits of a record's number that tell records apart; those above them tell files apart while a
@@ -21,17 +21,17 @@ const RECORD_BITS: u32 = 48;
 
 impl Number {
     /// Of this record of this file.
-    pub(super) const fn new(file: usize, record: u64) -> Self {
+    pub(crate) const fn new(file: usize, record: u64) -> Self {
         Self { file, record }
     }
 
     /// As one number.
-    pub(super) const fn packed(self) -> u64 {
+    pub(crate) const fn packed(self) -> u64 {
         (self.file as u64) << RECORD_BITS | self.record & ((1 << RECORD_BITS) - 1)
     }
 
     /// From that one number.
-    pub(super) fn unpacked(number: u64) -> Self {
+    pub(crate) fn unpacked(number: u64) -> Self {
         let file = usize::try_from(number >> RECORD_BITS).unwrap_or(0);
         Self { file, record: number & ((1 << RECORD_BITS) - 1) }
     }
@@ -62,13 +62,13 @@ impl FromStr for Number {
 
 /// A handshake that was told, with all that other forms of it need.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Its number.
-    pub(super) number: Number,
+    pub(crate) number: Number,
     /// The handshake; its scope is named.
-    pub(super) handshake: Handshake,
+    pub(crate) handshake: Handshake,
     /// What two points say of it together.
-    pub(super) crossing: Option<Crossing>,
+    pub(crate) crossing: Option<Crossing>,
 }
 
 #[cfg(test)]
