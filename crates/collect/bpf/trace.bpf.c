@@ -50,6 +50,7 @@ enum kind {
 	RESET_RECEIVED = 10,
 	LISTENING = 11,
 	SYN_DROPPED = 12,
+	CLOSED_UNACCEPTED = 13,
 	KINDS,
 };
 
@@ -471,6 +472,9 @@ static bool read_segment(struct sk_buff *skb, struct segment *segment)
 
 static __u32 netns_of(struct sock *sk, struct sk_buff *skb)
 {
+	/* What has not left yet has no device. */
+	if (!sk)
+		sk = BPF_CORE_READ(skb, sk);
 	if (sk)
 		return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	return BPF_CORE_READ(skb, dev, nd_net.net, ns.inum);
@@ -547,12 +551,37 @@ int segment_is_dropped(__u64 *ctx)
 	return 0;
 }
 
+/* A reset that answers no segment: of a child that was closed with its listening socket, before any
+ * process had it. Its port was given back already. */
+static void closes_unaccepted(struct sock *sk, int reason)
+{
+	__u16 port = __builtin_bswap16(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	struct event *event;
+
+	if (!sk || BPF_CORE_READ(sk, sk_socket) ||
+	    BPF_CORE_READ(sk, __sk_common.skc_state) != CLOSE ||
+	    !is_wanted(BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), port,
+		       __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport))))
+		return;
+	event = reserve(CLOSED_UNACCEPTED, counted(CLOSED_UNACCEPTED));
+	if (!event)
+		return;
+	fill_sock(event, sk);
+	event->local_port = port;
+	event->value = reason;
+	event->took_us = since_established((struct tcp_sock *)sk);
+	submit(event);
+}
+
 static void reset_goes_out(struct sock *sk, struct sk_buff *skb, int reason)
 {
 	struct segment segment = {};
 
-	/* What a program resets itself is no answer to a segment. */
-	if (!skb || !read_segment(skb, &segment))
+	if (!skb) {
+		closes_unaccepted(sk, reason);
+		return;
+	}
+	if (!read_segment(skb, &segment))
 		return;
 	tell_of_segment(RESET_SENT, sk, skb, &segment, reason);
 }

@@ -115,6 +115,13 @@ pub enum KernelEventKind {
         /// Microseconds since it was established.
         age_us: u64,
     },
+    /// A connection that waited in an accept queue was reset because its listening socket was closed.
+    ClosedUnaccepted {
+        /// Microseconds since it was queued.
+        waited_us: u64,
+        /// The kernel's reason, without its prefix; none on kernels that have none.
+        reason: Option<String>,
+    },
     /// A socket began to listen.
     Listening {
         /// The backlog that listen() was called with.

@@ -4,6 +4,11 @@ use std::net::SocketAddr;
 
 use halfopen_evidence::NetnsId;
 
+/// Numbers in `struct counts`: one for each kind of event, from 1 on, and four more.
+pub(super) const COUNTS: usize = KINDS + 4;
+
+const KINDS: usize = 14;
+
 /// Buckets of [`AcceptWaits`].
 pub(super) const BUCKETS: usize = 112;
 
@@ -37,14 +42,14 @@ pub struct AcceptWaits {
 
 impl Counts {
     /// From `struct counts` of bpf/trace.bpf.c.
-    pub(super) const fn new(all: &[u64; 17]) -> Self {
+    pub(super) const fn new(all: &[u64; COUNTS]) -> Self {
         Self {
             connected: all[1],
             failed: all[2],
             queued: all[5],
             accepted: all[6],
-            held_back: all[13],
-            lost: all[14],
+            held_back: all[KINDS],
+            lost: all[KINDS + 1],
         }
     }
 }

@@ -77,6 +77,10 @@ fn what(fields: &Fields<'_>, reasons: &Reasons) -> Option<KernelEventKind> {
         10 => KernelEventKind::ResetReceived { age_us: took_us },
         11 => KernelEventKind::Listening { backlog: value, limit: queue.limit },
         12 => KernelEventKind::SynDropped { queue },
+        13 => KernelEventKind::ClosedUnaccepted {
+            waited_us: took_us,
+            reason: (value >= 0).then(|| name(&reasons.resets, value)),
+        },
         _ => return None,
     })
 }

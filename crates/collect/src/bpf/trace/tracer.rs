@@ -11,15 +11,12 @@ use halfopen_evidence::{KernelEvent, Missing, NetnsId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::counts::{AcceptWaits, BUCKETS, Counts};
+use super::counts::{AcceptWaits, BUCKETS, COUNTS, Counts};
 use super::event::{self, Reasons};
 use super::programs::{self, Attached, Lack};
 use super::settings::{Settings, TraceWanted};
 use crate::bpf::kernel::{KernelTypes, failed};
 use crate::bpf::{enums, object};
-
-/// Numbers in `struct counts`: one for each kind of event, from 1 on, and what follows.
-const COUNTS: usize = 17;
 
 /// Watches handshakes from inside the kernel, until it is dropped.
 pub struct Tracer {
