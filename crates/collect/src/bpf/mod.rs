@@ -9,11 +9,13 @@
 //! - `kernel` is the running kernel's side: whether it lets us, and its types.
 //! - `iterator` loads programs that walk over objects of the kernel and reads what they write.
 //! - `enums` reads the names of the kernel's reasons.
+//! - `holders` finds the processes that hold sockets.
 //! - `syn_queues` reads SYN queues.
 //! - `trace` watches handshakes.
 //! - `programs` keeps what was loaded.
 
 mod enums;
+mod holders;
 mod iterator;
 mod kernel;
 mod object;
@@ -21,6 +23,7 @@ mod programs;
 mod syn_queues;
 mod trace;
 
+pub(crate) use holders::HolderTable;
 pub(crate) use programs::Programs;
 pub(crate) use syn_queues::{SynQueues, SynQueuesRead};
 pub use trace::{AcceptWaits, Counts, Lack, TraceWanted, Tracer};

@@ -21,6 +21,8 @@ macro_rules! objects {
 objects! {
     /// The length of SYN queues, and the requests in them.
     SYN_QUEUES = "syn_queues.bpf.o";
+    /// The processes that hold sockets.
+    HOLDERS = "holders.bpf.o";
     /// Handshakes as they happen.
     TRACE = "trace.bpf.o";
 }

@@ -2,14 +2,15 @@
 
 use halfopen_evidence::Missing;
 
-use super::SynQueues;
 use super::kernel::KernelTypes;
+use super::{HolderTable, SynQueues};
 
 /// Programs that are loaded, or why they are not.
 #[derive(Debug, Default)]
 pub(crate) struct Programs {
     kernel: Option<Result<KernelTypes, Missing>>,
     syn_queues: Option<Result<SynQueues, Missing>>,
+    holders: Option<Result<HolderTable, Missing>>,
 }
 
 impl Programs {
@@ -18,5 +19,12 @@ impl Programs {
         let kernel = self.kernel.get_or_insert_with(KernelTypes::read);
         let load = || SynQueues::load(kernel.as_ref().map_err(Clone::clone)?);
         self.syn_queues.get_or_insert_with(load).as_mut().map_err(|why| why.clone())
+    }
+
+    /// What finds the processes that hold sockets.
+    pub(crate) fn holders(&mut self) -> Result<&mut HolderTable, Missing> {
+        let kernel = self.kernel.get_or_insert_with(KernelTypes::read);
+        let load = || HolderTable::load(kernel.as_ref().map_err(Clone::clone)?);
+        self.holders.get_or_insert_with(load).as_mut().map_err(|why| why.clone())
     }
 }

@@ -32,7 +32,7 @@ struct Wanted {
 pub(crate) fn fetch(collector: &mut Collector, snapshot: &mut Snapshot, wants: &[Want]) {
     let wanted = Wanted::of(wants);
     if !wanted.holders.is_empty() {
-        holders::fetch(&collector.root, snapshot, &wanted.holders);
+        holders::fetch(collector, snapshot, &wanted.holders);
     }
     let connections = connections::Lookups::of(snapshot, &wanted);
     connections.fetch(collector, snapshot);
