@@ -80,6 +80,9 @@ pub(crate) struct CheckArgs {
     /// How to print it
     #[command(flatten)]
     pub(crate) print: Print,
+    /// Load no BPF programs into the kernel: some verdicts are less sure then, and the report says which
+    #[arg(long)]
+    pub(crate) no_bpf: bool,
     /// Print the page of a finding and look at nothing
     #[arg(long, value_name = "ID", value_parser = parse_id)]
     pub(crate) explain: Option<FindingId>,
@@ -98,6 +101,9 @@ pub(crate) struct RecordArgs {
     /// Time between the two looks, such as 500ms, 5s or 1m
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_window)]
     pub(crate) window: Duration,
+    /// Load no BPF programs into the kernel: some verdicts are less sure then, and the report says which
+    #[arg(long)]
+    pub(crate) no_bpf: bool,
 }
 
 /// Prints what `check` printed, or would have printed, from the same evidence.
@@ -327,6 +333,9 @@ pub(crate) enum LabCommand {
         /// Check it, print the verdict, and exit 0 only if it is exactly the expected one
         #[arg(long)]
         check: bool,
+        /// Load no BPF programs for the check
+        #[arg(long, requires = "check")]
+        no_bpf: bool,
         /// Print what was seen of it as JSON, for programs: queues, sockets and counters at each
         /// look and at the end, and every segment
         #[arg(long, conflicts_with_all = ["hold", "check"])]

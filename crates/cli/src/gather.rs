@@ -33,25 +33,32 @@ pub(crate) enum Purpose {
     Recording,
 }
 
+/// How evidence is taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    /// Time between two looks; `None` for one look.
+    pub(crate) window: Option<Duration>,
+    /// What for.
+    pub(crate) purpose: Purpose,
+    /// Whether no BPF programs are loaded.
+    pub(crate) without_bpf: bool,
+}
+
 /// Takes the evidence for a check of what the filter names: two looks a window apart, or one.
 ///
 /// # Errors
 /// If nothing could be looked at.
-pub(crate) fn gather(
-    filter: &Filter,
-    window: Option<Duration>,
-    purpose: Purpose,
-) -> anyhow::Result<Evidence> {
-    let mut collector =
-        Collector::new(scope(filter, purpose)).context("cannot look at this host")?;
+pub(crate) fn gather(filter: &Filter, how: How) -> anyhow::Result<Evidence> {
+    let scope = scope(filter, how);
+    let mut collector = Collector::new(scope).context("cannot look at this host")?;
     let everything = Filter::everything();
-    let asking = match purpose {
+    let asking = match how.purpose {
         Purpose::Report => filter,
         Purpose::Recording => &everything,
     };
     let mut evidence = Evidence::Look(look(&mut collector, filter)?);
     answer(&mut collector, asking, &mut evidence);
-    evidence = match (window, evidence) {
+    evidence = match (how.window, evidence) {
         (Some(window), Evidence::Look(first)) => {
             output::progress(&format!("watching for {:.1} s", window.as_secs_f64()));
             let between = collector.watch(&first, window, &interrupt::pressed);
@@ -60,7 +67,7 @@ pub(crate) fn gather(
         }
         (_, only_look) => only_look,
     };
-    if window.is_some() {
+    if how.window.is_some() {
         answer(&mut collector, asking, &mut evidence);
         watch_late_suspects(&mut collector, asking, &mut evidence);
     }
@@ -156,7 +163,7 @@ fn concerning(want: Want, filter: &Filter, snapshot: &Snapshot) -> Option<Want> 
 }
 
 /// What the collector need not look at, since the filter leaves it out anyway.
-fn scope(filter: &Filter, purpose: Purpose) -> Scope {
+fn scope(filter: &Filter, how: How) -> Scope {
     let only = |names: BTreeSet<_>| (names.len() == 1).then(|| names.into_iter().next())?;
     let netns = match (filter.netns_names().and_then(only), filter.pids()) {
         (Some(name), _) => NetnsScope::Named(name),
@@ -165,11 +172,11 @@ fn scope(filter: &Filter, purpose: Purpose) -> Scope {
         }
         _ => NetnsScope::All,
     };
-    let ports = match purpose {
+    let ports = match how.purpose {
         Purpose::Report => filter.ports(),
         Purpose::Recording => None,
     };
-    Scope { netns, ports }
+    Scope { netns, ports, without_bpf: how.without_bpf }
 }
 
 fn all_holders(snapshot: &Snapshot) -> Vec<Want> {

@@ -62,13 +62,13 @@ pub(crate) fn lab(arguments: &LabArgs) -> anyhow::Result<Exit> {
     match &arguments.command {
         LabCommand::List { json } => list_scenarios(*json),
         LabCommand::Probe { json } => probe::probe(*json),
-        LabCommand::Run { name, hold, check, account, pcap } if name == "all" => {
+        LabCommand::Run { name, hold, check, no_bpf, account, pcap } if name == "all" => {
             match (hold, account, pcap, check) {
-                (false, false, None, true) => check_all(&all),
+                (false, false, None, true) => check_all(&all, *no_bpf),
                 _ => usage("`lab run all` goes with --check and nothing else"),
             }
         }
-        LabCommand::Run { name, hold, check, account, pcap } => {
+        LabCommand::Run { name, hold, check, no_bpf, account, pcap } => {
             let Some(scenario) = all.iter().find(|scenario| scenario.name == *name) else {
                 return usage(&format!("no scenario {name:?}; `halfopen lab list` shows them all"));
             };
@@ -82,7 +82,7 @@ pub(crate) fn lab(arguments: &LabArgs) -> anyhow::Result<Exit> {
             if *account || pcap.is_some() {
                 take_account(scenario, *account, pcap.as_deref())
             } else {
-                run(scenario, *hold, *check)
+                run(scenario, *hold, *check, *no_bpf)
             }
         }
     }
@@ -136,10 +136,10 @@ fn list(all: &[Scenario]) -> anyhow::Result<Exit> {
     Ok(Exit::Healthy)
 }
 
-fn run(scenario: &Scenario, hold: bool, check: bool) -> anyhow::Result<Exit> {
+fn run(scenario: &Scenario, hold: bool, check: bool, no_bpf: bool) -> anyhow::Result<Exit> {
     let mut lab = Lab::start(scenario, |step| eprintln!("  {step}"))?;
     let exit = if check {
-        let Checked { evidence, filter, found } = check_inside(&mut lab, scenario)?;
+        let Checked { evidence, filter, found } = check_inside(&mut lab, scenario, no_bpf)?;
         check::report(&evidence, &filter, &Print::default())?;
         verdict(scenario, &compare(scenario, found))
     } else {
@@ -174,7 +174,7 @@ fn hold_up(lab: &mut Lab) -> anyhow::Result<()> {
 
 /// Runs every scenario that has a verdict, some at a time, and says of each whether it was called by
 /// its name.
-fn check_all(all: &[Scenario]) -> anyhow::Result<Exit> {
+fn check_all(all: &[Scenario], no_bpf: bool) -> anyhow::Result<Exit> {
     let runs = |scenario: &&Scenario| !scenario.is_mechanism() && !scenario.is_for_simulator();
     let all: Vec<&Scenario> = all.iter().filter(runs).collect();
     let next = AtomicUsize::new(0);
@@ -186,7 +186,7 @@ fn check_all(all: &[Scenario]) -> anyhow::Result<Exit> {
             scope.spawn(move || {
                 while let Some(scenario) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
                     // The receiver lives until all senders are gone.
-                    let _ = results.send((scenario, check_one(scenario)));
+                    let _ = results.send((scenario, check_one(scenario, no_bpf)));
                 }
             });
         }
@@ -214,23 +214,27 @@ fn check_all(all: &[Scenario]) -> anyhow::Result<Exit> {
     })
 }
 
-fn check_one(scenario: &Scenario) -> anyhow::Result<Outcome> {
+fn check_one(scenario: &Scenario, no_bpf: bool) -> anyhow::Result<Outcome> {
     if let Err(reason) = can_run(scenario) {
         return Ok(Outcome::Skipped(reason.to_string()));
     }
     let mut lab = Lab::start(scenario, |_| {})?;
-    let checked = check_inside(&mut lab, scenario)?;
+    let checked = check_inside(&mut lab, scenario, no_bpf)?;
     lab.stop();
     Ok(compare(scenario, checked.found))
 }
 
 /// Takes the evidence inside the lab's namespaces and judges it out here: the rules cannot tell.
-fn check_inside(lab: &mut Lab, scenario: &Scenario) -> anyhow::Result<Checked> {
+fn check_inside(lab: &mut Lab, scenario: &Scenario, no_bpf: bool) -> anyhow::Result<Checked> {
     let netns = netns_of(lab.host_pid())?;
     let file = TemporaryFile::new(&scenario.name).context("a folder for the evidence")?;
     let filter = format!("netns {netns}");
     let path = file.path.to_str().context("the temporary folder's name is not UTF-8")?;
-    let argv = ["/proc/self/exe", "record", "--output", path, &filter].map(str::to_owned);
+    let mut argv = vec!["/proc/self/exe", "record", "--output", path, &filter];
+    if no_bpf {
+        argv.push("--no-bpf");
+    }
+    let argv: Vec<String> = argv.into_iter().map(str::to_owned).collect();
     let ran = lab.run_inside(&argv)?;
     if !ran.status.success() {
         bail!("the check inside the lab failed: {}", String::from_utf8_lossy(&ran.stderr).trim());

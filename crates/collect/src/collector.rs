@@ -39,6 +39,7 @@ impl Collector {
         let proc = PathBuf::from("/proc");
         let path = proc.join("self/stat");
         std::fs::read(&path).map_err(|source| CollectError::Read { path, source })?;
+        let programs = if scope.without_bpf { Programs::refused() } else { Programs::default() };
         Ok(Self {
             root: ProcRoot::new(&proc),
             proc,
@@ -46,7 +47,7 @@ impl Collector {
             places: Vec::new(),
             sees_all_netns: false,
             socket_names: HashMap::new(),
-            programs: Programs::default(),
+            programs,
         })
     }
 

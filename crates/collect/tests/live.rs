@@ -37,7 +37,8 @@ impl Scene {
     /// A collector of this scene's connections alone: other tests run at the same time.
     fn collector(&self) -> Collector {
         let ports = Some(BTreeSet::from([self.address.port()]));
-        Collector::new(Scope { netns: NetnsScope::Own, ports }).expect("a collector")
+        Collector::new(Scope { netns: NetnsScope::Own, ports, ..Scope::default() })
+            .expect("a collector")
     }
 
     fn endpoint<'a>(&self, snapshot: &'a Snapshot) -> (NetnsId, &'a Endpoint) {
@@ -287,7 +288,7 @@ fn a_process_that_is_gone_is_in_the_snapshot_as_dead() {
 #[test]
 fn counters_and_settings_of_the_own_namespace_are_there() {
     let mut collector =
-        Collector::new(Scope { netns: NetnsScope::Own, ports: None }).expect("a collector");
+        Collector::new(Scope { netns: NetnsScope::Own, ..Scope::default() }).expect("a collector");
     let snapshot = collector.look().expect("a look");
     let netns = &snapshot.netns[0];
     assert!(netns.counters.get().is_some(), "{:?}", netns.counters);
@@ -342,7 +343,7 @@ fn another_namespace_is_found_and_entered_and_costs_only_itself_when_it_goes() {
         }
     };
     let pid = Pid(elsewhere.0.id());
-    let scope = Scope { netns: NetnsScope::OfProcess(pid), ports: None };
+    let scope = Scope { netns: NetnsScope::OfProcess(pid), ..Scope::default() };
     let snapshot = Collector::new(scope).and_then(|mut c| c.look()).expect("a look");
     let [netns] = snapshot.netns.as_slice() else {
         panic!("one namespace, not {:?}", snapshot.netns);

@@ -16,7 +16,7 @@ const WINDOW: Duration = Duration::from_millis(50);
 /// # Errors
 /// If it is gone, or this host cannot be looked at.
 pub(crate) fn look(pid: Pid, options: Options, ask: &[Runtime]) -> anyhow::Result<Interval> {
-    let scope = Scope { netns: NetnsScope::OfProcess(pid), ports: None };
+    let scope = Scope { netns: NetnsScope::OfProcess(pid), ..Scope::default() };
     let mut collector = Collector::new(scope)?;
     let begun = Instant::now();
     let first = snapshot(&mut collector, pid)?;

@@ -4,6 +4,7 @@ use halfopen_evidence::Missing;
 
 use super::kernel::KernelTypes;
 use super::{HolderTable, SynQueues};
+use crate::privilege;
 
 /// Programs that are loaded, or why they are not.
 #[derive(Debug, Default)]
@@ -14,6 +15,11 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
+    /// Those of a collector that is not to load any.
+    pub(crate) fn refused() -> Self {
+        Self { kernel: Some(Err(Missing::needs(privilege::NO_REFUSAL))), ..Self::default() }
+    }
+
     /// The reader of SYN queues.
     pub(crate) fn syn_queues(&mut self) -> Result<&mut SynQueues, Missing> {
         let kernel = self.kernel.get_or_insert_with(KernelTypes::read);
