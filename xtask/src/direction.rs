@@ -53,6 +53,7 @@ const ALLOWED: &[Allowed] = &[
         ours: &["evidence", "model"],
         outside: Outside::Only(&["flate2", "lz4_flex", "ruzstd", "thiserror"]),
     },
+    Allowed { name: "trace", ours: &["evidence", "model"], outside: Outside::Only(&[]) },
     Allowed {
         name: "sim",
         ours: &["diagnose", "evidence", "model", "scenario"],

@@ -10,6 +10,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod bpf;
 mod check;
 mod direction;
 mod fuzz;
@@ -41,6 +42,12 @@ enum Chore {
     Fuzz(fuzz::Options),
     /// Compare the model with the running kernel, scenario by scenario
     Parity(parity::Options),
+    /// Build the BPF programs, with clang
+    Bpf {
+        /// Write nothing; fail if what is there is not what would be built
+        #[arg(long)]
+        check: bool,
+    },
     /// Run the lab and the tool in guest kernels under qemu, and compare them with the model
     Vm(vm::Options),
     /// Be process 1 of such a guest
@@ -84,6 +91,7 @@ fn run(chore: Chore) -> Result<ExitCode> {
         Chore::Test => test::run(&workspace()?),
         Chore::Fuzz(options) => fuzz::run(&workspace()?, &options),
         Chore::Parity(options) => parity::run(&workspace()?, &options),
+        Chore::Bpf { check } => bpf::run(&workspace()?, check),
         Chore::Vm(options) => vm::run(&workspace()?, &options),
         Chore::Guest => vm::run_guest(),
         Chore::Bench { bench } => bench::run(&workspace()?, &bench),

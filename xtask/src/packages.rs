@@ -8,8 +8,11 @@ use anyhow::Result;
 
 use crate::workspace::{has_program, run};
 
-/// A program that some test runs, and the package that brings it.
+/// A program that some test runs, or a file, and the package that brings it.
 const NEEDED: &[(&str, &str)] = &[
+    ("clang", "clang"),
+    ("llvm-strip", "llvm"),
+    ("/usr/include/bpf/bpf_helpers.h", "libbpf-dev"),
     // libFuzzer is C++.
     ("c++", "g++"),
     ("eu-stack", "elfutils"),

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::test_output::TestOutput;
 use crate::workspace::Workspace;
-use crate::{check, fuzz, generate, packages, vm};
+use crate::{bpf, check, fuzz, generate, packages, vm};
 
 #[derive(Default)]
 struct Totals {
@@ -27,6 +27,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
         totals.step(name, || part(workspace));
     }
     totals.cargo_tests(workspace);
+    totals.bpf_objects(workspace);
     totals.step("generated documents", || generate::check(workspace));
     totals.fuzz_targets(workspace);
     totals.guest_kernels(workspace);
@@ -58,6 +59,13 @@ impl Totals {
             self.failed.extend((0..output.failed).map(|_| "a cargo test, shown above".to_owned()));
         } else if let Err(error) = outcome {
             self.fail("cargo test", &error);
+        }
+    }
+
+    fn bpf_objects(&mut self, workspace: &Workspace) {
+        match bpf::cannot_build() {
+            Some(why) => self.skipped.push(format!("BPF objects: {why}")),
+            None => self.step("BPF objects", || bpf::check(workspace)),
         }
     }
 

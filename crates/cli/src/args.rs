@@ -84,6 +84,9 @@ pub(crate) struct CheckArgs {
     /// How to print it
     #[command(flatten)]
     pub(crate) print: Print,
+    /// Load no BPF programs into the kernel: some verdicts are less sure then, and the report says which
+    #[arg(long)]
+    pub(crate) no_bpf: bool,
     /// Print the page of a finding and look at nothing
     #[arg(long, value_name = "ID", value_parser = parse_id)]
     pub(crate) explain: Option<FindingId>,
@@ -102,6 +105,9 @@ pub(crate) struct RecordArgs {
     /// Time between the two looks, such as 500ms, 5s or 1m
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_window)]
     pub(crate) window: Duration,
+    /// Load no BPF programs into the kernel: some verdicts are less sure then, and the report says which
+    #[arg(long)]
+    pub(crate) no_bpf: bool,
 }
 
 /// Prints what `check` printed, or would have printed, from the same evidence.
@@ -337,6 +343,9 @@ pub(crate) struct LabRunArgs {
     /// Check it, print the verdict, and exit 0 only if it is exactly the expected one
     #[arg(long)]
     pub(crate) check: bool,
+    /// Load no BPF programs for the check
+    #[arg(long, requires = "check")]
+    pub(crate) no_bpf: bool,
     /// Print the verdict alone, as a line of JSON for each scenario
     #[arg(short, long, requires = "check", conflicts_with = "hold")]
     pub(crate) json: bool,

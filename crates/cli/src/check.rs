@@ -7,7 +7,7 @@ use halfopen_evidence::Evidence;
 
 use crate::args::{CheckArgs, Print};
 use crate::exit::Exit;
-use crate::gather::Purpose;
+use crate::gather::{How, Purpose};
 use crate::{gather, interrupt, output, record};
 
 /// Looks at this host and prints what is wrong.
@@ -21,12 +21,17 @@ pub(crate) fn check(arguments: &CheckArgs) -> anyhow::Result<Exit> {
     }
     let Some(filter) = filter_or_complaint(&arguments.what) else { return Ok(Exit::Usage) };
     interrupt::listen();
-    let window = (!arguments.now).then_some(arguments.window);
+    let how = |purpose| How {
+        window: (!arguments.now).then_some(arguments.window),
+        purpose,
+        without_bpf: arguments.no_bpf,
+    };
     let Some(path) = &arguments.record else {
-        let evidence = gather::gather(&filter, window, Purpose::Report)?;
+        let evidence = gather::gather(&filter, how(Purpose::Report))?;
         return report(&evidence, &filter, &arguments.print);
     };
-    let evidence = record::record_to(path, || gather::gather(&filter, window, Purpose::Recording))?;
+    let take = || gather::gather(&filter, how(Purpose::Recording));
+    let evidence = record::record_to(path, take)?;
     report(&evidence, &filter, &arguments.print)
 }
 

@@ -34,25 +34,32 @@ pub(crate) enum Purpose {
     Recording,
 }
 
+/// How evidence is taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct How {
+    /// Time between two looks; `None` for one look.
+    pub(crate) window: Option<Duration>,
+    /// What for.
+    pub(crate) purpose: Purpose,
+    /// Whether no BPF programs are loaded.
+    pub(crate) without_bpf: bool,
+}
+
 /// Takes the evidence for a check of what the filter names: two looks a window apart, or one.
 ///
 /// # Errors
 /// If nothing could be looked at.
-pub(crate) fn gather(
-    filter: &Filter,
-    window: Option<Duration>,
-    purpose: Purpose,
-) -> anyhow::Result<Evidence> {
-    let mut collector =
-        Collector::new(scope(filter, purpose)).context("cannot look at this host")?;
+pub(crate) fn gather(filter: &Filter, how: How) -> anyhow::Result<Evidence> {
+    let scope = scope(filter, how);
+    let mut collector = Collector::new(scope).context("cannot look at this host")?;
     let everything = Filter::everything();
-    let asking = match purpose {
+    let asking = match how.purpose {
         Purpose::Report => filter,
         Purpose::Recording => &everything,
     };
     let mut evidence = Evidence::Look(Box::new(look(&mut collector, filter)?));
     answer(&mut collector, asking, &mut evidence);
-    evidence = match (window, evidence) {
+    evidence = match (how.window, evidence) {
         (Some(window), Evidence::Look(first)) => {
             output::progress(&format!("watching for {:.1} s", window.as_secs_f64()));
             let between = collector.watch(&first, window, &interrupt::pressed);
@@ -61,7 +68,7 @@ pub(crate) fn gather(
         }
         (_, only_look) => only_look,
     };
-    if window.is_some() {
+    if how.window.is_some() {
         answer(&mut collector, asking, &mut evidence);
         watch_late_suspects(&mut collector, asking, &mut evidence);
     }
@@ -142,13 +149,16 @@ fn concerning(want: Want, filter: &Filter, snapshot: &Snapshot) -> Option<Want> 
             inodes.retain(|&inode| !left_out(netns, &|_, listener| listener.inode == inode));
             (!inodes.is_empty()).then_some(Want::Holders { netns, inodes })
         }
-        Want::Ages { netns, endpoint } | Want::ClientEnds { netns, endpoint }
+        Want::Ages { netns, endpoint }
+        | Want::ClientEnds { netns, endpoint }
+        | Want::SynQueues { netns, endpoint }
             if left_out(netns, &|at, _| at.key == endpoint) =>
         {
             None
         }
         Want::Ages { .. }
         | Want::ClientEnds { .. }
+        | Want::SynQueues { .. }
         | Want::Process { .. }
         | Want::Stacks { .. }
         | Want::CloseWaitIdle { .. } => Some(want),
@@ -156,13 +166,13 @@ fn concerning(want: Want, filter: &Filter, snapshot: &Snapshot) -> Option<Want> 
 }
 
 /// What the collector need not look at, since the filter leaves it out anyway.
-fn scope(filter: &Filter, purpose: Purpose) -> Scope {
+fn scope(filter: &Filter, how: How) -> Scope {
     let netns = netns_scope(filter);
-    let ports = match purpose {
+    let ports = match how.purpose {
         Purpose::Report => filter.ports(),
         Purpose::Recording => None,
     };
-    Scope { netns, ports }
+    Scope { netns, ports, without_bpf: how.without_bpf }
 }
 
 /// The network namespaces that a filter can match something in.

@@ -86,7 +86,7 @@ pub(crate) fn list_scenarios(json: bool) -> anyhow::Result<Exit> {
 }
 
 fn run_chosen(all: &[Scenario], arguments: &LabRunArgs) -> anyhow::Result<Exit> {
-    let LabRunArgs { names, hold, check, json, account, pcap } = arguments;
+    let LabRunArgs { names, hold, check, no_bpf, json, account, pcap } = arguments;
     let chosen = match chosen(all, names, *check) {
         Ok(chosen) => chosen,
         Err(why) => return usage(&why),
@@ -100,10 +100,10 @@ fn run_chosen(all: &[Scenario], arguments: &LabRunArgs) -> anyhow::Result<Exit> 
             if *account || pcap.is_some() {
                 take_account(scenario, *account, pcap.as_deref())
             } else {
-                run(scenario, *hold, *check)
+                run(scenario, *hold, *check, *no_bpf)
             }
         }
-        several if *check && !hold => check_each(several, *json),
+        several if *check && !hold => check_each(several, *no_bpf, *json),
         _ => usage("several scenarios go with --check and not with --hold"),
     }
 }
@@ -170,10 +170,10 @@ fn list(all: &[Scenario]) -> anyhow::Result<Exit> {
     Ok(Exit::Healthy)
 }
 
-fn run(scenario: &Scenario, hold: bool, check: bool) -> anyhow::Result<Exit> {
+fn run(scenario: &Scenario, hold: bool, check: bool, no_bpf: bool) -> anyhow::Result<Exit> {
     let mut lab = Lab::start(scenario, |step| eprintln!("  {step}"))?;
     let exit = if check {
-        let Checked { evidence, filter, outcome } = check_inside(&mut lab, scenario)?;
+        let Checked { evidence, filter, outcome } = check_inside(&mut lab, scenario, no_bpf)?;
         check::report(&evidence, &filter, &Print::default())?;
         verdict(scenario, &outcome)
     } else {
@@ -207,7 +207,7 @@ fn hold_up(lab: &mut Lab) -> anyhow::Result<()> {
 }
 
 /// Runs scenarios, some at a time, and says of each whether it was called by its name.
-fn check_each(scenarios: &[&Scenario], json: bool) -> anyhow::Result<Exit> {
+fn check_each(scenarios: &[&Scenario], no_bpf: bool, json: bool) -> anyhow::Result<Exit> {
     let next = AtomicUsize::new(0);
     let (results, finished) = mpsc::channel();
     let mut totals = (0_u32, 0_u32, 0_u32);
@@ -216,7 +216,7 @@ fn check_each(scenarios: &[&Scenario], json: bool) -> anyhow::Result<Exit> {
             let (next, results) = (&next, results.clone());
             scope.spawn(move || {
                 while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = check_one(scenario)
+                    let outcome = check_one(scenario, no_bpf)
                         .unwrap_or_else(|error| Outcome::Failed { why: format!("{error:#}") });
                     // Nobody listens any more if an outcome could not be printed.
                     let _ = results.send((scenario, outcome));
@@ -248,23 +248,27 @@ fn check_each(scenarios: &[&Scenario], json: bool) -> anyhow::Result<Exit> {
     })
 }
 
-fn check_one(scenario: &Scenario) -> anyhow::Result<Outcome> {
+fn check_one(scenario: &Scenario, no_bpf: bool) -> anyhow::Result<Outcome> {
     if let Err(reason) = can_run(scenario) {
         return Ok(Outcome::Skipped { why: reason.to_string() });
     }
     let mut lab = Lab::start(scenario, |_| {})?;
-    let checked = check_inside(&mut lab, scenario)?;
+    let checked = check_inside(&mut lab, scenario, no_bpf)?;
     lab.stop();
     Ok(checked.outcome)
 }
 
 /// Takes the evidence inside the lab's namespaces and judges it out here: the rules cannot tell.
-fn check_inside(lab: &mut Lab, scenario: &Scenario) -> anyhow::Result<Checked> {
+fn check_inside(lab: &mut Lab, scenario: &Scenario, no_bpf: bool) -> anyhow::Result<Checked> {
     let netns = netns_of(lab.host_pid())?;
     let file = TemporaryFile::new(&scenario.name).context("a folder for the evidence")?;
     let filter = format!("netns {netns}");
     let path = file.path.to_str().context("the temporary folder's name is not UTF-8")?;
-    let argv = ["/proc/self/exe", "record", "--output", path, &filter].map(str::to_owned);
+    let mut argv = vec!["/proc/self/exe", "record", "--output", path, &filter];
+    if no_bpf {
+        argv.push("--no-bpf");
+    }
+    let argv: Vec<String> = argv.into_iter().map(str::to_owned).collect();
     let ran = lab.run_inside(&argv)?;
     if !ran.status.success() {
         bail!("the check inside the lab failed: {}", String::from_utf8_lossy(&ran.stderr).trim());

@@ -11,7 +11,7 @@ use halfopen_evidence::{Evidence, Recording};
 use crate::args::{RecordArgs, ReplayArgs};
 use crate::check::{filter_or_complaint, report};
 use crate::exit::Exit;
-use crate::gather::Purpose;
+use crate::gather::{How, Purpose};
 use crate::{gather, interrupt, output};
 
 /// Takes evidence into a file.
@@ -21,8 +21,12 @@ use crate::{gather, interrupt, output};
 pub(crate) fn record(arguments: &RecordArgs) -> anyhow::Result<Exit> {
     let Some(filter) = filter_or_complaint(&arguments.what) else { return Ok(Exit::Usage) };
     interrupt::listen();
-    let window = Some(arguments.window);
-    record_to(&arguments.output, || gather::gather(&filter, window, Purpose::Recording))?;
+    let how = How {
+        window: Some(arguments.window),
+        purpose: Purpose::Recording,
+        without_bpf: arguments.no_bpf,
+    };
+    record_to(&arguments.output, || gather::gather(&filter, how))?;
     output::progress(&format!("wrote {}", arguments.output.display()));
     Ok(Exit::Healthy)
 }

@@ -94,6 +94,29 @@ scenarios! {
     unanswered_connect = "unanswered-connect",
 }
 
+/// The report of a check of a scenario whose clients are on no host that can be looked at.
+fn report_of_lost_acks(more: &[&str]) -> Option<String> {
+    let ran = run(&[&["lab", "run", "lost-third-ack", "--check"], more].concat());
+    if ran.status == 3 && ran.stderr.contains("SKIPPED") {
+        skipped("lab lost-third-ack", ran.stderr.trim());
+        return None;
+    }
+    assert_eq!(ran.status, 0, "{}\n{}", ran.stderr, ran.stdout);
+    Some(ran.stdout)
+}
+
+#[test]
+fn that_an_ack_has_not_come_is_certain_with_bpf_and_probable_without() {
+    let Some(without) = report_of_lost_acks(&["--no-bpf"]) else { return };
+    assert!(without.contains("third-ack-lost (probable)"), "{without}");
+    assert!(without.contains("a run without --no-bpf"), "{without}");
+    let Some(with) = report_of_lost_acks(&[]) else { return };
+    if with.contains("root, or CAP_BPF") {
+        return skipped("lab lost-third-ack", "programs may not be loaded here");
+    }
+    assert!(with.contains("third-ack-lost (certain)"), "{with}");
+}
+
 /// The scenarios that `lab list` shows and a machine can run, those about mechanisms or the others.
 fn listed(mechanisms: bool) -> Vec<String> {
     let list = run(&["lab", "list", "--json"]);

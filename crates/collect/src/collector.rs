@@ -8,6 +8,7 @@ use halfopen_evidence::{
     Between, CallTarget, Gap, Holders, Inode, Listener, Missing, Snapshot, Want,
 };
 
+use crate::bpf::Programs;
 use crate::look::{Look, look};
 use crate::namespaces::{Discovery, Found, discover, visit};
 use crate::netlink::filter::PortFilter;
@@ -28,6 +29,7 @@ pub struct Collector {
     /// What sockets that threads wait for are called, by inode; `None` for those that are no TCP
     /// sockets of a namespace that was looked at.
     pub(crate) socket_names: HashMap<u64, Option<String>>,
+    pub(crate) programs: Programs,
 }
 
 impl Collector {
@@ -39,6 +41,7 @@ impl Collector {
         let proc = PathBuf::from("/proc");
         let path = proc.join("self/stat");
         std::fs::read(&path).map_err(|source| CollectError::Read { path, source })?;
+        let programs = if scope.without_bpf { Programs::refused() } else { Programs::default() };
         Ok(Self {
             root: ProcRoot::new(&proc),
             proc,
@@ -46,6 +49,7 @@ impl Collector {
             places: Vec::new(),
             sees_all_netns: false,
             socket_names: HashMap::new(),
+            programs,
         })
     }
 

@@ -43,12 +43,27 @@ const OF_A_PROCESS: &[&str] = &[
     "close-wait-leak",
 ];
 
+/// Findings that are surer with what BPF programs tell.
+const OF_BPF: &[&str] = &["third-ack-dropped", "third-ack-lost"];
+
 /// Namespaces that were found and could not be entered.
 pub(crate) fn namespaces(closed: usize, found: usize, why: &Missing) -> Gap {
     let what = format!("{closed} of {found} network namespaces");
     match why {
         Missing::NotPermitted { needs } => gap(what, needs, OF_A_NAMESPACE),
         why => gap(format!("{what} ({why})"), "another look", OF_A_NAMESPACE),
+    }
+}
+
+/// What only BPF programs can tell.
+pub(crate) fn bpf(why: &Missing) -> Gap {
+    let what = "SYN queues as the kernel counts them, by BPF";
+    match why {
+        Missing::NotPermitted { needs } => gap(what.to_owned(), needs, OF_BPF),
+        Missing::NotOnThisKernel => {
+            gap(what.to_owned(), "a kernel with BTF (/sys/kernel/btf/vmlinux)", OF_BPF)
+        }
+        why => gap(format!("{what} ({why})"), "a kernel that takes the programs", OF_BPF),
     }
 }
 

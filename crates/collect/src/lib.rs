@@ -6,12 +6,14 @@
 //! they stream by.
 //!
 //! - [`netlink`] speaks `sock_diag`: the hot path, parsed by hand.
+//! - `bpf` loads programs into the kernel, for what sockets and files do not show.
 //! - `namespaces` finds every network namespace and enters it on a thread of its own.
 //! - [`packets`] watches handshakes on the wire, for `halfopen trace`.
 //! - `proc` reads processes, threads, descriptors and control groups.
 //! - `sysctls`, `counters`, `sockstat` and `conntrack` read the small files of a namespace.
 //! - `look`, `fetch` and `watch` put these together.
 
+pub mod bpf;
 mod collector;
 mod conntrack;
 mod counters;

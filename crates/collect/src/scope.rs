@@ -13,6 +13,8 @@ pub struct Scope {
     /// of them: that is cheap, and whether a counter of the namespace belongs to one of them depends
     /// on the others.
     pub ports: Option<BTreeSet<u16>>,
+    /// Loads no BPF programs.
+    pub without_bpf: bool,
 }
 
 /// Which network namespaces to look at.

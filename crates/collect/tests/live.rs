@@ -37,7 +37,8 @@ impl Scene {
     /// A collector of this scene's connections alone: other tests run at the same time.
     fn collector(&self) -> Collector {
         let ports = Some(BTreeSet::from([self.address.port()]));
-        Collector::new(Scope { netns: NetnsScope::Own, ports }).expect("a collector")
+        Collector::new(Scope { netns: NetnsScope::Own, ports, ..Scope::default() })
+            .expect("a collector")
     }
 
     fn endpoint<'a>(&self, snapshot: &'a Snapshot) -> (NetnsId, &'a Endpoint) {
@@ -172,6 +173,25 @@ fn the_client_of_a_dropped_third_ack_is_found_established() {
 }
 
 #[test]
+fn a_dropped_third_ack_is_known_to_have_arrived() {
+    let (scene, _late, mut snapshot) = until("a full queue and requests", overlapping_handshakes);
+    let mut collector = scene.collector();
+    collector.look().expect("a look");
+    let (netns, endpoint) = scene.endpoint(&snapshot);
+    let want = Want::SynQueues { netns, endpoint: endpoint.key };
+    collector.fetch(&mut snapshot, &[want]);
+    let (_, endpoint) = scene.endpoint(&snapshot);
+    if let Reading::Missing(Missing::NotPermitted { needs }) = &endpoint.syn_recv.third_acks {
+        println!("SKIPPED: BPF programs need {needs}");
+        return;
+    }
+    let acks = endpoint.syn_recv.third_acks.value().expect("third ACKs");
+    let queue = endpoint.listeners[0].syn_queue.value().expect("a SYN queue");
+    assert_eq!((acks.dropped, acks.deferred), (queue.length, 0), "{acks:?} {queue:?}");
+    assert!(queue.length > 0);
+}
+
+#[test]
 fn a_connection_that_was_accepted_and_not_closed_is_close_wait_with_its_idle_time() {
     let mut scene = Scene::new("127.0.0.1:0", 5, 1);
     let (accepted, _) = scene.listener.accept().expect("the connection");
@@ -268,7 +288,7 @@ fn a_process_that_is_gone_is_in_the_snapshot_as_dead() {
 #[test]
 fn counters_and_settings_of_the_own_namespace_are_there() {
     let mut collector =
-        Collector::new(Scope { netns: NetnsScope::Own, ports: None }).expect("a collector");
+        Collector::new(Scope { netns: NetnsScope::Own, ..Scope::default() }).expect("a collector");
     let snapshot = collector.look().expect("a look");
     let netns = &snapshot.netns[0];
     assert!(netns.counters.get().is_some(), "{:?}", netns.counters);
@@ -323,7 +343,7 @@ fn another_namespace_is_found_and_entered_and_costs_only_itself_when_it_goes() {
         }
     };
     let pid = Pid(elsewhere.0.id());
-    let scope = Scope { netns: NetnsScope::OfProcess(pid), ports: None };
+    let scope = Scope { netns: NetnsScope::OfProcess(pid), ..Scope::default() };
     let snapshot = Collector::new(scope).and_then(|mut c| c.look()).expect("a look");
     let [netns] = snapshot.netns.as_slice() else {
         panic!("one namespace, not {:?}", snapshot.netns);

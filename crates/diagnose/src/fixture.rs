@@ -275,6 +275,7 @@ pub(crate) fn listener(cookie: u64, depth: u32, limit: u32) -> Listener {
         depth,
         limit,
         drops: Reading::Known(0),
+        syn_queue: Reading::not_collected(),
         holders: Reading::not_collected(),
     }
 }

@@ -50,8 +50,23 @@ pub struct Listener {
     pub limit: u32,
     /// Segments dropped at this socket since it was made (`sk_drops`).
     pub drops: Reading<u32>,
+    /// Its SYN queue as the kernel counts it, which no dump shows.
+    #[serde(default)]
+    pub syn_queue: Reading<SynQueueState>,
     /// Processes that hold it open.
     pub holders: Reading<Holders>,
+}
+
+/// The SYN queue of one listening socket (`request_sock_queue`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SynQueueState {
+    /// Requests in it (`qlen`).
+    pub length: u32,
+    /// Those whose SYN-ACK was sent only once (`young`).
+    pub young: u32,
+    /// SYN-ACK time-outs for which TCP_DEFER_ACCEPT waits for data; 0 if it is off
+    /// (`rskq_defer_accept`).
+    pub defer_accept: u8,
 }
 
 /// Processes that hold a socket, and how far they were looked for.
@@ -105,6 +120,26 @@ pub struct SynRecv {
     pub sources_capped: bool,
     /// Some of them, the most retransmitted first.
     pub sample: Vec<RequestSample>,
+    /// Whether their third ACKs have arrived, which no dump shows.
+    #[serde(default)]
+    pub third_acks: Reading<ThirdAcks>,
+}
+
+/// Requests by what has become of their third ACK.
+///
+/// The kernel marks a request whose ACK it has dropped (`acked` of `struct inet_request_sock`, set in
+/// net/ipv4/tcp_minisocks.c `tcp_check_req`), either because the accept queue was full or because
+/// TCP_DEFER_ACCEPT waits for data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThirdAcks {
+    /// It has not arrived, and the SYN-ACK was sent once.
+    pub awaited: u32,
+    /// It has not arrived although the SYN-ACK was sent again.
+    pub overdue: u32,
+    /// It arrived and was dropped, since the accept queue was full.
+    pub dropped: u32,
+    /// It arrived and TCP_DEFER_ACCEPT waits for data.
+    pub deferred: u32,
 }
 
 /// One request in a SYN queue.
@@ -182,6 +217,19 @@ impl NeverAccepted {
     #[must_use]
     pub fn total(&self) -> u64 {
         u64::from(self.established) + u64::from(self.close_wait)
+    }
+}
+
+impl ThirdAcks {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            awaited: self.awaited.saturating_add(other.awaited),
+            overdue: self.overdue.saturating_add(other.overdue),
+            dropped: self.dropped.saturating_add(other.dropped),
+            deferred: self.deferred.saturating_add(other.deferred),
+        }
     }
 }
 

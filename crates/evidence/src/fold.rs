@@ -217,6 +217,7 @@ impl SocketFold {
             depth: row.rqueue,
             limit: row.wqueue,
             drops: row.drops.map_or(Missing::NotOnThisKernel.into(), Reading::Known),
+            syn_queue: Reading::not_collected(),
             holders: Reading::not_collected(),
         });
     }

@@ -12,6 +12,7 @@
 //! - [`SocketFold`] folds sockets into these aggregates as they stream by.
 //! - [`Watched`] are handshakes folded per listener.
 //! - [`Handshake`] is one attempt to make a connection, as it was seen on the way.
+//! - [`KernelEvent`] is something that happened to one, as the kernel tells it.
 //! - [`Recording`] is evidence in a file.
 //! - [`HeavyKeys`] and [`Index`] count in bounded memory, for folds here and in other crates.
 
@@ -27,6 +28,7 @@ mod heavy;
 mod ids;
 mod index;
 mod interval;
+mod kernel_event;
 mod labels;
 mod managed;
 mod netns;
@@ -48,7 +50,7 @@ pub use crossing::{Crossing, Located, Passage};
 pub use destination::{Connecting, DestinationPorts, PortStates};
 pub use endpoint::{
     Endpoint, EndpointKey, Holder, HolderSearch, Holders, Listener, NeverAccepted, RequestSample,
-    SynRecv, Waiting,
+    SynQueueState, SynRecv, ThirdAcks, Waiting,
 };
 pub use fold::{FoldLimits, Folded, SocketFold, SocketRow};
 pub use goroutine::{GoroutineGroup, GoroutineState, Goroutines};
@@ -57,6 +59,7 @@ pub use heavy::{Hashed, HeavyKeys, Weight};
 pub use ids::{Cookie, Inode, NetnsId, Pid, Tid};
 pub use index::Index;
 pub use interval::{Between, Evidence, Interval, QueueTrack, Sighting, ThreadTrack};
+pub use kernel_event::{Caller, KernelEvent, KernelEventKind};
 pub use labels::label_of_cgroup;
 pub use managed::{ManagedFrame, ManagedThread, Runtime};
 pub use netns::{Conntrack, Netns, NetnsLabel, PortSpace, Sysctls, TcpUse};

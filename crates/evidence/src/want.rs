@@ -46,6 +46,14 @@ pub enum Want {
         /// The endpoint.
         endpoint: EndpointKey,
     },
+    /// What the kernel knows of an endpoint's SYN queues and shows in no dump:
+    /// [`crate::Listener::syn_queue`], [`crate::SynRecv::third_acks`].
+    SynQueues {
+        /// Where it is.
+        netns: NetnsId,
+        /// The endpoint.
+        endpoint: EndpointKey,
+    },
     /// How long CLOSE_WAIT connections have been idle: [`crate::CloseWaitGroup::idle_ms`].
     CloseWaitIdle {
         /// Where they are.

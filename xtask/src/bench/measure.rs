@@ -37,6 +37,12 @@ pub(crate) fn cost_of(command: &mut Command, statuses: &[i32]) -> Result<Cost> {
     })
 }
 
+/// Waits for a child to end; the CPU time that it took, however it ended.
+pub(crate) fn cpu_of_reaped(pid: u32) -> io::Result<Duration> {
+    let (_, usage) = wait4(pid)?;
+    Ok(duration(usage.ru_utime) + duration(usage.ru_stime))
+}
+
 /// The standard library reaps a child without asking for its usage.
 fn wait4(pid: u32) -> io::Result<(i32, libc::rusage)> {
     let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;

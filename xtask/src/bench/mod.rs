@@ -17,6 +17,7 @@ mod namespace;
 mod pcap;
 mod simulation;
 mod stacks;
+mod trace;
 
 /// Which bench to run.
 #[derive(Subcommand)]
@@ -55,6 +56,18 @@ pub(crate) enum Bench {
         #[arg(long)]
         halfopen: Option<PathBuf>,
     },
+    /// What `halfopen trace` costs connections over loopback, beside a tracer of the same kind
+    Trace {
+        /// How many times each is measured
+        #[arg(long, default_value_t = 7)]
+        rounds: usize,
+        /// Connections of each measurement
+        #[arg(long, default_value_t = 40_000)]
+        connections: u32,
+        /// Measure this program instead of building one
+        #[arg(long)]
+        halfopen: Option<PathBuf>,
+    },
     /// Handshakes that the simulator plays in a second on one core, and what a million clients take
     Sim {
         /// How many times each number of clients is played
@@ -73,6 +86,9 @@ pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<ExitCode> {
             pcap::run(workspace, halfopen.as_deref(), *rounds, *connections, *slow)?
         }
         Bench::Stacks { rounds, halfopen } => stacks::run(workspace, halfopen.as_deref(), *rounds)?,
+        Bench::Trace { rounds, connections, halfopen } => {
+            trace::run(workspace, halfopen.as_deref(), *rounds, *connections)?
+        }
         Bench::Sim { rounds } => simulation::run(workspace, *rounds)?,
     };
     println!();

@@ -17,7 +17,7 @@ const WINDOW: Duration = Duration::from_millis(20);
 /// # Errors
 /// If it is gone, or this host cannot be looked at.
 pub(crate) fn look(pid: Pid, options: Options, ask: &[Runtime]) -> anyhow::Result<Interval> {
-    let scope = Scope { netns: NetnsScope::OfProcess(pid), ports: None };
+    let scope = Scope { netns: NetnsScope::OfProcess(pid), ..Scope::default() };
     let mut collector = Collector::new(scope)?;
     let root = ProcRoot::default();
     let begun = Instant::now();

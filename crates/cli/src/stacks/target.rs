@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, bail};
 use halfopen_collect::proc::ProcRoot;
-use halfopen_collect::{Collector, NetnsScope, Scope};
+use halfopen_collect::{Collector, Scope};
 use halfopen_diagnose::words::harmless;
 use halfopen_evidence::{Pid, Reading, Want};
 
@@ -57,7 +57,7 @@ impl Target {
 }
 
 fn listening(port: u16) -> anyhow::Result<BTreeSet<Pid>> {
-    let scope = Scope { netns: NetnsScope::All, ports: Some(BTreeSet::from([port])) };
+    let scope = Scope { ports: Some(BTreeSet::from([port])), ..Scope::default() };
     let mut collector = Collector::new(scope)?;
     let mut snapshot = collector.look().context("cannot look at this host")?;
     let on_port: Vec<Want> = snapshot

@@ -7,15 +7,23 @@ use halfopen_evidence::{
     Pid, Reading, Snapshot,
 };
 
-use crate::collector::add_gap;
+use crate::collector::{Collector, add_gap};
 use crate::gaps;
 use crate::privilege;
-use crate::proc::{Extent, HolderFindings, ProcRoot, find_holders};
+use crate::proc::{Extent, HolderFindings, ProcRoot, find_holders, parse};
+
+/// From so many open files on an iterator is worth the time that its program takes to load: a walk
+/// takes some two microseconds for each.
+const MANY_FILES: u64 = 50_000;
 
 /// Looks for the holders everywhere, and enters them wherever the snapshot has one of the sockets.
-pub(super) fn fetch(root: &ProcRoot, snapshot: &mut Snapshot, wanted: &BTreeSet<(NetnsId, Inode)>) {
+pub(super) fn fetch(
+    collector: &mut Collector,
+    snapshot: &mut Snapshot,
+    wanted: &BTreeSet<(NetnsId, Inode)>,
+) {
     let inodes: BTreeSet<Inode> = wanted.iter().map(|&(_, inode)| inode).collect();
-    let findings = find_holders(root, &inodes, Extent::Everywhere);
+    let findings = find(collector, &inodes);
     if let Reading::Known(HolderFindings {
         search: HolderSearch::Permitted { unreadable }, ..
     }) = &findings
@@ -27,6 +35,24 @@ pub(super) fn fetch(root: &ProcRoot, snapshot: &mut Snapshot, wanted: &BTreeSet<
     for netns in &mut snapshot.netns {
         enter(netns, wanted, &found);
     }
+}
+
+/// By whichever way is quicker here; where the iterator cannot be had, by the other.
+fn find(collector: &mut Collector, inodes: &BTreeSet<Inode>) -> Reading<HolderFindings> {
+    let Collector { programs, root, .. } = collector;
+    if open_files(root).is_some_and(|files| files >= MANY_FILES)
+        && let Ok(table) = programs.holders()
+        && let Ok(findings) = table.find(root, inodes)
+    {
+        return Reading::Known(findings);
+    }
+    find_holders(root, inodes, Extent::Everywhere)
+}
+
+/// Open files of the system.
+fn open_files(root: &ProcRoot) -> Option<u64> {
+    let (open, _) = root.open().ok()?.parse("sys/fs/file-nr", parse::file_nr).ok()?;
+    Some(open)
 }
 
 /// What was found, as each place in the evidence wants it.

@@ -7,6 +7,7 @@ mod connections;
 mod holders;
 mod processes;
 mod sockets;
+mod syn_queues;
 
 use std::collections::BTreeSet;
 
@@ -24,16 +25,20 @@ struct Wanted {
     ages: BTreeSet<(NetnsId, EndpointKey)>,
     client_ends: BTreeSet<(NetnsId, EndpointKey)>,
     close_wait_idle: BTreeSet<(NetnsId, Inode)>,
+    syn_queues: BTreeSet<(NetnsId, EndpointKey)>,
 }
 
 /// Meets the wants; see [`Collector::fetch`].
 pub(crate) fn fetch(collector: &mut Collector, snapshot: &mut Snapshot, wants: &[Want]) {
     let wanted = Wanted::of(wants);
     if !wanted.holders.is_empty() {
-        holders::fetch(&collector.root, snapshot, &wanted.holders);
+        holders::fetch(collector, snapshot, &wanted.holders);
     }
     let connections = connections::Lookups::of(snapshot, &wanted);
     connections.fetch(collector, snapshot);
+    if !wanted.syn_queues.is_empty() {
+        syn_queues::fetch(collector, snapshot, &wanted.syn_queues);
+    }
     if !wanted.processes.is_empty() {
         processes::fetch(collector, snapshot, &wanted.processes);
     }
@@ -57,6 +62,9 @@ impl Wanted {
                 }
                 &Want::ClientEnds { netns, endpoint } => {
                     wanted.client_ends.insert((netns, endpoint));
+                }
+                &Want::SynQueues { netns, endpoint } => {
+                    wanted.syn_queues.insert((netns, endpoint));
                 }
                 &Want::CloseWaitIdle { netns, inode } => {
                     wanted.close_wait_idle.insert((netns, inode));

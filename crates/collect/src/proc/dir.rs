@@ -34,7 +34,7 @@ const LINE_MAX: u64 = 64 << 10;
 pub(super) const LINK_MAX: usize = 4096;
 
 #[derive(Debug)]
-pub(super) struct Dir {
+pub(crate) struct Dir {
     fd: OwnedFd,
     path: PathBuf,
 }
@@ -72,7 +72,7 @@ impl Dir {
     }
 
     /// A file of one record as a value.
-    pub(super) fn parse<T>(
+    pub(crate) fn parse<T>(
         &self,
         name: &str,
         parse: impl FnOnce(&[u8]) -> Option<T>,

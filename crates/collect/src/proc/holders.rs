@@ -182,14 +182,8 @@ impl Walk<'_> {
         if process.is_none() {
             *process = self.stat(pid);
         }
-        let (Some(stat), Ok(fd)) = (process, u32::try_from(fd)) else { return };
-        let holders = self.found.entry(Inode(inode)).or_default();
-        // One process is visited after the other, so it can only be the last.
-        if let Some(last) = holders.last_mut().filter(|last| last.pid == pid) {
-            last.fd = last.fd.min(fd);
-        } else if holders.len() < HOLDERS_MAX {
-            let Stat { comm, start_ticks, .. } = stat;
-            holders.push(Holder { pid, fd, comm: comm.clone(), start_ticks: *start_ticks });
+        if let (Some(stat), Ok(fd)) = (process, u32::try_from(fd)) {
+            add_holder(&mut self.found, Inode(inode), pid, fd, stat);
         }
     }
 
@@ -206,6 +200,23 @@ impl Walk<'_> {
 
     fn stat(&self, pid: Pid) -> Option<Stat> {
         self.proc.parse(&format!("{pid}/stat"), parse::stat).ok()
+    }
+}
+
+/// Adds a descriptor of a process. All descriptors of a process are added before the next one's.
+pub(crate) fn add_holder(
+    found: &mut BTreeMap<Inode, Vec<Holder>>,
+    inode: Inode,
+    pid: Pid,
+    fd: u32,
+    stat: &Stat,
+) {
+    let holders = found.entry(inode).or_default();
+    if let Some(last) = holders.last_mut().filter(|last| last.pid == pid) {
+        last.fd = last.fd.min(fd);
+    } else if holders.len() < HOLDERS_MAX {
+        let Stat { comm, start_ticks, .. } = stat;
+        holders.push(Holder { pid, fd, comm: comm.clone(), start_ticks: *start_ticks });
     }
 }
 

@@ -38,6 +38,7 @@ mod subject;
 mod threads;
 mod waits;
 
+pub(crate) use holders::add_holder;
 pub use holders::{Extent, HolderFindings, find_holders};
 pub use image::ProcessImage;
 pub use process::{read_process, read_schedules};

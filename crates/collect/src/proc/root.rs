@@ -65,7 +65,7 @@ impl ProcRoot {
         std::fs::read_link(self.proc.join("self")).is_ok_and(|own| own.as_os_str() == &*us)
     }
 
-    pub(super) fn open(&self) -> Result<Dir, Missing> {
+    pub(crate) fn open(&self) -> Result<Dir, Missing> {
         Dir::open(&self.proc)
     }
 

@@ -3,7 +3,7 @@
 //! The kernel exports no length of it: the requests in SYN_RECV are counted, all sockets of an
 //! endpoint together, since a request does not say which of them it is for.
 
-use halfopen_evidence::{Endpoint, Missing, Netns, Reading, SynRecv, Want};
+use halfopen_evidence::{Endpoint, Missing, Netns, Reading, SynRecv, ThirdAcks, Want};
 use halfopen_model::{Semantics, SynQueue, SynQueueFull, last_quarter_threshold};
 
 use crate::{Context, Fact, ListenerView, Subject, Verdicts, words};
@@ -151,6 +151,18 @@ impl<'a> SynQueueView<'a> {
         }
     }
 
+    /// Asks whether the third ACKs of its requests have arrived, unless it was done.
+    pub(crate) fn want_third_acks(&self, verdicts: &mut Verdicts) {
+        if self.endpoint.syn_recv.third_acks.is_not_collected() {
+            verdicts.want(Want::SynQueues { netns: self.netns.id, endpoint: self.endpoint.key });
+        }
+    }
+
+    /// What has become of the third ACKs of its requests, if the kernel said so.
+    pub(crate) fn third_acks(&self) -> Option<ThirdAcks> {
+        self.endpoint.syn_recv.third_acks.value()
+    }
+
     /// What its requests look like together.
     pub(crate) fn pattern(&self) -> Pattern {
         let requests = &self.endpoint.syn_recv;
@@ -218,6 +230,28 @@ impl Pattern {
             }
         }
     }
+}
+
+/// What has become of the third ACKs, as far as the kernel said so.
+pub(crate) fn third_ack_facts(acks: ThirdAcks) -> Vec<Fact> {
+    let kinds = [
+        (acks.dropped, "third-acks-dropped", "whose ACK arrived and was dropped"),
+        (
+            acks.deferred,
+            "third-acks-deferred",
+            "whose ACK arrived: TCP_DEFER_ACCEPT waits for data",
+        ),
+        (
+            acks.overdue,
+            "third-acks-overdue",
+            "whose ACK has not arrived although the SYN-ACK was sent again",
+        ),
+    ];
+    let some = kinds.into_iter().filter(|&(count, ..)| count > 0);
+    some.map(|(count, name, what)| {
+        Fact::number(name, count, format!("{} {what}", words::count(count, "request")))
+    })
+    .collect()
 }
 
 /// How often the SYN-ACKs were sent again.

@@ -46,6 +46,7 @@ fn endpoint(local: &str, holders: Reading<Holders>) -> Endpoint {
             depth: 0,
             limit: 128,
             drops: Reading::Known(0),
+            syn_queue: Reading::not_collected(),
             holders,
         }],
         syn_recv: SynRecv::default(),

@@ -22,10 +22,12 @@
 //!
 //! # How sure
 //!
-//! Certain where the client's end is on this host and established. Otherwise probable, if the accept
+//! Certain where the kernel says that the ACKs arrived: it marks such a request (`acked`), which no dump
+//! shows but a BPF iterator does. Certain too where the client's end is on this host and established.
+//! Without BPF and for remote clients it is probable, if the accept
 //! queue was full at both looks and all samples, SYN-ACKs had to be sent again, and ListenOverflows
 //! rose: SYN_RECV behind a queue that stays full can also be clients that never answered. With less
-//! than that it is undetermined; the kernel marks such requests (`acked`), but no dump shows it.
+//! than that it is undetermined.
 //!
 //! From captures of two points it is certain if the ACKs reached the server's side and at least one
 //! such connection was taken later: no firewall would relent. From one capture it is probable where it was taken at the server's end, since the ACK had arrived, or
@@ -68,6 +70,7 @@ pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
         if queue.now() == 0 || !queue.accept_queue_is_full() {
             continue;
         }
+        queue.want_third_acks(verdicts);
         client_ends::want(&queue, verdicts);
         let ends = client_ends::of(&queue);
         match judge(context, &queue, &ends) {
@@ -153,6 +156,9 @@ enum Verdict {
 }
 
 fn judge(context: &Context<'_>, queue: &SynQueueView<'_>, ends: &ClientEnds) -> Verdict {
+    if let Some(acks) = queue.third_acks() {
+        return if acks.dropped > 0 { Verdict::Dropped(Confidence::Certain) } else { Verdict::Not };
+    }
     let repeated = queue.endpoint.syn_recv.retransmitted(1);
     let stayed_full = queue.sockets.iter().any(|view| stayed_full(context, view));
     if ends.connected > 0 || (ends.connected_unrepeated > 0 && stayed_full) {
@@ -201,6 +207,7 @@ fn finding(
             Fact::number("accept-queue-depth", depth, text)
         })
         .collect();
+    evidence.extend(queue.third_acks().map(syn_queues::third_ack_facts).unwrap_or_default());
     evidence.extend(ends.facts());
     evidence.extend(rises.risen(&[
         Counter::ListenOverflows,
@@ -249,7 +256,7 @@ fn finding(
 
 #[cfg(test)]
 mod tests {
-    use halfopen_evidence::{Endpoint, Missing, Want, WatchedSide};
+    use halfopen_evidence::{Endpoint, Missing, ThirdAcks, Want, WatchedSide};
     use halfopen_model::TcpState;
 
     use super::*;
@@ -299,6 +306,28 @@ mod tests {
         let mut room = stuck(&[0, 4], &established);
         room.listeners[0].depth = 5;
         assert!(Scene::window().endpoint(room).is_silent_about(ID));
+    }
+
+    #[test]
+    fn acks_that_the_kernel_has_seen_decide() {
+        let remote = Reading::Missing(Missing::Vanished);
+        let known = |acks| {
+            let mut endpoint = stuck(&[1, 3], &remote);
+            endpoint.syn_recv.third_acks = Reading::Known(acks);
+            endpoint
+        };
+        let dropped = ThirdAcks { dropped: 4, ..ThirdAcks::default() };
+        let finding = Scene::now().endpoint(known(dropped)).finding(ID);
+        assert_eq!(finding.confidence, Confidence::Certain);
+        assert!(finding.evidence.iter().any(|fact| fact.name == "third-acks-dropped"));
+        let overdue = ThirdAcks { awaited: 1, overdue: 3, ..ThirdAcks::default() };
+        let scene = Scene::window()
+            .endpoint(known(overdue))
+            .rise(Counter::ListenOverflows, 4)
+            .rise(Counter::ListenDrops, 4);
+        assert!(scene.is_silent_about(ID));
+        let deferred = ThirdAcks { deferred: 4, ..ThirdAcks::default() };
+        assert!(Scene::window().endpoint(known(deferred)).is_silent_about(ID));
     }
 
     #[test]

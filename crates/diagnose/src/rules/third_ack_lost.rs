@@ -17,11 +17,14 @@
 //!
 //! # How sure
 //!
+//! Of each request the kernel knows whether its ACK has arrived (`acked`), which no dump shows but a BPF
+//! iterator does: with it, that no ACK arrives is certain, also behind a full accept queue.
+//!
 //! Where the client's end is on this host its state decides: established means that the ACK is lost,
-//! SYN_SENT that the SYN-ACK is. It is certain if the listener never overflowed, or if the SYN-ACK was
+//! SYN_SENT that the SYN-ACK is. Without BPF it is certain if the listener never overflowed, or if the SYN-ACK was
 //! sent again within the window although there was room. Remote clients are judged by numbers: at
-//! least three requests, and at least a tenth of the handshakes of the last minute; probable for
-//! private addresses. Addresses of the internet must be ten and the half of all handshakes, and then it
+//! least three requests, and at least a tenth of the handshakes of the last minute; probable without
+//! BPF for private addresses. Addresses of the internet must be ten and the half of all handshakes, and then it
 //! is possible only. A full or nearly full SYN queue is a finding of its own, and hides this one unless
 //! clients are known to be connected.
 //!
@@ -80,7 +83,11 @@ const REQUEST_LIFE_MS: u64 = 63_000;
 pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for queue in syn_queues::all(context) {
         let repeated = queue.endpoint.syn_recv.retransmitted(1);
-        if repeated == 0 || queue.accept_queue_was_full() {
+        if repeated == 0 {
+            continue;
+        }
+        queue.want_third_acks(verdicts);
+        if queue.accept_queue_was_full() && queue.third_acks().is_none() {
             continue;
         }
         client_ends::want(&queue, verdicts);
@@ -165,12 +172,16 @@ enum Lost {
 
 fn judge(context: &Context<'_>, queue: &SynQueueView<'_>, ends: &ClientEnds) -> Verdict {
     let requests = &queue.endpoint.syn_recv;
-    if overflowed(context, queue) {
+    let acks = queue.third_acks();
+    let have_arrived = acks.is_some_and(|acks| acks.dropped > 0 || acks.deferred > 0);
+    if acks.is_some_and(|acks| acks.overdue == 0) || (acks.is_none() && overflowed(context, queue))
+    {
         return Verdict::Not;
     }
     let enough = |clients: u32| clients >= FEW || (clients > 0 && ends.seen_twice > 0);
-    if enough(ends.connected) {
-        return if ends.repeated_in_window > 0 || never_overflowed(queue) {
+    if enough(ends.connected) && !have_arrived {
+        let is_known = acks.is_some();
+        return if is_known || ends.repeated_in_window > 0 || never_overflowed(queue) {
             Verdict::Lost(Lost::Ack, Severity::Failure, Confidence::Certain)
         } else if context.interval().is_some() {
             // The accept queue may have been full until just before the window.
@@ -185,10 +196,12 @@ fn judge(context: &Context<'_>, queue: &SynQueueView<'_>, ends: &ClientEnds) -> 
     if enough(ends.waiting) {
         return Verdict::Lost(Lost::SynAck, Severity::Failure, Confidence::Certain);
     }
-    if ends.local() > 0 || Rises::new(context, queue.netns.id).rose(Counter::TcpDeferAcceptDrop) {
+    let may_be_deferred =
+        || acks.is_none() && Rises::new(context, queue.netns.id).rose(Counter::TcpDeferAcceptDrop);
+    if ends.local() > 0 || may_be_deferred() {
         return Verdict::Not;
     }
-    let repeated = requests.retransmitted(1);
+    let repeated = acks.map_or_else(|| requests.retransmitted(1), |acks| acks.overdue);
     let strangers = requests.sample.iter().filter(|request| is_stranger(request)).count();
     let of_strangers = strangers * 2 > requests.sample.len();
     if repeated < if of_strangers { FEW_STRANGERS } else { FEW } {
@@ -225,7 +238,11 @@ fn by_numbers(
         (true, 50..) | (false, 10..50) => {
             Verdict::Lost(Lost::Either, Severity::Warning, Confidence::Possible)
         }
-        (false, 50..) => Verdict::Lost(Lost::Either, Severity::Failure, Confidence::Probable),
+        (false, 50..) => {
+            let is_known = queue.third_acks().is_some();
+            let confidence = if is_known { Confidence::Certain } else { Confidence::Probable };
+            Verdict::Lost(Lost::Either, Severity::Failure, confidence)
+        }
         (true | false, _) => Verdict::Not,
     }
 }
@@ -286,7 +303,7 @@ fn finding(
         ),
         Lost::Either => (
             format!("{repeated}: SYN-ACKs are sent again and no ACK arrives"),
-            "the server answers SYNs and gets no ACK, although both of its queues have room: SYN-ACKs or ACKs are lost on the way, or the clients never meant to answer",
+            "the server answers SYNs and gets no ACK: SYN-ACKs or ACKs are lost on the way, or the clients never meant to answer",
             "capture on both ends to see which of the two packets is lost; check the route back (ip route get CLIENT) and firewalls that see only one direction",
         ),
     };
@@ -304,7 +321,7 @@ fn finding(
             "look at the addresses: ss -nto state syn-recv".to_owned(),
         ],
         useless: vec![
-            "a larger backlog, net.core.somaxconn or net.ipv4.tcp_max_syn_backlog: both queues have room".to_owned(),
+            "a larger backlog, net.core.somaxconn or net.ipv4.tcp_max_syn_backlog: no full queue keeps these requests waiting".to_owned(),
             "raising net.ipv4.tcp_synack_retries: it keeps dead requests for longer".to_owned(),
         ],
     }
@@ -313,6 +330,7 @@ fn finding(
 fn evidence(context: &Context<'_>, queue: &SynQueueView<'_>, ends: &ClientEnds) -> Vec<Fact> {
     let rises = Rises::new(context, queue.netns.id);
     let mut evidence = ends.facts();
+    evidence.extend(queue.third_acks().map(syn_queues::third_ack_facts).unwrap_or_default());
     evidence.extend(queue.facts());
     evidence.extend(queue.accept_queue_facts());
     evidence.extend(rises.fact(Counter::ListenOverflows));
@@ -335,7 +353,7 @@ fn evidence(context: &Context<'_>, queue: &SynQueueView<'_>, ends: &ClientEnds) 
 
 #[cfg(test)]
 mod tests {
-    use halfopen_evidence::{Endpoint, Missing};
+    use halfopen_evidence::{Endpoint, Missing, ThirdAcks};
     use halfopen_model::TcpState;
 
     use super::*;
@@ -396,6 +414,38 @@ mod tests {
             .endpoint(half_open(&[5, 9], &remote()))
             .rise(Counter::PassiveOpens, 400);
         assert!(busy.is_silent_about(ID));
+    }
+
+    #[test]
+    fn what_the_kernel_knows_of_the_acks_decides() {
+        let with = |acks| {
+            let mut endpoint = half_open(&[0, 3], &remote());
+            endpoint.syn_recv.third_acks = Reading::Known(acks);
+            endpoint
+        };
+        let overdue = ThirdAcks { overdue: 3, ..ThirdAcks::default() };
+        let (severity, confidence, _) = lost(Scene::window().endpoint(with(overdue)));
+        assert_eq!((severity, confidence), (Severity::Failure, Confidence::Certain));
+        let mut full = with(overdue);
+        full.listeners[0].depth = 129;
+        let scene = Scene::window().endpoint(full).rise(Counter::ListenOverflows, 4);
+        assert_eq!(scene.finding(ID).confidence, Confidence::Certain);
+        for arrived in [
+            ThirdAcks { dropped: 3, ..ThirdAcks::default() },
+            ThirdAcks { deferred: 3, ..ThirdAcks::default() },
+        ] {
+            assert!(Scene::window().endpoint(with(arrived)).is_silent_about(ID));
+        }
+    }
+
+    #[test]
+    fn an_ack_that_has_not_arrived_was_not_dropped_before_the_window() {
+        let mut endpoint = half_open(&[0, 3], &Reading::Known(TcpState::Established));
+        endpoint.listeners[0].drops = Reading::Known(9);
+        endpoint.syn_recv.third_acks =
+            Reading::Known(ThirdAcks { overdue: 3, ..ThirdAcks::default() });
+        let (severity, confidence, _) = lost(Scene::window().endpoint(endpoint));
+        assert_eq!((severity, confidence), (Severity::Failure, Confidence::Certain));
     }
 
     #[test]

@@ -1,0 +1,133 @@
+//! The tracer against the running kernel: connections of this test's own, on loopback.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use halfopen_collect::bpf::{TraceWanted, Tracer};
+use halfopen_evidence::{Caller, KernelEvent, KernelEventKind, Missing, Pid};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketType};
+
+/// A tracer of these ports; none where programs may not be loaded, which is said.
+fn tracer(ports: &[u16]) -> Option<Tracer> {
+    let wanted = TraceWanted {
+        ports: (!ports.is_empty()).then(|| ports.iter().copied().collect::<BTreeSet<u16>>()),
+        all: true,
+        accepts: true,
+        ..TraceWanted::default()
+    };
+    match Tracer::start(&wanted) {
+        Ok(tracer) => Some(tracer),
+        Err(why @ (Missing::NotPermitted { .. } | Missing::NotOnThisKernel)) => {
+            println!("SKIPPED: BPF programs: {why}");
+            None
+        }
+        Err(why) => panic!("the programs do not run: {why}"),
+    }
+}
+
+/// The first event for which something is found.
+fn find<T>(tracer: &mut Tracer, mut what: impl FnMut(&KernelEvent) -> Option<T>) -> T {
+    let start = Instant::now();
+    let mut seen = Vec::new();
+    loop {
+        let mut found = None;
+        let each = |event: KernelEvent| {
+            found = found.take().or_else(|| what(&event));
+            seen.push(event);
+        };
+        tracer.wait(Duration::from_millis(20), each).expect("to wait");
+        if let Some(found) = found {
+            return found;
+        }
+        assert!(start.elapsed() < Duration::from_secs(10), "only {seen:#?}");
+    }
+}
+
+fn stages_are_told(bind: SocketAddr) {
+    let listener = TcpListener::bind(bind).expect("a listener");
+    let server = listener.local_addr().expect("its address");
+    let Some(mut tracer) = tracer(&[server.port()]) else { return };
+    let client = TcpStream::connect(server).expect("a connection");
+    let client = client.local_addr().expect("its address");
+    std::thread::sleep(Duration::from_millis(30));
+    let accepted = listener.accept().expect("the connection");
+
+    let (mut connected, mut queued) = (false, false);
+    let (process, waited_us) = find(&mut tracer, |event| {
+        match event.what {
+            KernelEventKind::Connected { repeats: 0, .. } => {
+                assert_eq!((event.local, event.peer), (client, server));
+                assert!(event.inode.is_some());
+                connected = true;
+            }
+            KernelEventKind::Queued { repeats: 0, .. } => {
+                assert_eq!((event.local, event.peer), (server, client));
+                queued = true;
+            }
+            KernelEventKind::Accepted { waited_us } => {
+                assert_eq!((event.local, event.peer), (server, client));
+                return Some((event.process.clone(), waited_us));
+            }
+            _ => {}
+        }
+        None
+    });
+    assert!(connected && queued);
+    assert!((30_000..10_000_000).contains(&waited_us), "{waited_us} µs");
+    assert_eq!(process.map(|Caller { pid, .. }| pid), Some(Pid(std::process::id())));
+    let waits = tracer.accept_waits();
+    assert_eq!(waits.len(), 1, "{waits:?}");
+    assert_eq!((waits[0].local, waits[0].buckets.iter().sum()), (server, 1_u64));
+    let counts = tracer.counts();
+    assert_eq!((counts.connected, counts.queued, counts.accepted), (1, 1, 1));
+    assert_eq!((counts.held_back, counts.lost), (0, 0));
+    drop(accepted);
+}
+
+#[test]
+fn the_stages_of_a_connection_are_told() {
+    stages_are_told(SocketAddr::from(([127, 0, 0, 1], 0)));
+}
+
+#[test]
+fn the_stages_of_an_ipv6_connection_are_told() {
+    stages_are_told(SocketAddr::from((Ipv6Addr::LOCALHOST, 0)));
+}
+
+#[test]
+fn a_refused_connect_is_told_with_its_error_and_port() {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nobody = free.local_addr().expect("its address");
+    drop(free);
+    let Some(mut tracer) = tracer(&[nobody.port()]) else { return };
+    TcpStream::connect(nobody).expect_err("nobody listens");
+    let local = find(&mut tracer, |event| match event.what {
+        KernelEventKind::ConnectFailed { errno, repeats: 0 } => {
+            assert_eq!((event.peer, errno), (nobody, Errno::CONNREFUSED.raw_os_error()));
+            Some(event.local)
+        }
+        _ => None,
+    });
+    assert_ne!(local.port(), 0);
+}
+
+#[test]
+fn the_backlog_is_told_as_it_was_asked_for() {
+    let Some(mut tracer) = tracer(&[]) else { return };
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("one");
+    rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+    rustix::net::listen(&socket, 1_000_000).expect("to listen");
+    let own = Pid(std::process::id());
+    let limit = find(&mut tracer, |event| match event.what {
+        KernelEventKind::Listening { backlog: 1_000_000, limit }
+            if event.process.as_ref().is_some_and(|caller| caller.pid == own) =>
+        {
+            Some(limit)
+        }
+        _ => None,
+    });
+    let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("somaxconn");
+    assert_eq!(somaxconn.trim(), limit.to_string());
+}

@@ -1,0 +1,50 @@
+//! What an assembler tells.
+
+use std::net::SocketAddr;
+
+use halfopen_evidence::{Caller, Dropped, Handshake, Inode, NetnsId, Phase, Reset};
+
+/// Something to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A handshake.
+    Handshake(Box<Assembled>),
+    /// A connect() that found no local port: there was no handshake.
+    NoPort(FailedConnect),
+}
+
+/// A handshake, as far as the kernel has told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assembled {
+    /// Where.
+    pub netns: NetnsId,
+    /// Whether it is over.
+    pub phase: Phase,
+    /// What happened; its number is [`Handshake::first_record`].
+    pub handshake: Handshake,
+    /// The client's socket, if it is in this namespace.
+    pub client: Option<Inode>,
+    /// The listening socket, if the kernel named it.
+    pub listener: Option<Inode>,
+    /// Who took the connection from the accept queue.
+    pub accepted_by: Option<Caller>,
+    /// Nanoseconds from its entry into the accept queue until accept() returned it.
+    pub accept_queue_ns: Option<u64>,
+    /// Segments that were dropped.
+    pub drops: Vec<Dropped>,
+    /// Why it was reset.
+    pub reset: Option<Reset>,
+}
+
+/// A connect() that found no local port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedConnect {
+    /// Where.
+    pub netns: NetnsId,
+    /// When, in nanoseconds since 1970, UTC.
+    pub at_ns: i64,
+    /// Where to.
+    pub server: SocketAddr,
+    /// Who called it.
+    pub caller: Option<Caller>,
+}
