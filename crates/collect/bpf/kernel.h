@@ -117,6 +117,7 @@ struct tcp_sock {
 	__u64 bytes_acked;
 	__u64 bytes_received;
 	__u32 total_retrans;
+	__u32 retrans_stamp;
 	__u32 srtt_us;
 	struct {
 		__u64 time;

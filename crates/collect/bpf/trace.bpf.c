@@ -260,6 +260,15 @@ static __u64 since_established(struct tcp_sock *tcp)
 	return then && now > then ? now - then : 0;
 }
 
+/* Microseconds since the first SYN, by tcp_connect()'s stamp in milliseconds. */
+static __u64 since_first_syn(struct tcp_sock *tcp)
+{
+	__u32 now = bpf_ktime_get_ns() / 1000000;
+	__u32 then = BPF_CORE_READ(tcp, retrans_stamp);
+
+	return then ? (__u64)(now - then) * 1000 : 0;
+}
+
 /* Connections. */
 
 static void changes_to_established(struct sock *sk, int old)
@@ -293,6 +302,7 @@ static void connect_failed(struct sock *sk)
 	event->local_port = __builtin_bswap16(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
 	event->state = SYN_SENT;
 	event->value = BPF_CORE_READ(sk, sk_err);
+	event->took_us = since_first_syn((struct tcp_sock *)sk);
 	event->repeats = BPF_CORE_READ((struct tcp_sock *)sk, total_retrans);
 	/* Without a port there was no SYN: connect() itself has failed. */
 	if (!event->local_port)
@@ -364,6 +374,8 @@ int segment_is_repeated(__u64 *ctx)
 		return 0;
 	fill_sock(event, sk);
 	event->repeats = BPF_CORE_READ(tcp, total_retrans);
+	if (is_syn)
+		event->took_us = since_first_syn(tcp);
 	submit(event);
 	return 0;
 }
@@ -555,10 +567,13 @@ int segment_is_dropped(__u64 *ctx)
  * process had it. Its port was given back already. */
 static void closes_unaccepted(struct sock *sk, int reason)
 {
-	__u16 port = __builtin_bswap16(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
 	struct event *event;
+	__u16 port;
 
-	if (!sk || BPF_CORE_READ(sk, sk_socket) ||
+	if (!sk)
+		return;
+	port = __builtin_bswap16(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	if (BPF_CORE_READ(sk, sk_socket) ||
 	    BPF_CORE_READ(sk, __sk_common.skc_state) != CLOSE ||
 	    !is_wanted(BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), port,
 		       __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport))))

@@ -104,7 +104,7 @@ fn a_refused_connect_is_told_with_its_error_and_port() {
     let Some(mut tracer) = tracer(&[nobody.port()]) else { return };
     TcpStream::connect(nobody).expect_err("nobody listens");
     let local = find(&mut tracer, |event| match event.what {
-        KernelEventKind::ConnectFailed { errno, repeats: 0 } => {
+        KernelEventKind::ConnectFailed { errno, repeats: 0, .. } => {
             assert_eq!((event.peer, errno), (nobody, Errno::CONNREFUSED.raw_os_error()));
             Some(event.local)
         }

@@ -51,11 +51,15 @@ pub enum KernelEventKind {
         errno: i32,
         /// SYNs that were sent again.
         repeats: u32,
+        /// Microseconds since the first SYN; 0 if that is not known.
+        age_us: u64,
     },
     /// A SYN was sent again.
     SynRepeated {
         /// How many times so far.
         repeats: u32,
+        /// Microseconds since the first SYN; 0 if that is not known.
+        age_us: u64,
     },
     /// Data were sent again to a peer that has acknowledged nothing but the SYN.
     DataRepeated {

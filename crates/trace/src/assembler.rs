@@ -136,7 +136,7 @@ impl Assembler {
         attempt.closes();
         attempt.is_over = true;
         let ended = attempt.assembled(key, Phase::Ended, self.offset_ns);
-        if attempt.is_sound() {
+        if !attempt.may_echo() {
             self.attempts.remove(key);
         }
         told(Told::Handshake(Box::new(ended)));

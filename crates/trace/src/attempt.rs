@@ -18,8 +18,8 @@ const TIMES_MAX: usize = 8;
 /// TCP's PSH, which a segment with data has as a rule.
 const PSH: u8 = 0x08;
 
-/// A SYN-ACK that comes to a client which is connected is dropped for this reason since 6.16 or so;
-/// before, without one.
+/// A SYN or SYN-ACK that comes to a connection is answered by a challenge ACK and dropped for this
+/// reason; older kernels have none for it (net/ipv4/tcp_input.c `tcp_validate_incoming`).
 const SYN_IN_CONNECTION: &str = "TCP_INVALID_SYN";
 
 /// What a SYN is dropped for that finds the accept queue full: the kernel has no reason for it.
@@ -114,7 +114,7 @@ impl Attempt {
         match event.what {
             KernelEventKind::Connected { .. } => self.is_over || self.connected.is_some(),
             KernelEventKind::Queued { .. } => self.is_over || self.queued.is_some(),
-            KernelEventKind::SynRepeated { repeats: 1 } => {
+            KernelEventKind::SynRepeated { repeats: 1, .. } => {
                 let may_go_on = self.syns.count <= 1 && !self.is_over;
                 !may_go_on || self.connected.is_some() || self.queued.is_some()
             }
@@ -135,10 +135,15 @@ impl Attempt {
             KernelEventKind::Connected { repeats, round_trip_us } => {
                 self.connects(event, *repeats, *round_trip_us)
             }
-            KernelEventKind::ConnectFailed { errno, repeats } => {
-                self.fails(event, *errno, *repeats)
+            KernelEventKind::ConnectFailed { errno, repeats, age_us } => {
+                self.began_ns = self.began_ns.min(before(event.at_ns, *age_us));
+                self.fails(event, *errno, *repeats, *age_us)
             }
-            KernelEventKind::SynRepeated { repeats } => {
+            KernelEventKind::SynRepeated { repeats, age_us } => {
+                self.began_ns = self.began_ns.min(before(event.at_ns, *age_us));
+                if self.syns.at_us.is_empty() && *age_us > 0 {
+                    self.syns.at_us.push(0);
+                }
                 self.sends(event, |attempt| &mut attempt.syns, repeats.saturating_add(1));
                 self.in_trouble(Outcome::SynUnanswered)
             }
@@ -206,13 +211,16 @@ impl Attempt {
         Step::Goes
     }
 
-    fn fails(&mut self, event: &KernelEvent, errno: i32, repeats: u32) -> Step {
+    fn fails(&mut self, event: &KernelEvent, errno: i32, repeats: u32, age_us: u64) -> Step {
+        /// Sooner than this no answer is overdue.
+        const OVERDUE_US: u64 = 100_000;
+        let is_young = repeats == 0 && age_us < OVERDUE_US;
         self.syns.count = self.syns.count.max(repeats.saturating_add(1));
         self.last_ns = event.at_ns;
         self.outcome = match errno {
             ECONNREFUSED | ECONNRESET => Outcome::Refused,
             ENETDOWN..=102 | 112 | EHOSTUNREACH => Outcome::Unreachable,
-            0 if repeats == 0 && self.outcome == Outcome::Undecided => Outcome::AbortedByClient,
+            0 if is_young && self.outcome == Outcome::Undecided => Outcome::AbortedByClient,
             _ => Outcome::SynUnanswered,
         };
         Step::Over
@@ -237,6 +245,11 @@ impl Attempt {
     fn on_drop(&mut self, segment: Segment, ignores: bool, reason: &str) -> Step {
         match segment {
             Segment::Syn if reason == "NO_SOCKET" => self.over(Outcome::Refused),
+            // There still is a connection with these addresses.
+            Segment::Syn if reason == SYN_IN_CONNECTION => {
+                self.mark(Mark::ChallengeAck);
+                self.in_trouble(Outcome::Challenged)
+            }
             Segment::Syn => self.in_trouble(Outcome::SynUnanswered),
             // The client answers each of them, so its ACK has left.
             Segment::SynAck if reason == SYN_IN_CONNECTION && !self.server_knows => {
@@ -281,7 +294,13 @@ impl Attempt {
             reason: told_reason(reason),
             cause: Some("the listening socket was closed before accept() took it".to_owned()),
         });
-        self.over(Outcome::ResetAfterAck)
+        // It was one until then, and no queue was full.
+        self.over(Outcome::Established)
+    }
+
+    /// Whether its other end may still tell of its end.
+    pub(crate) const fn may_echo(&self) -> bool {
+        !self.is_sound() || self.reset.is_some()
     }
 
     fn is_reset(&mut self, end: TracedEnd, age_us: u64) -> Step {

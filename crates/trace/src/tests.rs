@@ -55,20 +55,21 @@ fn where_accept_is_not_told_a_queued_connection_is_all_there_is() {
 #[test]
 fn a_syn_that_is_not_answered_is_told_when_it_is_repeated_and_when_connect_gives_up() {
     let events = [
-        at_client(1000, SynRepeated { repeats: 1 }),
-        at_client(2000, SynRepeated { repeats: 2 }),
-        at_client(9000, ConnectFailed { errno: 110, repeats: 2 }),
+        at_client(1000, SynRepeated { repeats: 1, age_us: 1_000_000 }),
+        at_client(2000, SynRepeated { repeats: 2, age_us: 2_000_000 }),
+        at_client(9000, ConnectFailed { errno: 110, repeats: 2, age_us: 0 }),
     ];
     let told = handshakes(false, &events);
     let unanswered = Outcome::SynUnanswered;
     assert_eq!(brief(&told), [(Phase::Open, unanswered), (Phase::Ended, unanswered)]);
-    assert_eq!(told[1].handshake.syns.count, 3);
+    let syns = &told[1].handshake.syns;
+    assert_eq!((syns.count, syns.at_us.as_slice()), (3, &[0, 1_000_000, 2_000_000][..]));
 }
 
 #[test]
 fn a_syn_that_gets_through_late_is_established_late() {
     let events = [
-        at_client(1000, SynRepeated { repeats: 1 }),
+        at_client(1000, SynRepeated { repeats: 1, age_us: 1_000_000 }),
         at_client(1001, Connected { repeats: 1, round_trip_us: 900 }),
         at_child(1002, QUEUED),
     ];
@@ -80,7 +81,7 @@ fn a_syn_that_gets_through_late_is_established_late() {
 #[test]
 fn errors_of_connect_are_outcomes() {
     let failed = |errno| {
-        let failed = ConnectFailed { errno, repeats: 0 };
+        let failed = ConnectFailed { errno, repeats: 0, age_us: 0 };
         only(handshakes(false, &[at_client(0, failed)])).handshake.outcome
     };
     assert_eq!(failed(111), Outcome::Refused);
@@ -88,11 +89,14 @@ fn errors_of_connect_are_outcomes() {
     assert_eq!(failed(101), Outcome::Unreachable);
     assert_eq!(failed(110), Outcome::SynUnanswered);
     assert_eq!(failed(0), Outcome::AbortedByClient);
+    let given_up = ConnectFailed { errno: 0, repeats: 0, age_us: 700_000 };
+    let told = only(handshakes(false, &[at_client(0, given_up)]));
+    assert_eq!(told.handshake.outcome, Outcome::SynUnanswered);
 }
 
 #[test]
 fn a_connect_without_a_port_is_no_handshake() {
-    let mut event = at_client(0, ConnectFailed { errno: 0, repeats: 0 });
+    let mut event = at_client(0, ConnectFailed { errno: 0, repeats: 0, age_us: 0 });
     event.local.set_port(0);
     let told = told(false, &[event]);
     let [Told::NoPort(failed)] = told.as_slice() else { panic!("{told:?}") };
@@ -150,6 +154,14 @@ fn an_ack_that_has_not_come_is_missing_whatever_the_client_believes() {
 }
 
 #[test]
+fn a_syn_for_an_old_connection_is_challenged() {
+    let dropped = SegmentDropped { flags: SYN, reason: "TCP_INVALID_SYN".to_owned(), queue: None };
+    let told = handshakes(false, &[at_server(0, dropped)]);
+    let challenged = Outcome::Challenged;
+    assert_eq!(brief(&told), [(Phase::Open, challenged), (Phase::Ended, challenged)]);
+}
+
+#[test]
 fn defer_accept_is_no_trouble() {
     let events = [
         at_server(1000, repeated(1, true, 3)),
@@ -173,8 +185,9 @@ fn a_listener_that_closes_resets_what_it_has_not_accepted() {
     let closed = ClosedUnaccepted { waited_us: 10, reason: None };
     let events = [at_child(0, closed), at_client(0, ResetReceived { age_us: 50 })];
     let told = only(handshakes(false, &events));
-    assert_eq!(told.handshake.outcome, Outcome::ResetAfterAck);
-    assert_eq!(told.reset.map(|reset| reset.by), Some(TracedEnd::Server));
+    assert_eq!(told.handshake.outcome, Outcome::Established);
+    let reset = told.reset.expect("a reset");
+    assert_eq!((reset.by, reset.cause.is_some()), (TracedEnd::Server, true));
 }
 
 #[test]
@@ -189,9 +202,9 @@ fn a_request_that_was_forgotten_is_reset_by_data() {
 fn a_syn_at_a_full_queue_is_of_the_same_attempt_as_its_repetition() {
     let events = [
         at_server(0, SynDropped { queue: FULL }),
-        at_client(1000, SynRepeated { repeats: 1 }),
+        at_client(1000, SynRepeated { repeats: 1, age_us: 1_000_000 }),
         at_server(1000, SynDropped { queue: FULL }),
-        at_client(1500, ConnectFailed { errno: 0, repeats: 1 }),
+        at_client(1500, ConnectFailed { errno: 0, repeats: 1, age_us: 0 }),
     ];
     let told = handshakes(false, &events);
     let unanswered = Outcome::SynUnanswered;
@@ -206,7 +219,7 @@ fn a_syn_to_a_closed_port_is_refused() {
     let events = [
         at_server(0, reset),
         at_server(0, dropped),
-        at_client(0, ConnectFailed { errno: 111, repeats: 0 }),
+        at_client(0, ConnectFailed { errno: 111, repeats: 0, age_us: 0 }),
     ];
     assert_eq!(brief(&handshakes(false, &events)), [(Phase::Ended, Outcome::Refused)]);
 }
@@ -227,7 +240,7 @@ fn data_that_nobody_acknowledges_is_noted_where_there_is_trouble() {
 #[test]
 fn a_pair_of_addresses_that_is_used_again_is_another_attempt() {
     let events = [
-        at_client(0, ConnectFailed { errno: 111, repeats: 0 }),
+        at_client(0, ConnectFailed { errno: 111, repeats: 0, age_us: 0 }),
         at_client(10, CONNECTED),
         at_child(11, QUEUED),
         at_child(900, QUEUED),

@@ -20,9 +20,14 @@ fn kind() -> impl Strategy<Value = KernelEventKind> {
         (repeats(), any::<u64>()).prop_map(|(repeats, round_trip_us)| {
             KernelEventKind::Connected { repeats, round_trip_us }
         }),
-        (prop_oneof![Just(0), Just(110), Just(111), any::<i32>()], repeats())
-            .prop_map(|(errno, repeats)| KernelEventKind::ConnectFailed { errno, repeats }),
-        repeats().prop_map(|repeats| KernelEventKind::SynRepeated { repeats }),
+        (prop_oneof![Just(0), Just(110), Just(111), any::<i32>()], repeats(), any::<u64>())
+            .prop_map(|(errno, repeats, age_us)| KernelEventKind::ConnectFailed {
+                errno,
+                repeats,
+                age_us
+            }),
+        (repeats(), any::<u64>())
+            .prop_map(|(repeats, age_us)| KernelEventKind::SynRepeated { repeats, age_us }),
         repeats().prop_map(|repeats| KernelEventKind::DataRepeated { repeats }),
         (repeats(), any::<u64>()).prop_map(|(repeats, round_trip_us)| {
             KernelEventKind::Queued { repeats, round_trip_us }

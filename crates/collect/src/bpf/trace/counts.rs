@@ -41,6 +41,12 @@ pub struct AcceptWaits {
 }
 
 impl Counts {
+    /// Handshakes that were complete, at either end.
+    #[must_use]
+    pub fn handshakes(&self) -> u64 {
+        self.connected.max(self.queued)
+    }
+
     /// From `struct counts` of bpf/trace.bpf.c.
     pub(super) const fn new(all: &[u64; COUNTS]) -> Self {
         Self {

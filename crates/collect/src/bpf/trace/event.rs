@@ -52,8 +52,8 @@ fn what(fields: &Fields<'_>, reasons: &Reasons) -> Option<KernelEventKind> {
     };
     Some(match kind {
         1 => KernelEventKind::Connected { repeats, round_trip_us: took_us },
-        2 => KernelEventKind::ConnectFailed { errno: value, repeats },
-        3 => KernelEventKind::SynRepeated { repeats },
+        2 => KernelEventKind::ConnectFailed { errno: value, repeats, age_us: took_us },
+        3 => KernelEventKind::SynRepeated { repeats, age_us: took_us },
         4 => KernelEventKind::DataRepeated { repeats },
         5 => KernelEventKind::Queued { repeats, round_trip_us: took_us },
         6 => KernelEventKind::Accepted { waited_us: took_us },

@@ -22,6 +22,9 @@ enum When {
     Accepts,
 }
 
+/// Programs that tell of accept().
+pub(super) const ACCEPTS: &[&str] = &["accept_returns", "system_call_returns"];
+
 const TASKS: &[Task] = &[
     Task { tells: "connections, listen()", programs: &["state_changes"], when: When::Always },
     Task { tells: "SYNs sent again", programs: &["segment_is_repeated"], when: When::Always },
@@ -44,7 +47,7 @@ const TASKS: &[Task] = &[
     },
     Task {
         tells: "how long connections wait for accept()",
-        programs: &["accept_returns", "system_call_returns"],
+        programs: ACCEPTS,
         when: When::Accepts,
     },
 ];
@@ -115,7 +118,9 @@ fn hook_of(program: &str) -> &'static str {
     }
 }
 
+/// What the kernel said, without the number of the error.
 fn in_words(error: &ProgramError) -> String {
-    let root = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    root.last().map(ToString::to_string).unwrap_or_default()
+    let all = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    let root = all.last().map(ToString::to_string).unwrap_or_default();
+    root.split(" (os error").next().unwrap_or_default().to_lowercase()
 }

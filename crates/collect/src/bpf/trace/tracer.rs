@@ -90,6 +90,12 @@ impl Tracer {
         Ok(())
     }
 
+    /// Whether it is told when accept() returns.
+    #[must_use]
+    pub fn tells_accepts(&self) -> bool {
+        self.attached.programs.iter().any(|name| programs::ACCEPTS.contains(name))
+    }
+
     /// What was counted so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
