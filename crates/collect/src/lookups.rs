@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use halfopen_evidence::{EndpointKey, Inode, Missing, NetnsId, NetnsLabel, Reading};
-use halfopen_model::TcpState;
+use halfopen_model::{AcceptQueue, TcpState};
 
 use crate::look::listeners;
 use crate::namespaces::{Discovery, Found, discover, visit};
@@ -40,6 +40,10 @@ pub struct ListeningSocket {
     pub key: EndpointKey,
     /// Its inode.
     pub inode: Inode,
+    /// Its accept queue.
+    pub queue: AcceptQueue,
+    /// Segments dropped at it since it was made; `None` where the kernel does not say.
+    pub drops: Option<u32>,
 }
 
 /// See the module's text.
@@ -170,6 +174,8 @@ impl SocketLookups {
                             v6_only: row.v6_only,
                         },
                         inode: Inode(row.inode),
+                        queue: AcceptQueue { depth: row.rqueue, limit: row.wqueue },
+                        drops: row.drops,
                     })
                     .collect(),
             ),

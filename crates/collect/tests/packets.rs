@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use halfopen_collect::NetnsScope;
 use halfopen_collect::packets::{Flow, PacketFilter, PacketSockets};
+use halfopen_collect::{NetnsScope, SocketLookups};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
@@ -79,13 +79,15 @@ fn a_handshake_over_loopback_is_seen_once_and_its_ends_are_known() {
         let (c, s) = (client.port(), server.port());
         assert_eq!(segments(&mut sockets, 3), [(c, s, SYN), (s, c, SYN | ACK), (c, s, ACK)]);
 
-        let listening = sockets.listening(0).known().expect("the listeners");
+        let mut lookups = SocketLookups::open(NetnsScope::Own).expect("a socket");
+        let netns = lookups.namespaces()[0].id;
+        let listening = lookups.listening(netns).known().expect("the listeners");
         assert!(matches!(listening.as_slice(), [one] if one.key.covers(server)), "{listening:?}");
         let inode = rustix::fs::fstat(&stream).expect("the socket").st_ino;
-        let found = sockets.connected(0, client, server).known().expect("an answer");
+        let found = lookups.connected(netns, client, server).known().expect("an answer");
         assert_eq!(found.map(|inode| inode.0), Some(inode));
         let none = SocketAddr::new(ip, 1);
-        assert_eq!(sockets.connected(0, none, server).known(), Some(None));
+        assert_eq!(lookups.connected(netns, none, server).known(), Some(None));
     });
 }
 

@@ -23,22 +23,16 @@ mod sys;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use halfopen_evidence::{EndpointKey, Inode, Missing, NetnsId, NetnsLabel, Reading};
-use halfopen_model::TcpState;
+use halfopen_evidence::{Missing, NetnsId, NetnsLabel};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::look::listeners;
 use crate::namespaces::{Discovery, Found, discover, visit};
-use crate::netlink::decode::socket_row;
-use crate::netlink::request::FindRequest;
-use crate::netlink::{DiagSocket, DumpBuffer};
 use crate::proc::ProcRoot;
-use crate::{CollectError, NetnsScope, privilege};
+use crate::{CollectError, NetnsScope, WatchedNetns, privilege};
 
 use socket::PacketSocket;
 
@@ -56,27 +50,6 @@ pub struct PacketSockets {
     scope: NetnsScope,
     posts: Vec<Post>,
     closed: Vec<(String, Missing)>,
-    buffer: DumpBuffer,
-}
-
-/// A namespace that is watched.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WatchedNetns {
-    /// Its number.
-    pub id: NetnsId,
-    /// What it is called.
-    pub label: String,
-    /// Whether it is the collector's own.
-    pub is_own: bool,
-}
-
-/// A listening socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListeningSocket {
-    /// What it is bound to.
-    pub key: EndpointKey,
-    /// Its inode.
-    pub inode: Inode,
 }
 
 #[derive(Debug)]
@@ -84,8 +57,6 @@ struct Post {
     netns: WatchedNetns,
     filter: PacketFilter,
     socket: PacketSocket,
-    /// For questions about sockets there; none if the kernel has no such interface.
-    diag: Option<DiagSocket>,
 }
 
 impl PacketSockets {
@@ -98,14 +69,8 @@ impl PacketSockets {
     /// If not even one could be opened; [`CollectError::PacketSocket`] says why.
     pub fn open(scope: NetnsScope, filter: &PacketFilter) -> Result<Self, CollectError> {
         let proc = PathBuf::from("/proc");
-        let mut sockets = Self {
-            root: ProcRoot::new(&proc),
-            proc,
-            scope,
-            posts: Vec::new(),
-            closed: Vec::new(),
-            buffer: DumpBuffer::new(),
-        };
+        let mut sockets =
+            Self { root: ProcRoot::new(&proc), proc, scope, posts: Vec::new(), closed: Vec::new() };
         let Discovery { found, .. } = sockets.discover()?;
         match sockets.add(&found.iter().collect::<Vec<_>>(), filter)? {
             Some(error) if sockets.posts.is_empty() => Err(error),
@@ -194,50 +159,6 @@ impl PacketSockets {
         }
     }
 
-    /// The listening sockets of a namespace.
-    pub fn listening(&mut self, place: usize) -> Reading<Vec<ListeningSocket>> {
-        let Some(diag) = self.posts.get_mut(place).and_then(|post| post.diag.as_mut()) else {
-            return Missing::NotOnThisKernel.into();
-        };
-        match listeners(diag, &mut self.buffer) {
-            Ok(rows) => Reading::Known(
-                rows.iter()
-                    .map(|row| ListeningSocket {
-                        key: EndpointKey {
-                            local: row.local,
-                            device: row.device,
-                            v6_only: row.v6_only,
-                        },
-                        inode: Inode(row.inode),
-                    })
-                    .collect(),
-            ),
-            Err(error) => Missing::unreadable(error).into(),
-        }
-    }
-
-    /// The socket of a namespace that is connected, or connecting, from `local` to `peer`; `None` if
-    /// there is none, or no process has it.
-    pub fn connected(
-        &mut self,
-        place: usize,
-        local: SocketAddr,
-        peer: SocketAddr,
-    ) -> Reading<Option<Inode>> {
-        let Some(diag) = self.posts.get_mut(place).and_then(|post| post.diag.as_mut()) else {
-            return Missing::NotOnThisKernel.into();
-        };
-        let request = FindRequest { local, peer, device: 0, cookie: None };
-        match diag.find(&request, &mut self.buffer, socket_row) {
-            // Without a connection the kernel answers with the listening socket.
-            Ok(row) => Reading::Known(
-                row.filter(|row| row.state != TcpState::Listen && row.inode != 0)
-                    .map(|row| Inode(row.inode)),
-            ),
-            Err(error) => Missing::unreadable(error).into(),
-        }
-    }
-
     fn discover(&self) -> Result<Discovery, CollectError> {
         discover(&self.root, &self.proc, &self.scope)
     }
@@ -252,19 +173,15 @@ impl PacketSockets {
         let opened = visit(found, &self.proc, |found, entered| {
             let label = NetnsLabel::best(&found.labels, found.id);
             let netns = WatchedNetns { id: found.id, label, is_own: found.is_own };
-            let opened = entered.map(|_| {
-                let diag = DiagSocket::open().ok();
-                (PacketSocket::open(filter, ring_bytes), diag)
-            });
-            (netns, opened)
+            (netns, entered.map(|_| PacketSocket::open(filter, ring_bytes)))
         })?;
         let mut first = None;
         for (netns, opened) in opened {
             match opened {
-                Ok((Ok(socket), diag)) => {
-                    self.posts.push(Post { netns, filter: filter.clone(), socket, diag });
+                Ok(Ok(socket)) => {
+                    self.posts.push(Post { netns, filter: filter.clone(), socket });
                 }
-                Ok((Err(source), _)) => {
+                Ok(Err(source)) => {
                     let why = if is_refusal(&source) {
                         Missing::needs(privilege::SEE_PACKETS)
                     } else {
