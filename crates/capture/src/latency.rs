@@ -35,6 +35,18 @@ impl Latency {
         self.count += 1;
     }
 
+    /// That of times which were counted elsewhere in the same buckets; those that this has no bucket for
+    /// are left out.
+    #[must_use]
+    pub fn of_buckets(counted: &[u64]) -> Self {
+        let mut latency = Self::default();
+        for (bucket, &count) in latency.buckets.iter_mut().zip(counted) {
+            *bucket = u32::try_from(count).unwrap_or(u32::MAX);
+            latency.count += u64::from(*bucket);
+        }
+        latency
+    }
+
     /// How many times were added.
     #[must_use]
     pub const fn count(&self) -> u64 {
