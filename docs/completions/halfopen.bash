@@ -199,7 +199,7 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__check)
-            opts="-j -v -h --now --record --window --format --json --verbose --explain --help"
+            opts="-j -v -h --now --record --window --format --json --verbose --no-bpf --explain --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -903,7 +903,7 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__lab__subcmd__run)
-            opts="-j -h --hold --check --json --account --pcap --help"
+            opts="-j -h --hold --check --no-bpf --json --account --pcap --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -985,7 +985,7 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__record)
-            opts="-o -h --output --window --help"
+            opts="-o -h --output --window --no-bpf --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1089,7 +1089,7 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__trace)
-            opts="-a -j -v -h --all --for --count --packets --netns --json --rate --verbose --help"
+            opts="-a -j -v -h --all --for --count --hist --packets --netns --json --rate --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -48,9 +48,11 @@ complete -c halfopen -n "__fish_halfopen_using_subcommand check" -l explain -d '
 complete -c halfopen -n "__fish_halfopen_using_subcommand check" -l now -d 'Look once, without a window: for exec probes and load balancers'
 complete -c halfopen -n "__fish_halfopen_using_subcommand check" -s j -l json -d 'The same as --format json'
 complete -c halfopen -n "__fish_halfopen_using_subcommand check" -s v -l verbose -d 'Show every listener, not only the first ones'
+complete -c halfopen -n "__fish_halfopen_using_subcommand check" -l no-bpf -d 'Load no BPF programs into the kernel: some verdicts are less sure then, and the report says which'
 complete -c halfopen -n "__fish_halfopen_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c halfopen -n "__fish_halfopen_using_subcommand record" -s o -l output -d 'Where to write it; must not exist yet' -r -F
 complete -c halfopen -n "__fish_halfopen_using_subcommand record" -l window -d 'Time between the two looks, such as 500ms, 5s or 1m' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand record" -l no-bpf -d 'Load no BPF programs into the kernel: some verdicts are less sure then, and the report says which'
 complete -c halfopen -n "__fish_halfopen_using_subcommand record" -s h -l help -d 'Print help'
 complete -c halfopen -n "__fish_halfopen_using_subcommand replay" -l format -d 'Text for people, Markdown for a ticket, JSON for programs' -r -f -a "text\t'For people'
 markdown\t'For a ticket or a chat'
@@ -63,7 +65,8 @@ complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -l count -d 'En
 complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -l netns -d 'Watch one network namespace, by name, pod, container, unit, process name or number' -r
 complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -l rate -d 'Lines of handshakes a second at the most; how many were left out is said. 0 for no bound' -r
 complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -s a -l all -d 'Show every handshake, not only those that go wrong'
-complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -l packets -d 'Watch through packet sockets, which need no BPF'
+complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -l hist -d 'How long connections wait for accept(), by listener, at the end'
+complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -l packets -d 'Watch through packet sockets, even where BPF programs may be loaded, which see more'
 complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -s j -l json -d 'A line of JSON per handshake and one for the summary; the schema is docs/schema/trace.json'
 complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -s v -l verbose -d 'Show everything in the summary: findings with their evidence, every server'
 complete -c halfopen -n "__fish_halfopen_using_subcommand trace" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -153,6 +156,7 @@ complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_s
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l pcap -d 'Write what crosses its interfaces to a capture file, for tcpdump and Wireshark' -r -F
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l hold -d 'Leave it standing until Enter, Ctrl-C or ten minutes'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l check -d 'Check it, print the verdict, and exit 0 only if it is exactly the expected one'
+complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l no-bpf -d 'Load no BPF programs for the check'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -s j -l json -d 'Print the verdict alone, as a line of JSON for each scenario'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l account -d 'Print what was seen of it as JSON, for programs: queues, sockets and counters at each look and at the end, and every segment'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -s h -l help -d 'Print help'

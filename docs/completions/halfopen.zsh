@@ -41,6 +41,7 @@ json\:"For programs; the schema is docs/schema/check.json"))' \
 '(--format)--json[The same as --format json]' \
 '-v[Show every listener, not only the first ones]' \
 '--verbose[Show every listener, not only the first ones]' \
+'--no-bpf[Load no BPF programs into the kernel\: some verdicts are less sure then, and the report says which]' \
 '-h[Print help (see more with '\''--help'\'')]' \
 '--help[Print help (see more with '\''--help'\'')]' \
 '*::filter -- Only these, in the language of ss and tcpdump\: `\:8080`, `sport = \:8080`, `dst 10.0.0.7`, `pid 812`, `netns NAME`, joined by `and`, `or`, `not`:_default' \
@@ -51,6 +52,7 @@ _arguments "${_arguments_options[@]}" : \
 '-o+[Where to write it; must not exist yet]:FILE:_files' \
 '--output=[Where to write it; must not exist yet]:FILE:_files' \
 '--window=[Time between the two looks, such as 500ms, 5s or 1m]:TIME:_default' \
+'--no-bpf[Load no BPF programs into the kernel\: some verdicts are less sure then, and the report says which]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '*::filter -- Only these, in the language of ss and tcpdump\: `\:8080`, `sport = \:8080`, `dst 10.0.0.7`, `pid 812`, `netns NAME`, joined by `and`, `or`, `not`:_default' \
@@ -79,7 +81,8 @@ _arguments "${_arguments_options[@]}" : \
 '--rate=[Lines of handshakes a second at the most; how many were left out is said. 0 for no bound]:N:_default' \
 '-a[Show every handshake, not only those that go wrong]' \
 '--all[Show every handshake, not only those that go wrong]' \
-'--packets[Watch through packet sockets, which need no BPF]' \
+'(--packets)--hist[How long connections wait for accept(), by listener, at the end]' \
+'--packets[Watch through packet sockets, even where BPF programs may be loaded, which see more]' \
 '-j[A line of JSON per handshake and one for the summary; the schema is docs/schema/trace.json]' \
 '--json[A line of JSON per handshake and one for the summary; the schema is docs/schema/trace.json]' \
 '-v[Show everything in the summary\: findings with their evidence, every server]' \
@@ -302,6 +305,7 @@ _arguments "${_arguments_options[@]}" : \
 '(--hold --check)--pcap=[Write what crosses its interfaces to a capture file, for tcpdump and Wireshark]:FILE:_files' \
 '--hold[Leave it standing until Enter, Ctrl-C or ten minutes]' \
 '--check[Check it, print the verdict, and exit 0 only if it is exactly the expected one]' \
+'--no-bpf[Load no BPF programs for the check]' \
 '(--hold)-j[Print the verdict alone, as a line of JSON for each scenario]' \
 '(--hold)--json[Print the verdict alone, as a line of JSON for each scenario]' \
 '(--hold --check)--account[Print what was seen of it as JSON, for programs\: queues, sockets and counters at each look and at the end, and every segment]' \

@@ -22,7 +22,10 @@ pub(crate) struct TraceArgs {
     /// End when so many lines of handshakes have been shown
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
-    /// Watch through packet sockets, which need no BPF
+    /// How long connections wait for accept(), by listener, at the end
+    #[arg(long, conflicts_with = "packets")]
+    pub(super) hist: bool,
+    /// Watch through packet sockets, even where BPF programs may be loaded, which see more
     #[arg(long)]
     pub(super) packets: bool,
     /// Watch one network namespace, by name, pod, container, unit, process name or number
@@ -47,7 +50,8 @@ once when it has ended otherwise, and counts the rest. At the end comes a summar
 of `halfopen check` as far as the wire tells them. Changes nothing on the host.";
 
 const EXAMPLES: &str = "\
-Needs root, or CAP_NET_RAW for the own network namespace and CAP_SYS_ADMIN for others.
+Needs root. Programs in the kernel need CAP_BPF and CAP_PERFMON; where they may not be loaded, packet
+sockets watch instead, which need CAP_NET_RAW, and CAP_SYS_ADMIN for other network namespaces.
 
 Exit status: that of `halfopen pcap`: 0 nothing wrong seen, 1 the worst finding is a warning, 2 it is a
 failure, 3 no TCP handshake seen, 64 wrong usage.
@@ -56,6 +60,7 @@ Examples:
   halfopen trace                          what goes wrong on this host, until Ctrl-C
   halfopen trace :8080 --all              every handshake with port 8080
   halfopen trace --for 10s dport = :443   what this host's connections to port 443 come to
+  halfopen trace --hist --for 1m :8080    how long connections wait for accept()
   halfopen trace --netns blue
   halfopen trace --json | jq 'select(.outcome == \"third-ack-ignored\")'
 

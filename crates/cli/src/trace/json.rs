@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use halfopen_collect::packets::WatchedNetns;
+use halfopen_capture::Latency;
+use halfopen_collect::WatchedNetns;
+use halfopen_collect::bpf::Counts;
 use halfopen_diagnose::report::FindingEntry;
 use halfopen_evidence::{
     Dropped, DroppedSegment, Holder, Missing, Phase, Reading, Traced, TracedEnd,
 };
+use halfopen_trace::FailedConnect;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::packets::NOT_SEEN;
+use super::backend::{About, InKernel};
+use super::drops::Rise;
 use super::summary::Told;
 use crate::handshakes::class::CLASSES;
 use crate::handshakes::ids::mark_id;
@@ -25,10 +29,14 @@ const TRACE: &str = "halfopen.trace/1";
 #[serde(tag = "type", rename_all = "kebab-case")]
 enum Line<'a> {
     /// The first line.
-    Begin(BeginEntry),
+    Begin(BeginEntry<'a>),
     /// A handshake. One that is in trouble is told when that is recognised, with phase open, and again
     /// when it has ended, with the same number; others are told when they have ended.
     Handshake(Box<TracedEntry<'a>>),
+    /// A connect() found no local port: there was no handshake.
+    NoPort(NoPortEntry<'a>),
+    /// The count of segments that a listener has dropped rises. Told at once and then every ten seconds.
+    ListenerDrops(ListenerDropsEntry<'a>),
     /// Handshakes were left out because there were too many a second.
     Suppressed(SuppressedEntry),
     /// The last line.
@@ -37,20 +45,20 @@ enum Line<'a> {
 
 /// What watches.
 #[derive(Serialize, JsonSchema)]
-struct BeginEntry {
+struct BeginEntry<'a> {
     /// Name and version of this form. Fields may be added to it; none changes its meaning or goes.
     #[schemars(extend("const" = TRACE))]
     schema: &'static str,
     /// Version of the halfopen that wrote it.
     tool_version: &'static str,
-    /// The backend: packets.
+    /// The backend: kernel, packets.
     backend: &'static str,
     /// What it cannot see, in words.
-    not_seen: &'static str,
+    not_seen: &'a [String],
     /// Network namespaces that are watched.
     namespaces: Vec<NetnsEntry>,
-    /// Those that could not be, and why.
-    closed: Vec<String>,
+    /// What else there is to know of it: namespaces that are not watched, why it is not the other backend.
+    notes: &'a [String],
 }
 
 /// A network namespace.
@@ -137,6 +145,73 @@ struct ResetEntry<'a> {
     cause: Option<&'a str>,
 }
 
+/// A connect() that found no local port.
+#[derive(Serialize, JsonSchema)]
+struct NoPortEntry<'a> {
+    /// The network namespace.
+    netns: NetnsEntry,
+    /// When, in nanoseconds since 1970, UTC.
+    at_ns: i64,
+    /// Where to.
+    server: String,
+    /// The process that called; null if that is not known.
+    process: Option<ProcessEntry<'a>>,
+}
+
+/// Segments that a listener has dropped, by its own count (`sk_drops`), which counts a dropped third ACK
+/// twice.
+#[derive(Serialize, JsonSchema)]
+struct ListenerDropsEntry<'a> {
+    /// The network namespace.
+    netns: NetnsEntry,
+    /// When it was read, in nanoseconds since 1970, UTC.
+    at_ns: i64,
+    /// What the listener is bound to.
+    listener: String,
+    /// The process that holds it; null if that is not known.
+    process: Option<ProcessEntry<'a>>,
+    /// How many since this was told last.
+    count: u32,
+    /// Connections in its accept queue.
+    depth: u32,
+    /// Its limit: it is full when there is one more.
+    limit: u32,
+}
+
+/// What programs in the kernel have counted.
+#[derive(Serialize, JsonSchema)]
+struct KernelEntry {
+    /// Clients' ends that were connected.
+    connected: u64,
+    /// Clients' ends that failed.
+    failed: u64,
+    /// Connections that came into an accept queue.
+    queued: u64,
+    /// Connections that accept() returned; 0 unless that was asked for.
+    accepted: u64,
+    /// Events that were not told because there were too many a second.
+    held_back: u64,
+    /// How long connections waited for accept(), by listener; nothing unless that was asked for.
+    accept_waits: Vec<AcceptWaitsEntry>,
+}
+
+/// How long connections waited for accept().
+#[derive(Serialize, JsonSchema)]
+struct AcceptWaitsEntry {
+    /// The network namespace, by its number.
+    netns: u64,
+    /// The local end of the connections.
+    local: String,
+    /// How many.
+    count: u64,
+    /// The median.
+    p50_ns: Option<u64>,
+    /// 99 % did not exceed it.
+    p99_ns: Option<u64>,
+    /// 99.9 % did not exceed it.
+    p999_ns: Option<u64>,
+}
+
 /// Handshakes that were left out.
 #[derive(Serialize, JsonSchema)]
 struct SuppressedEntry {
@@ -151,10 +226,14 @@ struct SummaryEntry<'a> {
     status: StatusName,
     /// How long was watched, in milliseconds.
     watched_ms: u64,
-    /// Packets that the kernel's filter let through.
-    packets: u64,
-    /// Packets that were lost because they came too fast.
-    lost_packets: u64,
+    /// Packets that the kernel's filter let through, or events of programs in the kernel.
+    seen: u64,
+    /// Those that were lost because they came too fast.
+    lost: u64,
+    /// What programs in the kernel have counted; null if packets were watched.
+    kernel: Option<KernelEntry>,
+    /// Calls of connect() that found no local port.
+    no_port: u64,
     /// Handshakes whose beginning was seen.
     attempts: u64,
     /// Handshakes by outcome, also those of which there are none.
@@ -183,18 +262,15 @@ pub(crate) fn schema() -> String {
 }
 
 /// The first line.
-pub(super) fn begin<'a>(
-    namespaces: impl Iterator<Item = &'a WatchedNetns>,
-    closed: Vec<String>,
-) -> serde_json::Result<String> {
-    let namespaces = namespaces.map(|it| netns(it.id.0, &it.label, it.is_own)).collect();
+pub(super) fn begin(namespaces: &[&WatchedNetns], about: &About) -> serde_json::Result<String> {
+    let namespaces = namespaces.iter().map(|it| netns(it.id.0, &it.label, it.is_own)).collect();
     line(&Line::Begin(BeginEntry {
         schema: TRACE,
         tool_version: env!("CARGO_PKG_VERSION"),
-        backend: "packets",
-        not_seen: NOT_SEEN,
+        backend: about.id,
+        not_seen: &about.not_seen,
         namespaces,
-        closed,
+        notes: &about.notes,
     }))
 }
 
@@ -242,10 +318,12 @@ pub(super) fn suppressed(count: u64) -> serde_json::Result<String> {
 pub(super) fn summary(told: &Told<'_>) -> serde_json::Result<String> {
     let totals = told.totals;
     line(&Line::Summary(Box::new(SummaryEntry {
-        status: told.verdict.status.into(),
+        status: told.status.into(),
         watched_ms: u64::try_from(told.watched.as_millis()).unwrap_or(u64::MAX),
-        packets: told.packets,
-        lost_packets: told.dropped,
+        seen: told.account.seen,
+        lost: told.account.lost,
+        kernel: told.account.kernel.as_ref().map(in_kernel),
+        no_port: told.no_port,
         attempts: totals.attempts(),
         outcomes: CLASSES.iter().map(|class| class.id).zip(totals.by_class).collect(),
         marks: totals.marks.iter().map(|(&mark, &count)| (mark_id(mark), count)).collect(),
@@ -254,9 +332,49 @@ pub(super) fn summary(told: &Told<'_>) -> serde_json::Result<String> {
         listeners: totals.listeners().iter().map(listener).collect(),
         listeners_undercount: totals.tallied.listeners_undercount,
         suppressed: told.suppressed,
-        evicted: told.statistics.evicted,
+        evicted: told.account.statistics.evicted,
         interrupted: told.interrupted,
     })))
+}
+
+/// A connect() that found no port.
+pub(super) fn no_port(at: &WatchedNetns, failed: &FailedConnect) -> serde_json::Result<String> {
+    let caller = failed.caller.as_ref();
+    line(&Line::NoPort(NoPortEntry {
+        netns: netns(at.id.0, &at.label, at.is_own),
+        at_ns: failed.at_ns,
+        server: failed.server.to_string(),
+        process: caller.map(|it| ProcessEntry { pid: it.pid.0, comm: &it.comm }),
+    }))
+}
+
+/// Segments that a listener has dropped.
+pub(super) fn drops(rise: &Rise, at_ns: i64) -> serde_json::Result<String> {
+    line(&Line::ListenerDrops(ListenerDropsEntry {
+        netns: netns(rise.netns.id.0, &rise.netns.label, rise.netns.is_own),
+        at_ns,
+        listener: rise.listener.key.local.to_string(),
+        process: process(&rise.process),
+        count: rise.count,
+        depth: rise.listener.queue.depth,
+        limit: rise.listener.queue.limit,
+    }))
+}
+
+fn in_kernel(kernel: &InKernel) -> KernelEntry {
+    let Counts { connected, failed, queued, accepted, held_back, .. } = kernel.counts;
+    let waits = kernel.waits.iter().map(|waits| {
+        let latency = Latency::of_buckets(&waits.buckets);
+        AcceptWaitsEntry {
+            netns: waits.netns.0,
+            local: waits.local.to_string(),
+            count: latency.count(),
+            p50_ns: latency.quantile_ns(500),
+            p99_ns: latency.quantile_ns(990),
+            p999_ns: latency.quantile_ns(999),
+        }
+    });
+    KernelEntry { connected, failed, queued, accepted, held_back, accept_waits: waits.collect() }
 }
 
 fn netns(id: u64, label: &str, own: bool) -> NetnsEntry {

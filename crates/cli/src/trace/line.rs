@@ -1,12 +1,16 @@
 //! A traced handshake as a line, in columns that stay where they are.
 
+use halfopen_collect::WatchedNetns;
 use halfopen_diagnose::report::layout::{Ink, Page, Span};
 use halfopen_diagnose::words::harmless;
 use halfopen_evidence::{
-    Dropped, DroppedSegment, Holder, Outcome, Phase, Reading, Reset, Traced, TracedEnd,
+    Caller, Dropped, DroppedSegment, Holder, Outcome, Phase, Reading, Reset, Traced, TracedEnd,
 };
+use halfopen_model::AcceptQueue;
+use halfopen_trace::FailedConnect;
 
-use super::packets::NOT_SEEN;
+use super::backend::About;
+use super::drops::Rise;
 use crate::handshakes::words::{clock, counted, span};
 use crate::handshakes::{class, notes, tables};
 
@@ -24,13 +28,14 @@ impl Lines {
     }
 
     /// What watches, what cannot be seen so, and the header of the columns.
-    pub(super) fn header(self, namespaces: usize, closed: &[String]) -> String {
+    pub(super) fn header(self, namespaces: usize, about: &About) -> String {
         let mut page = Page::new(self.width, self.colour);
         let places = counted(namespaces as u64, "network namespace");
-        let watching = format!("packet sockets in {places}; not seen so: {NOT_SEEN}");
+        let not_seen = harmless(&about.not_seen.join(", "));
+        let watching = format!("{} in {places}; not seen so: {not_seen}", about.name);
         page.paragraph(2, &[Span::new(Ink::Dim, watching)]);
-        for why in closed {
-            page.paragraph(2, &[Span::new(Ink::Warning, harmless(why))]);
+        for note in &about.notes {
+            page.paragraph(2, &[Span::new(Ink::Warning, harmless(note))]);
         }
         let columns = format!("{:12} {:17} {:>8}  client > server", "UTC", "outcome", "connect");
         page.put(Ink::Dim, &columns);
@@ -54,6 +59,44 @@ impl Lines {
         let notes = notes(traced);
         if !notes.is_empty() {
             page.put(Ink::Plain, &format!("  {}", harmless(&notes.join(" · "))));
+        }
+        page.blank();
+        page.finish()
+    }
+
+    /// A connect() that found no port.
+    pub(super) fn no_port(self, netns: &WatchedNetns, failed: &FailedConnect) -> String {
+        let mut page = Page::new(self.width, self.colour);
+        page.put(Ink::Plain, &format!("{} ", clock(failed.at_ns)));
+        page.put(Ink::Failure, &format!("{:17}", "no local port"));
+        page.put(Ink::Plain, &format!(" {:>8}  > {}", "-", failed.server));
+        if let Some(Caller { pid, comm }) = &failed.caller {
+            page.put(Ink::Subject, &format!("  {}[{pid}]", harmless(comm)));
+        }
+        page.put(Ink::Plain, "  connect() failed with EADDRNOTAVAIL");
+        if !netns.is_own {
+            page.put(Ink::Plain, &format!(" · {}", harmless(&netns.label)));
+        }
+        page.blank();
+        page.finish()
+    }
+
+    /// Segments that a listener has dropped.
+    pub(super) fn drops(self, rise: &Rise, at_ns: i64) -> String {
+        let mut page = Page::new(self.width, self.colour);
+        let AcceptQueue { depth, limit } = rise.listener.queue;
+        page.put(Ink::Plain, &format!("{} ", clock(at_ns)));
+        page.put(Ink::Failure, &format!("{:17}", "listener drops"));
+        page.put(Ink::Plain, &format!(" {:>8}  > {}", "-", rise.listener.key.local));
+        if let Some(Some(holder)) = rise.process.get() {
+            page.put(Ink::Subject, &format!("  > {}[{}]", harmless(&holder.comm), holder.pid));
+        }
+        let full = if rise.listener.queue.is_full() { ", full" } else { "" };
+        let segments = counted(rise.count.into(), "segment");
+        let notes = format!("  {segments} dropped · accept queue {depth}/{limit}{full}");
+        page.put(Ink::Plain, &notes);
+        if !rise.netns.is_own {
+            page.put(Ink::Plain, &format!(" · {}", harmless(&rise.netns.label)));
         }
         page.blank();
         page.finish()
@@ -151,8 +194,13 @@ mod tests {
     #[test]
     fn a_line_says_when_who_how_and_what_was_sent_again_and_nothing_raw() {
         let lines = Lines::new(100, false);
-        let closed = ["1 of 3 network namespaces not watched: not permitted (needs \u{1b}root)"];
-        let mut text = lines.header(2, &closed.map(str::to_owned));
+        let about = About {
+            id: "packets",
+            name: "packet sockets",
+            not_seen: vec!["drops".to_owned(), "resets".to_owned()],
+            notes: vec!["blue is not watched: not permitted (needs \u{1b}root)".to_owned()],
+        };
+        let mut text = lines.header(2, &about);
         text.extend(fixture::some().iter().map(|traced| lines.line(traced)));
         text.push_str(&lines.suppressed(1_234));
         assert!(!text.contains('\u{1b}'), "{text}");

@@ -1,9 +1,15 @@
 //! The filter of `check`, asked of a handshake: it matches if either end does, as the listener that it
 //! came to or as the destination that was connected to.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use halfopen_collect::WatchedNetns;
 use halfopen_collect::packets::{Network, PacketFilter};
 use halfopen_diagnose::{Filter, ProcessName, Subject, SubjectKind};
 use halfopen_evidence::{EndpointKey, Holder, Reading, Traced};
+use halfopen_trace::FailedConnect;
+
+use super::drops::Rise;
 
 /// Whether a filter matches a handshake for certain.
 pub(super) fn matches(filter: &Filter, traced: &Traced) -> bool {
@@ -24,6 +30,33 @@ pub(super) fn matches(filter: &Filter, traced: &Traced) -> bool {
     };
     is(SubjectKind::Endpoint(endpoint), &traced.server_process)
         || is(destination, &traced.client_process)
+}
+
+/// Whether a filter matches a connect() that found no port for certain. It has no source address yet.
+pub(super) fn matches_call(filter: &Filter, netns: &WatchedNetns, failed: &FailedConnect) -> bool {
+    let source: IpAddr = match failed.server.ip() {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let caller = failed.caller.iter();
+    filter.matches(&Subject {
+        kind: SubjectKind::Destination { source, destination: failed.server },
+        netns: netns.id,
+        netns_label: netns.label.clone(),
+        own_netns: netns.is_own,
+        processes: caller.map(|it| ProcessName { pid: it.pid, comm: it.comm.clone() }).collect(),
+    })
+}
+
+/// Whether a filter matches a listener that has dropped something for certain.
+pub(super) fn matches_listener(filter: &Filter, rise: &Rise) -> bool {
+    filter.matches(&Subject {
+        kind: SubjectKind::Endpoint(rise.listener.key),
+        netns: rise.netns.id,
+        netns_label: rise.netns.label.clone(),
+        own_netns: rise.netns.is_own,
+        processes: rise.process.get().into_iter().flatten().map(ProcessName::of).collect(),
+    })
 }
 
 /// What of a filter the kernel can look at.

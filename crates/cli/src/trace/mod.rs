@@ -1,30 +1,34 @@
 //! `halfopen trace`: each handshake as it happens.
 //!
-//! A backend sees handshakes (`packets`: packet sockets and the tracker that `pcap` uses), `owners`
-//! finds the processes at their ends, and `reporter` tells them as [`Traced`] values within a rate and
-//! counts them all. What is told when: `troubles`. `line`, `json` and `summary` are pure functions from
+//! A `backend` sees handshakes (`kernel`: programs in the kernel and the assembler of what they tell;
+//! `packets`: packet sockets and the tracker that `pcap` uses), `owners` finds the processes at their
+//! ends, and `reporter` tells them as [`Traced`] values within a rate and counts them all. What is told when: `troubles`. `line`, `json` and `summary` are pure functions from
 //! values to text; `matching` asks the filter, of which the kernel looks at ports and networks.
 
 mod args;
+mod backend;
 mod busy;
+mod drops;
 #[cfg(test)]
 mod fixture;
 mod json;
+mod kernel;
 mod line;
 mod matching;
 mod owners;
 mod packets;
 mod rate;
 mod reporter;
+mod seen;
 mod status_line;
 mod summary;
 mod troubles;
 
 use std::time::Duration;
 
-use halfopen_collect::{CollectError, NetnsScope};
+use halfopen_collect::{CollectError, NetnsScope, SocketLookups};
 use halfopen_diagnose::Filter;
-use halfopen_evidence::{Missing, Phase, Traced};
+use halfopen_evidence::{Inode, Phase, Traced};
 
 use crate::exit::Exit;
 use crate::{check, gather, interrupt, output};
@@ -32,11 +36,14 @@ use crate::{check, gather, interrupt, output};
 pub(crate) use args::{ABOUT, TraceArgs};
 pub(crate) use json::schema as json_schema;
 
+use backend::Backend;
+use drops::ListenerDrops;
+use kernel::Step;
 use owners::{Ends, Owners, Sockets};
-use packets::{Packets, Seen};
-use reporter::{Reporter, Watched};
+use reporter::Reporter;
+use seen::Seen;
 
-/// How long a step waits for packets: as long as a look at Ctrl-C may be put off.
+/// How long a step waits: as long as a look at Ctrl-C may be put off.
 const STEP: Duration = Duration::from_millis(100);
 
 /// Watches, and prints what happens.
@@ -50,12 +57,19 @@ pub(crate) fn trace(arguments: &TraceArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Usage);
     }
     interrupt::listen();
-    let packets = match Packets::open(scope(arguments, &filter), matching::in_kernel(&filter)) {
-        Ok(packets) => packets,
-        Err(error) => return refuse(&error),
-    };
-    let reporter = Reporter::begin(arguments, &packets)?;
-    Trace { filter, packets, owners: Owners::default(), reporter }.run(arguments.watch)
+    match start(arguments, filter) {
+        Ok(trace) => trace.run(arguments.watch),
+        Err(error) => refuse(&error),
+    }
+}
+
+fn start(arguments: &TraceArgs, filter: Filter) -> anyhow::Result<Trace> {
+    let scope = scope(arguments, &filter);
+    let lookups = SocketLookups::open(scope.clone())?;
+    let (backend, about) = Backend::start(arguments, &filter, scope, &lookups)?;
+    let reporter = Reporter::begin(arguments, &lookups.namespaces(), &about)?;
+    let (owners, drops) = (Owners::default(), ListenerDrops::new());
+    Ok(Trace { filter, backend, lookups, owners, drops, reporter })
 }
 
 fn scope(arguments: &TraceArgs, filter: &Filter) -> NetnsScope {
@@ -79,10 +93,15 @@ fn refuse(error: &anyhow::Error) -> anyhow::Result<Exit> {
 /// A running trace.
 struct Trace {
     filter: Filter,
-    packets: Packets,
+    backend: Backend,
+    lookups: SocketLookups,
     owners: Owners,
+    drops: ListenerDrops,
     reporter: Reporter,
 }
+
+/// A handshake that may be told, and the client's socket if that is known.
+type Candidate = (Option<Inode>, Traced);
 
 impl Trace {
     fn run(mut self, most: Option<Duration>) -> anyhow::Result<Exit> {
@@ -94,25 +113,26 @@ impl Trace {
             if left.is_some_and(|left| left.is_zero()) || self.reporter.is_enough() {
                 break false;
             }
-            let seen = self.packets.step(left.map_or(STEP, |left| left.min(STEP)))?;
-            self.take(seen)?;
-            self.reporter.idle(self.packets.dropped())?;
+            let patience = left.map_or(STEP, |left| left.min(STEP));
+            let step = self.backend.step(patience, &mut self.lookups)?;
+            self.take(step)?;
+            self.tell_drops()?;
+            self.reporter.idle(self.backend.lost())?;
         };
-        let seen = self.packets.finish();
-        self.take(seen)?;
-        self.reporter.finish(Watched {
-            packets: self.packets.packets(),
-            dropped: self.packets.dropped(),
-            statistics: self.packets.statistics(),
-            interrupted,
-        })
+        let step = self.backend.finish(&mut self.lookups)?;
+        self.take(step)?;
+        self.reporter.finish(self.backend.account(), interrupted)
     }
 
     /// Tells and counts what was seen. Processes are looked for together, since that is dear: for what
     /// will be told, or for all of it where the filter asks for them.
-    fn take(&mut self, seen: Vec<Seen>) -> anyhow::Result<()> {
-        let mut all: Vec<(Option<usize>, Traced)> =
-            seen.into_iter().map(|seen| (seen.place, traced(seen))).collect();
+    fn take(&mut self, step: Step) -> anyhow::Result<()> {
+        for (netns, failed) in &step.no_port {
+            if matching::matches_call(&self.filter, netns, failed) {
+                self.reporter.no_port(netns, failed)?;
+            }
+        }
+        let mut all: Vec<Candidate> = step.seen.into_iter().map(candidate).collect();
         let asks = self.filter.needs_holders();
         if asks {
             self.add_ends(all.iter_mut());
@@ -125,6 +145,7 @@ impl Trace {
         }
         for ((_, mut traced), wanted) in all.into_iter().zip(wanted) {
             self.owners.remember_client(&mut traced);
+            self.drops.explain(&mut traced);
             if wanted {
                 self.reporter.tell(&traced)?;
             }
@@ -135,13 +156,23 @@ impl Trace {
         Ok(())
     }
 
-    fn add_ends<'a>(&mut self, all: impl Iterator<Item = &'a mut (Option<usize>, Traced)>) {
-        let sockets = &mut self.packets.sockets;
+    /// Tells what listeners have dropped.
+    fn tell_drops(&mut self) -> anyhow::Result<()> {
+        for mut rise in self.drops.rises(&mut self.lookups) {
+            rise.process = self.owners.holder_of(rise.listener.inode);
+            if matching::matches_listener(&self.filter, &rise) {
+                self.reporter.drops(&rise)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_ends<'a>(&mut self, all: impl Iterator<Item = &'a mut Candidate>) {
         let mut found: Vec<(Sockets, &mut Traced)> = all
-            .filter_map(|(place, traced)| {
-                let found =
-                    self.owners.sockets(sockets, (*place)?, traced.netns, &traced.handshake);
-                Some((found, traced))
+            .map(|(client, traced)| {
+                let lookups = &mut self.lookups;
+                let found = self.owners.sockets(lookups, traced.netns, &traced.handshake, *client);
+                (found, traced)
             })
             .collect();
         self.owners.find_holders(found.iter().map(|(sockets, _)| sockets));
@@ -153,22 +184,6 @@ impl Trace {
     }
 }
 
-/// What a packet socket knows of a handshake; its ends are not looked for yet.
-fn traced(seen: Seen) -> Traced {
-    let cannot = || Missing::not_visible_from(packets::FROM);
-    let Ends { listener, server, client } = Ends::UNKNOWN;
-    Traced {
-        number: seen.handshake.first_record,
-        phase: seen.phase,
-        handshake: seen.handshake,
-        netns: seen.netns.id,
-        netns_label: seen.netns.label.clone(),
-        is_own_netns: seen.netns.is_own,
-        listener,
-        server_process: server,
-        client_process: client,
-        accept_queue_ns: cannot().into(),
-        drops: cannot().into(),
-        reset: cannot().into(),
-    }
+fn candidate(seen: Seen) -> Candidate {
+    (seen.kernel.as_ref().and_then(|kernel| kernel.client), seen.traced())
 }

@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use halfopen_collect::packets::{ListeningSocket, PacketSockets};
 use halfopen_collect::proc::{Extent, ProcRoot, find_holders};
+use halfopen_collect::{ListeningSocket, SocketLookups};
 use halfopen_evidence::{EndpointKey, Handshake, Holder, Inode, NetnsId, Phase, Reading, Traced};
 
 /// How long an answer holds.
@@ -20,6 +20,9 @@ const LIST_AGAIN: Duration = Duration::from_millis(500);
 
 /// Holders that are remembered; beyond it all are forgotten.
 const MOST: usize = 16_384;
+
+/// A rest that is waited for, so that whoever is told of next does not go without a process.
+const SHORT_REST: Duration = Duration::from_millis(100);
 
 /// After a walk, so many times as long is none.
 const REST: u32 = 9;
@@ -64,17 +67,20 @@ impl Ends {
 }
 
 impl Owners {
-    /// The sockets at the ends of a handshake that was seen at this place.
+    /// The sockets at the ends of a handshake. The client's need not be looked up if it is known.
     pub(super) fn sockets(
         &mut self,
-        sockets: &mut PacketSockets,
-        place: usize,
+        lookups: &mut SocketLookups,
         netns: NetnsId,
         handshake: &Handshake,
+        client: Option<Inode>,
     ) -> Sockets {
         Sockets {
-            listener: self.listener(sockets, place, netns, handshake.server),
-            client: sockets.connected(place, handshake.client, handshake.server),
+            listener: self.listener(lookups, netns, handshake.server),
+            client: match client {
+                Some(inode) => Reading::Known(Some(inode)),
+                None => lookups.connected(netns, handshake.client, handshake.server),
+            },
         }
     }
 
@@ -84,12 +90,28 @@ impl Owners {
             let listener = sockets.listener.value().flatten().map(|it| it.inode);
             [listener, sockets.client.value().flatten()]
         });
-        let wanted = inodes.flatten().filter(|inode| {
+        self.find(inodes.flatten());
+    }
+
+    /// The process that holds a socket, if it is known or it is time to look for it.
+    pub(super) fn holder_of(&mut self, inode: Inode) -> Reading<Option<Holder>> {
+        self.find(std::iter::once(inode));
+        self.holder(Reading::Known(Some(inode)))
+    }
+
+    fn find(&mut self, inodes: impl Iterator<Item = Inode>) {
+        let wanted = inodes.filter(|inode| {
             self.holders.get(inode).is_none_or(|(found, _)| found.elapsed() >= FRESH)
         });
         let wanted: BTreeSet<Inode> = wanted.collect();
-        if wanted.is_empty() || self.rests.is_some_and(|until| Instant::now() < until) {
+        if wanted.is_empty() {
             return;
+        }
+        let rest = self.rests.map(|until| until.saturating_duration_since(Instant::now()));
+        match rest {
+            Some(rest) if rest > SHORT_REST => return,
+            Some(rest) => std::thread::sleep(rest),
+            None => {}
         }
         let began = Instant::now();
         let findings = find_holders(&self.root, &wanted, Extent::Everywhere);
@@ -98,16 +120,11 @@ impl Owners {
             self.holders.clear();
         }
         for inode in wanted {
-            self.holders.insert(
-                inode,
-                (
-                    Instant::now(),
-                    match &findings {
-                        Reading::Known(findings) => findings.first(inode),
-                        Reading::Missing(why) => why.clone().into(),
-                    },
-                ),
-            );
+            let holder = match &findings {
+                Reading::Known(findings) => findings.first(inode),
+                Reading::Missing(why) => why.clone().into(),
+            };
+            self.holders.insert(inode, (Instant::now(), holder));
         }
     }
 
@@ -139,8 +156,7 @@ impl Owners {
 
     fn listener(
         &mut self,
-        sockets: &mut PacketSockets,
-        place: usize,
+        lookups: &mut SocketLookups,
         netns: NetnsId,
         server: SocketAddr,
     ) -> Reading<Option<ListeningSocket>> {
@@ -150,7 +166,7 @@ impl Owners {
                 || (age < FRESH && known.get().is_some_and(|all| closest(all, server).is_some()))
         };
         if !self.listening.get(&netns).is_some_and(is_fresh) {
-            self.listening.insert(netns, (Instant::now(), sockets.listening(place)));
+            self.listening.insert(netns, (Instant::now(), lookups.listening(netns)));
         }
         match self.listening.get(&netns) {
             Some((_, listening)) => listening.as_ref().map(|all| closest(all, server)),
@@ -178,6 +194,8 @@ fn closest(listening: &[ListeningSocket], server: SocketAddr) -> Option<Listenin
 
 #[cfg(test)]
 mod tests {
+    use halfopen_model::AcceptQueue;
+
     use super::*;
     use crate::handshakes::fixture::address;
     use crate::trace::fixture;
@@ -187,6 +205,8 @@ mod tests {
         let listening = |local: &str, inode| ListeningSocket {
             key: EndpointKey { local: address(local), device: 0, v6_only: false },
             inode: Inode(inode),
+            queue: AcceptQueue { depth: 0, limit: 5 },
+            drops: None,
         };
         let all =
             [listening("[::]:80", 1), listening("10.0.0.1:80", 2), listening("0.0.0.0:80", 3)];

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use halfopen_capture::{
     Decoder, Limits, LinkType, Observed, Packet, Scopes, Statistics, Tracker, Tunnels,
 };
-use halfopen_collect::NetnsScope;
-use halfopen_collect::packets::{PacketFilter, PacketSockets, RingPacket, WatchedNetns};
+use halfopen_collect::packets::{PacketFilter, PacketSockets, RingPacket};
+use halfopen_collect::{NetnsScope, WatchedNetns};
 use halfopen_evidence::{Handshake, Phase};
 
 use super::busy::Busy;
+use super::seen::Seen;
 
 /// What is not seen from packet sockets.
 pub(super) const NOT_SEEN: &str =
@@ -40,22 +41,9 @@ const ETHERNET: LinkType = LinkType(1);
 const ADDRESSES: usize = 12;
 const VLAN: u16 = 0x8100;
 
-/// A handshake that is told.
-#[derive(Clone, Debug)]
-pub(super) struct Seen {
-    /// Where.
-    pub(super) netns: Rc<WatchedNetns>,
-    /// The namespace's place among the sockets; none if it is gone.
-    pub(super) place: Option<usize>,
-    /// What was seen; its scope is named.
-    pub(super) handshake: Handshake,
-    /// How far it is.
-    pub(super) phase: Phase,
-}
-
 /// See the module's text.
 pub(super) struct Packets {
-    /// The sockets, which answer questions about ends too.
+    /// The sockets.
     pub(super) sockets: PacketSockets,
     filter: PacketFilter,
     posts: Vec<Post>,
@@ -124,7 +112,7 @@ impl Packets {
         for place in 0..self.posts.len() {
             let is_empty = self.read(place, &mut seen);
             if is_empty {
-                self.posts[place].on_clock(place, &mut seen);
+                self.posts[place].on_clock(&mut seen);
             }
             self.dropped += u64::from(self.sockets.dropped(place));
         }
@@ -140,8 +128,8 @@ impl Packets {
             let _ = (0..LAST_ROUNDS).any(|_| self.read(place, &mut seen));
             self.dropped += u64::from(self.sockets.dropped(place));
         }
-        for (place, post) in self.posts.drain(..).enumerate() {
-            self.ended = self.ended.with(post.finish(Some(place), &mut seen));
+        for post in self.posts.drain(..) {
+            self.ended = self.ended.with(post.finish(&mut seen));
         }
         seen
     }
@@ -157,7 +145,7 @@ impl Packets {
             if !is_block {
                 return true;
             }
-            post.follow(place, seen);
+            post.follow(seen);
             if let Some(busy) = post.busy.changed() {
                 sockets.set_filter(place, &PacketFilter { busy, ..self.filter.clone() });
             }
@@ -169,7 +157,7 @@ impl Packets {
         self.refreshed = Instant::now();
         let (posts, ended) = (&mut self.posts, &mut self.ended);
         self.sockets.refresh(&self.filter, |place| {
-            *ended = ended.with(posts.remove(place).finish(None, seen));
+            *ended = ended.with(posts.remove(place).finish(seen));
         })?;
         self.add_posts();
         Ok(())
@@ -226,9 +214,9 @@ impl Post {
     }
 
     /// Follows what was added, and says what has ended and what is in trouble.
-    fn follow(&mut self, place: usize, seen: &mut Vec<Seen>) {
+    fn follow(&mut self, seen: &mut Vec<Seen>) {
         let (netns, scopes) = (&self.netns, self.decoder.scopes());
-        let ended = |handshake, scope| told(netns, Some(place), scopes, handshake, scope);
+        let ended = |handshake, scope| told(netns, scopes, handshake, scope);
         self.tracker.on_batch(&self.batch, &mut |handshake, scope| {
             seen.push(ended(handshake, scope));
         });
@@ -239,30 +227,24 @@ impl Post {
         }
     }
 
-    fn on_clock(&mut self, place: usize, seen: &mut Vec<Seen>) {
+    fn on_clock(&mut self, seen: &mut Vec<Seen>) {
         let (netns, scopes) = (&self.netns, self.decoder.scopes());
         self.tracker.on_clock(now_ns(), &mut |handshake, scope| {
-            seen.push(told(netns, Some(place), scopes, handshake, scope));
+            seen.push(told(netns, scopes, handshake, scope));
         });
     }
 
-    fn finish(self, place: Option<usize>, seen: &mut Vec<Seen>) -> Statistics {
+    fn finish(self, seen: &mut Vec<Seen>) -> Statistics {
         let (netns, scopes) = (&self.netns, self.decoder.scopes());
         self.tracker.finish(&mut |handshake, scope| {
-            seen.push(told(netns, place, scopes, handshake, scope));
+            seen.push(told(netns, scopes, handshake, scope));
         })
     }
 }
 
-fn told(
-    netns: &Rc<WatchedNetns>,
-    place: Option<usize>,
-    scopes: &Scopes,
-    mut handshake: Handshake,
-    scope: u32,
-) -> Seen {
+fn told(netns: &Rc<WatchedNetns>, scopes: &Scopes, mut handshake: Handshake, scope: u32) -> Seen {
     handshake.scope = scopes.name(scope).unwrap_or_default();
-    Seen { netns: Rc::clone(netns), place, handshake, phase: Phase::Ended }
+    Seen { netns: Rc::clone(netns), handshake, phase: Phase::Ended, kernel: None }
 }
 
 /// The packet behind the header that the kernel has taken off, with the VLAN tag put back. Decoding is
@@ -283,7 +265,8 @@ fn framed<'a>(packet: &RingPacket<'_>, frame: &'a mut [u8]) -> Option<&'a [u8]> 
     frame.get(..at)
 }
 
-fn now_ns() -> i64 {
+/// Nanoseconds since 1970, UTC.
+pub(super) fn now_ns() -> i64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -3,14 +3,18 @@
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use halfopen_capture::Statistics;
+use halfopen_collect::WatchedNetns;
+use halfopen_diagnose::Status;
 use halfopen_diagnose::report::TextOptions;
 use halfopen_evidence::{Phase, Traced};
+use halfopen_trace::FailedConnect;
 
 use super::args::TraceArgs;
+use super::backend::{About, Account};
+use super::drops::Rise;
 use super::json;
 use super::line::Lines;
-use super::packets::Packets;
+use super::packets::now_ns;
 use super::rate::Rate;
 use super::status_line::StatusLine;
 use super::summary::{self, Told};
@@ -31,6 +35,7 @@ pub(super) struct Reporter {
     count: Option<u64>,
     shown: u64,
     handshakes: u64,
+    no_port: u64,
     troubles: Troubles,
     rate: Rate,
     counting: Counting,
@@ -43,34 +48,21 @@ enum Form {
     Json,
 }
 
-/// What was seen by whoever watched.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Watched {
-    /// Packets.
-    pub(super) packets: u64,
-    /// Packets that were lost.
-    pub(super) dropped: u64,
-    /// What trackers counted.
-    pub(super) statistics: Statistics,
-    /// Whether Ctrl-C ended it.
-    pub(super) interrupted: bool,
-}
-
 impl Reporter {
     /// Begins, with the first lines.
     ///
     /// # Errors
     /// Those of standard output.
-    pub(super) fn begin(arguments: &TraceArgs, packets: &Packets) -> anyhow::Result<Self> {
-        let closed = packets.sockets.closed();
-        let closed: Vec<String> =
-            closed.iter().map(|(label, why)| format!("{label} is not watched: {why}")).collect();
-        let namespaces = packets.sockets.namespaces();
+    pub(super) fn begin(
+        arguments: &TraceArgs,
+        namespaces: &[&WatchedNetns],
+        about: &About,
+    ) -> anyhow::Result<Self> {
         let (form, text) = if arguments.json {
-            (Form::Json, json::begin(namespaces, closed)?)
+            (Form::Json, json::begin(namespaces, about)?)
         } else {
             let lines = Lines::new(output::width(), output::colour());
-            (Form::Lines(lines), lines.header(namespaces.len(), &closed))
+            (Form::Lines(lines), lines.header(namespaces.len(), about))
         };
         output::write(&text)?;
         Ok(Self {
@@ -81,6 +73,7 @@ impl Reporter {
             count: arguments.count,
             shown: 0,
             handshakes: 0,
+            no_port: 0,
             troubles: Troubles::default(),
             rate: Rate::new(arguments.rate),
             counting: Counting::default(),
@@ -107,7 +100,12 @@ impl Reporter {
             Phase::Ended => match (self.troubles.on_end(number, handshake), &self.form) {
                 (News::Otherwise, _) | (News::None, Form::Json) => true,
                 (News::None, Form::Lines(_)) => false,
-                (News::First, _) => self.all || class::gravity(handshake.outcome) >= Gravity::Late,
+                (News::First, _) => {
+                    let reset = traced.reset.get().and_then(Option::as_ref);
+                    self.all
+                        || class::gravity(handshake.outcome) >= Gravity::Late
+                        || reset.is_some_and(|reset| reset.cause.is_some())
+                }
             },
         };
         is_news && self.rate.allows(self.began.elapsed())
@@ -126,6 +124,40 @@ impl Reporter {
         let text = match &self.form {
             Form::Lines(lines) => lines.line(traced),
             Form::Json => json::handshake(traced)?,
+        };
+        self.write(&text)
+    }
+
+    /// Tells and counts a connect() that found no port.
+    ///
+    /// # Errors
+    /// Those of standard output.
+    pub(super) fn no_port(
+        &mut self,
+        netns: &WatchedNetns,
+        failed: &FailedConnect,
+    ) -> anyhow::Result<()> {
+        self.no_port += 1;
+        if self.is_enough() || !self.rate.allows(self.began.elapsed()) {
+            return Ok(());
+        }
+        self.say_suppressed()?;
+        self.shown += 1;
+        let text = match &self.form {
+            Form::Lines(lines) => lines.no_port(netns, failed),
+            Form::Json => json::no_port(netns, failed)?,
+        };
+        self.write(&text)
+    }
+
+    /// Tells of segments that a listener has dropped.
+    ///
+    /// # Errors
+    /// Those of standard output.
+    pub(super) fn drops(&mut self, rise: &Rise) -> anyhow::Result<()> {
+        let text = match &self.form {
+            Form::Lines(lines) => lines.drops(rise, now_ns()),
+            Form::Json => json::drops(rise, now_ns())?,
         };
         self.write(&text)
     }
@@ -154,20 +186,21 @@ impl Reporter {
     ///
     /// # Errors
     /// Those of standard output.
-    pub(super) fn finish(mut self, watched: Watched) -> anyhow::Result<Exit> {
+    pub(super) fn finish(mut self, account: Account, interrupted: bool) -> anyhow::Result<Exit> {
         self.say_suppressed()?;
         self.status.clear();
         let totals = self.counting.finish();
         let verdict = Verdict::of(&totals);
+        let status = status(verdict.status, &account, self.no_port);
         let told = Told {
             watched: self.began.elapsed(),
-            packets: watched.packets,
-            dropped: watched.dropped,
-            statistics: watched.statistics,
+            account: &account,
+            no_port: self.no_port,
             suppressed: self.rate.all_suppressed(),
-            interrupted: watched.interrupted,
+            interrupted,
             totals: &totals,
             verdict: &verdict,
+            status,
         };
         let text = match self.form {
             Form::Json => json::summary(&told)?,
@@ -179,7 +212,7 @@ impl Reporter {
         match output::write(&text) {
             // Who stopped reading has read enough; the verdict stands.
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-            _ => Ok(verdict.status.into()),
+            _ => Ok(status.into()),
         }
     }
 
@@ -195,5 +228,39 @@ impl Reporter {
     fn write(&mut self, text: &str) -> anyhow::Result<()> {
         self.status.clear();
         Ok(io::stdout().write_all(text.as_bytes())?)
+    }
+}
+
+/// What the verdict comes to with what no handshake was told of: sound ones that the kernel has only
+/// counted, and calls that found no port.
+fn status(verdict: Status, account: &Account, no_port: u64) -> Status {
+    let sound = account.kernel.as_ref().map_or(0, |kernel| kernel.counts.handshakes());
+    match verdict {
+        _ if no_port > 0 => Status::Failure,
+        Status::Unknown if sound > 0 => Status::Healthy,
+        verdict => verdict,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use halfopen_collect::bpf::Counts;
+
+    use super::*;
+    use crate::trace::backend::InKernel;
+
+    #[test]
+    fn sound_handshakes_that_were_only_counted_make_it_healthy() {
+        let counted = |connected| Account {
+            kernel: Some(InKernel {
+                counts: Counts { connected, ..Counts::default() },
+                waits: Vec::new(),
+            }),
+            ..Account::default()
+        };
+        assert_eq!(status(Status::Unknown, &counted(0), 0), Status::Unknown);
+        assert_eq!(status(Status::Unknown, &counted(5), 0), Status::Healthy);
+        assert_eq!(status(Status::Warning, &counted(5), 0), Status::Warning);
+        assert_eq!(status(Status::Healthy, &counted(5), 1), Status::Failure);
     }
 }
