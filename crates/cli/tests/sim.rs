@@ -230,7 +230,7 @@ fn an_expectation_that_is_not_met_ends_with_1() {
     let path = path.to_str().expect("UTF-8");
     let ran = run(&["sim", path]);
     assert_eq!(ran.status, 1);
-    let said = "The scenario expects accept-blocked; found is accept-blocked, never-accepted.";
+    let said = "expected accept-blocked, found accept-blocked, never-accepted.";
     assert!(ran.stdout.contains(said), "{}", ran.stdout);
     let never = repository_file("scenarios/too-slow-accept.toml").replace("= 8 }", "= 800000 }");
     let other = folder.path().join("never.toml");

@@ -1,8 +1,10 @@
-//! How the handshakes of each scenario come out on the wire.
+//! How the handshakes of each scenario come out, on the wire and in the kernel.
 //!
 //! What the scenario is about must be told, while the handshake is open or at its end. `established`,
 //! `established-late` and `undecided` may come too: other connections of the scenario, and what the end
 //! of the trace cuts off.
+
+use std::collections::BTreeMap;
 
 /// Scenarios with nothing that a packet socket could tell, and why.
 pub(crate) const NOTHING: &[(&str, &str)] = &[
@@ -32,6 +34,7 @@ pub(crate) const MUST: &[(&str, &[&str])] = &[
     ("accept-queue-of-1", &["established", "syn-unanswered"]),
     ("accept-queue-of-3", &["established", "syn-unanswered"]),
     ("accept-thread-missing", &["established", "syn-unanswered"]),
+    ("acceptor-deadlock", &["established", "syn-unanswered"]),
     ("acceptor-locks-twice", &["established", "syn-unanswered"]),
     ("acceptor-waits-for-database", &["established", "syn-unanswered"]),
     ("acceptor-waits-for-lock", &["established", "syn-unanswered"]),
@@ -49,7 +52,7 @@ pub(crate) const MUST: &[(&str, &[&str])] = &[
     ("clients-in-turn", &["established", "syn-unanswered"]),
     ("clients-overlapping", &["third-ack-ignored open"]),
     ("close-wait-leak", &["established"]),
-    ("connection-limit", &["established", "established-late"]),
+    ("connection-limit", &["established"]),
     ("cookie-acks-overflow", &["established"]),
     ("cookie-acks-wrong", &["established"]),
     ("cookie-data-tries-again", &["established"]),
@@ -66,6 +69,7 @@ pub(crate) const MUST: &[(&str, &[&str])] = &[
     ("edge-triggered", &["established"]),
     ("fin-is-third-ack", &["established"]),
     ("forgotten-connection", &["third-ack-ignored reset-by-data"]),
+    ("frozen-group", &["established", "syn-unanswered"]),
     ("idle-pool", &["established"]),
     ("last-quarter-reserve", &["third-ack-missing"]),
     ("listen-again", &["established"]),
@@ -118,11 +122,13 @@ pub(crate) const MUST: &[(&str, &[&str])] = &[
 /// What may be told besides: how a handshake stood while it was open, and single SYNs without an answer
 /// for a second when the trace ends.
 pub(crate) const MAY: &[(&str, &[&str])] = &[
+    ("connection-limit", &["syn-unanswered"]),
     ("forgotten-connection", &["third-ack-ignored open"]),
     ("last-quarter-reserve", &["syn-unanswered"]),
     ("reserve-with-cookies", &["syn-unanswered"]),
     ("reserve-without-cookies", &["syn-unanswered"]),
     ("somaxconn-not-applied", &["third-ack-ignored open", "third-ack-ignored recovered"]),
+    ("rst-to-request", &["third-ack-missing"]),
     ("syn-queue-cookies", &["syn-unanswered"]),
     ("syn-queue-drops", &["syn-unanswered"]),
     ("syn-queue-full", &["syn-unanswered"]),
@@ -130,3 +136,96 @@ pub(crate) const MAY: &[(&str, &[&str])] = &[
 
 /// What may come with every scenario.
 pub(crate) const ALWAYS: &[&str] = &["established", "established-late", "undecided"];
+
+/// Scenarios whose point programs in the kernel cannot see where packets can, and why.
+pub(crate) const BLIND: &[(&str, &str)] = &[
+    ("ack-without-request", STRAY),
+    ("ack-without-request-cookies", STRAY),
+    ("defer-accept-silent", "no SYN-ACK is sent again before the scenario ends"),
+    ("listener-returns", STRAY),
+    ("request-life-shortest", "no SYN-ACK is sent again at all"),
+    ("rst-to-request", "no tracepoint tells of a reset that takes a request away"),
+];
+
+const STRAY: &str = "the ACK has no request any more: the kernel answers it like any stray segment";
+
+/// What programs in the kernel tell otherwise than packets, and why.
+pub(crate) const IN_KERNEL: &[(&str, &[&str], &str)] = &[
+    ("accept-queue-of-0", &["established"], SYN_DROPS),
+    ("accept-queue-of-1", &["established"], SYN_DROPS),
+    ("accept-queue-of-3", &["established"], SYN_DROPS),
+    (
+        "answer-to-resend-promotes",
+        &["third-ack-ignored open", "third-ack-ignored recovered"],
+        "the kernel sees that it takes a later ACK",
+    ),
+    (
+        "client-returns",
+        &["established", "challenged"],
+        "the kernel drops the SYN for the connection that it still has",
+    ),
+    (
+        "data-promotes",
+        &["third-ack-ignored open", "third-ack-ignored recovered"],
+        "the kernel sees that the ACK is dropped before the data come",
+    ),
+    (
+        "listener-ends",
+        &["established"],
+        "the kernel tells a reset by a listener that is closed from that of a full queue",
+    ),
+    (
+        "syn-retry-served",
+        &["established", "established-late", "syn-unanswered"],
+        "a SYN that is sent again is told while it is open",
+    ),
+];
+
+const SYN_DROPS: &str =
+    "SYNs of other hosts that a full accept queue drops show in the listener's count of drops only";
+
+/// What must and may be told of a scenario.
+#[derive(Clone, Debug)]
+pub(crate) struct Expected {
+    must: Vec<&'static str>,
+    may: Vec<&'static str>,
+}
+
+impl Expected {
+    /// On the wire; none if there is nothing to see.
+    pub(crate) fn by_packets(scenario: &str) -> Option<Self> {
+        let (_, must) = MUST.iter().find(|(name, _)| *name == scenario)?;
+        let may = MAY.iter().find(|(name, _)| *name == scenario).map_or(&[][..], |(_, may)| may);
+        Some(Self { must: must.to_vec(), may: may.to_vec() })
+    }
+
+    /// In the kernel; none if there is nothing to see.
+    pub(crate) fn in_kernel(scenario: &str) -> Option<Self> {
+        if BLIND.iter().any(|(name, _)| *name == scenario) {
+            return None;
+        }
+        match IN_KERNEL.iter().find(|(name, ..)| *name == scenario) {
+            Some((_, must, _)) => Some(Self { must: must.to_vec(), may: Vec::new() }),
+            None => Self::by_packets(scenario),
+        }
+    }
+
+    /// Outcomes that show only when something is sent again.
+    pub(crate) fn late(&self) -> Vec<&'static str> {
+        self.must.iter().filter(|outcome| **outcome != "established").copied().collect()
+    }
+
+    /// What is absent or unexpected.
+    pub(crate) fn compare(&self, found: &BTreeMap<String, usize>) -> Result<(), String> {
+        let absent: Vec<_> =
+            self.must.iter().filter(|outcome| !found.contains_key(**outcome)).collect();
+        let is_expected = |outcome: &str| {
+            self.must.iter().chain(&self.may).chain(ALWAYS).any(|expected| *expected == outcome)
+        };
+        let others: Vec<_> = found.keys().filter(|outcome| !is_expected(outcome)).collect();
+        if absent.is_empty() && others.is_empty() {
+            return Ok(());
+        }
+        Err(format!("{absent:?} are absent, {others:?} unexpected in {found:?}"))
+    }
+}

@@ -1,5 +1,6 @@
-//! `halfopen trace` over packet sockets: every scenario of the lab that has handshakes, watched from
-//! before its first step, and connections over IPv4 and IPv6 in a namespace of the test's own.
+//! `halfopen trace`, from the kernel and over packet sockets: every scenario of the lab that has
+//! handshakes, watched by both from before its first step, and connections over IPv4 and IPv6 in a
+//! namespace of the test's own.
 //!
 //! Without arguments everything is tried; words choose what contains them. What cannot run here says
 //! SKIPPED and why.
@@ -12,7 +13,6 @@ mod scratch;
 mod tracer;
 mod usage;
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -20,8 +20,8 @@ use std::time::Instant;
 
 use halfopen_lab::{Lab, Scenario, can_run, intercept, scenarios};
 
-use expected::{ALWAYS, MAY, MUST, NOTHING};
-use tracer::Tracer;
+use expected::{Expected, NOTHING};
+use tracer::{Backend, Traced, Tracer};
 
 /// Scenarios at a time: they mostly wait for the kernel's timers.
 const AT_A_TIME: usize = 4;
@@ -77,15 +77,16 @@ fn all_pass(tests: &[Test]) -> bool {
     })
 }
 
-/// The handshakes of a scenario come out as its file makes them.
+/// The handshakes of a scenario come out as its file makes them, whoever watches.
 fn watched(scenario: &Scenario) -> Outcome {
-    let of_scenario = |(name, _): &&(&str, _)| *name == scenario.name;
-    if let Some((_, why)) = NOTHING.iter().find(of_scenario) {
-        return Outcome::Skipped(format!("packet sockets cannot see it: {why}"));
+    let by_packets = Expected::by_packets(&scenario.name);
+    let by_kernel = Expected::in_kernel(&scenario.name);
+    if by_packets.is_none() && by_kernel.is_none() {
+        return match NOTHING.iter().find(|(name, _)| *name == scenario.name) {
+            Some((_, why)) => Outcome::Skipped(format!("neither backend can see it: {why}")),
+            None => Outcome::Failed("nothing is expected of it".to_owned()),
+        };
     }
-    let Some((_, must)) = MUST.iter().find(|(name, _)| *name == scenario.name) else {
-        return Outcome::Failed("nothing is expected of it".to_owned());
-    };
     if let Err(why) = can_run(scenario) {
         return Outcome::Skipped(why.to_string());
     }
@@ -95,34 +96,35 @@ fn watched(scenario: &Scenario) -> Outcome {
     };
     let netns = tracer::netns_of(&lab.host_pid().to_string());
     let arguments = ["--all", "--json", "--rate", "0", "--netns", &netns];
-    let mut tracer = match Tracer::start(&arguments) {
-        Ok(tracer) => tracer,
-        Err(outcome) => return outcome,
-    };
-    let played = lab.play(|_| {});
-    // The kernel and the clients go on; trouble shows when something is sent again.
-    let late: Vec<&str> = must.iter().filter(|it| **it != "established").copied().collect();
-    tracer.wait_for(&late);
-    let traced = tracer.end();
-    lab.stop();
-    match (played, traced) {
-        (Err(error), _) => Outcome::Failed(error.to_string()),
-        (_, Err(why)) => Outcome::Failed(why),
-        (Ok(()), Ok(traced)) => {
-            let may = MAY.iter().find(|(name, _)| *name == scenario.name);
-            compare(&traced.outcomes(), must, may.map_or(&[], |(_, may)| may))
+    let (mut tracers, mut skipped) = (Vec::new(), Vec::new());
+    for (backend, expected) in [(Backend::Packets, by_packets), (Backend::Kernel, by_kernel)] {
+        let Some(expected) = expected else { continue };
+        match Tracer::start(backend, &arguments) {
+            Ok(tracer) => tracers.push((backend, expected, tracer)),
+            Err(Outcome::Skipped(why)) => skipped.push(format!("{backend:?}: {why}")),
+            Err(outcome) => return outcome,
         }
     }
-}
-
-fn compare(found: &BTreeMap<String, usize>, must: &[&str], may: &[&str]) -> Outcome {
-    let absent: Vec<_> = must.iter().filter(|outcome| !found.contains_key(**outcome)).collect();
-    let is_expected =
-        |outcome: &str| [must, may, ALWAYS].iter().any(|some| some.contains(&outcome));
-    let others: Vec<_> = found.keys().filter(|outcome| !is_expected(outcome)).collect();
-    if absent.is_empty() && others.is_empty() {
-        Outcome::Passed
-    } else {
-        Outcome::Failed(format!("{absent:?} are absent, {others:?} unexpected in {found:?}"))
+    let played = lab.play(|_| {});
+    // The kernel and the clients go on; trouble shows when something is sent again.
+    for (_, expected, tracer) in &mut tracers {
+        tracer.wait_for(&expected.late());
+    }
+    let ended: Vec<(Backend, Expected, Result<Traced, String>)> =
+        tracers.into_iter().map(|(who, expected, tracer)| (who, expected, tracer.end())).collect();
+    lab.stop();
+    if let Err(error) = played {
+        return Outcome::Failed(error.to_string());
+    }
+    let mut wrong = Vec::new();
+    for (backend, expected, traced) in &ended {
+        let outcomes = traced.as_ref().map(Traced::outcomes).map_err(Clone::clone);
+        let compared = outcomes.and_then(|outcomes| expected.compare(&outcomes));
+        wrong.extend(compared.err().map(|why| format!("{backend:?}: {why}")));
+    }
+    match (wrong.as_slice(), ended.as_slice()) {
+        ([], []) => Outcome::Skipped(skipped.join("; ")),
+        ([], _) => Outcome::Passed,
+        (wrong, _) => Outcome::Failed(wrong.join("; ")),
     }
 }

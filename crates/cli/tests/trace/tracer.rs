@@ -26,6 +26,15 @@ pub(crate) struct Tracer {
     lines: Vec<Value>,
 }
 
+/// Who watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// Programs in the kernel.
+    Kernel,
+    /// Packet sockets.
+    Packets,
+}
+
 /// What a tracer told.
 #[derive(Debug)]
 pub(crate) struct Traced {
@@ -37,8 +46,12 @@ pub(crate) struct Traced {
 
 impl Tracer {
     /// Starts one and returns when it watches.
-    pub(crate) fn start(arguments: &[&str]) -> Result<Self, Outcome> {
-        let arguments = [&["trace", "--packets"][..], arguments].concat();
+    pub(crate) fn start(backend: Backend, arguments: &[&str]) -> Result<Self, Outcome> {
+        let how: &[&str] = match backend {
+            Backend::Kernel => &["trace"],
+            Backend::Packets => &["trace", "--packets"],
+        };
+        let arguments = [how, arguments].concat();
         let mut child = halfopen(&arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -53,7 +66,16 @@ impl Tracer {
         });
         let mut tracer = Self { child, coming, lines: Vec::new() };
         if tracer.hear(PATIENCE) {
-            return Ok(tracer);
+            let begin = &tracer.lines[0];
+            return match (backend, begin["backend"].as_str()) {
+                (Backend::Kernel, Some("packets")) => {
+                    let notes = begin["notes"].to_string();
+                    // It is not what this is about.
+                    let _ = tracer.end();
+                    Err(Outcome::Skipped(notes))
+                }
+                _ => Ok(tracer),
+            };
         }
         let Self { mut child, .. } = tracer;
         let _ = child.kill();

@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt;
 
 use crate::common::{Unaccepted, halfopen, ran, run};
-use crate::tracer::{Tracer, netns_of};
+use crate::tracer::{Backend, Tracer, netns_of};
 use crate::{Outcome, Test, scratch};
 
 /// A user without privilege.
@@ -60,10 +60,11 @@ fn ends_by_itself() -> Outcome {
 }
 
 fn counts(netns: &str) -> Outcome {
-    let tracer = match Tracer::start(&["--json", "--count", "1", "--netns", netns]) {
-        Ok(tracer) => tracer,
-        Err(outcome) => return outcome,
-    };
+    let tracer =
+        match Tracer::start(Backend::Packets, &["--json", "--count", "1", "--netns", netns]) {
+            Ok(tracer) => tracer,
+            Err(outcome) => return outcome,
+        };
     let gone = Unaccepted::new(0).address;
     for _ in 0..3 {
         assert!(std::net::TcpStream::connect(gone).is_err());
