@@ -10,7 +10,7 @@ pub(super) const COUNTS: usize = KINDS + 4;
 const KINDS: usize = 14;
 
 /// Buckets of [`AcceptWaits`].
-pub(super) const BUCKETS: usize = 112;
+pub(super) const BUCKETS: usize = 128;
 
 /// How often things happened while the programs ran, told or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct AcceptWaits {
     pub netns: NetnsId,
     /// The local end of the connections.
     pub local: SocketAddr,
-    /// Connections by bucket of time: four to each power of two nanoseconds, from 2^10 on.
+    /// Connections by bucket of time: four to each power of two nanoseconds, from 2^10 to 2^38.
     pub buckets: Vec<u64>,
 }
 

@@ -23,10 +23,15 @@ enum When {
 }
 
 /// Programs that tell of accept().
-pub(super) const ACCEPTS: &[&str] = &["accept_returns", "system_call_returns"];
+pub(super) const ACCEPTS: &[&str] =
+    &["accept_returns", "accept_of_four_returns", "system_call_returns"];
 
 const TASKS: &[Task] = &[
-    Task { tells: "connections, listen()", programs: &["state_changes"], when: When::Always },
+    Task {
+        tells: "connections, listen()",
+        programs: &["state_changes", "connections_change"],
+        when: When::Always,
+    },
     Task { tells: "SYNs sent again", programs: &["segment_is_repeated"], when: When::Always },
     Task { tells: "resets received", programs: &["reset_is_received"], when: When::Always },
     Task { tells: "SYN-ACKs sent again", programs: &["syn_ack_is_repeated"], when: When::Always },
@@ -57,7 +62,7 @@ const TASKS: &[Task] = &[
 pub struct Lack {
     /// What is not seen.
     pub what: &'static str,
-    /// What the kernel said to the program that needs least.
+    /// What the kernel said to each of the programs that could have told it.
     pub why: String,
 }
 
@@ -73,17 +78,20 @@ pub(super) struct Attached {
 pub(super) fn attach(object: &mut Ebpf, btf: &Btf, accepts: bool) -> Attached {
     let mut attached = Attached::default();
     for task in TASKS.iter().filter(|task| accepts || task.when == When::Always) {
-        let mut why = String::new();
+        let mut why = Vec::new();
         let taken = task.programs.iter().find(|name| match attach_one(object, name, btf) {
             Ok(()) => true,
             Err(error) => {
-                why = error;
+                why.push(error);
                 false
             }
         });
         match taken {
             Some(name) => attached.programs.push(name),
-            None => attached.lacks.push(Lack { what: task.tells, why }),
+            None => {
+                let why = why.join("; ");
+                attached.lacks.push(Lack { what: task.tells, why });
+            }
         }
     }
     attached
@@ -106,21 +114,31 @@ fn attach_one(object: &mut Ebpf, name: &str, btf: &Btf) -> Result<(), String> {
 /// The tracepoint or function that a program belongs to.
 fn hook_of(program: &str) -> &'static str {
     match program {
-        "state_changes" => "inet_sock_set_state",
+        "state_changes" | "connections_change" => "inet_sock_set_state",
         "segment_is_repeated" => "tcp_retransmit_skb",
         "reset_is_received" => "tcp_receive_reset",
         "syn_ack_is_repeated" => "tcp_retransmit_synack",
         "segment_is_dropped_at" | "segment_is_dropped" => "kfree_skb",
         "reset_is_sent_for" | "reset_is_sent" => "tcp_send_reset",
         "syn_is_answered" => "tcp_conn_request",
-        "accept_returns" => "inet_csk_accept",
+        "accept_returns" | "accept_of_four_returns" => "inet_csk_accept",
         _ => "sys_exit",
     }
 }
 
-/// What the kernel said, without the number of the error.
+/// What the kernel said: the error without its number, and the verifier's last word.
 fn in_words(error: &ProgramError) -> String {
     let all = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     let root = all.last().map(ToString::to_string).unwrap_or_default();
-    root.split(" (os error").next().unwrap_or_default().to_lowercase()
+    let root = root.split(" (os error").next().unwrap_or_default().to_lowercase();
+    let ProgramError::LoadError { verifier_log, .. } = error else { return root };
+    let log = verifier_log.to_string();
+    let figures = ["processed ", "stack depth ", "verification time "];
+    let said = |line: &&str| {
+        !line.trim().is_empty() && !figures.iter().any(|figure| line.starts_with(figure))
+    };
+    match log.lines().rev().find(said) {
+        Some(last) => format!("{root}, {}", last.trim()),
+        None => root,
+    }
 }
