@@ -68,7 +68,8 @@ the segments of each flow with their times. It says which of them agree, and sho
 do not. The incidents are not exact, but both are held to the same findings: the kernel by
 `halfopen lab run all --check`, the model by the simulator's tests.
 
-`cargo xtask vm` does both, and the measurement below, in other kernels: Debian's 5.10, 6.1 and 6.12 as
+`cargo xtask vm` plays the incidents, with `--parity` the exact ones too, and takes the measurement below in
+other kernels, where it also loads the BPF programs: Debian's 5.10, 6.1 and 6.12 as
 guests of qemu, which emulates the processor, so that it takes neither KVM nor root. `cargo xtask vm 6.1
 --scenario never-accepts` plays one scenario in one of them; `backports` and `sid` are the newest kernels
 that Debian has. A scenario that an emulated processor is too slow for is tried a second time, alone, and

@@ -46,6 +46,9 @@ const AT_MOST: Duration = Duration::from_secs(300);
 pub(crate) struct Options {
     /// Kernels: 5.10, 6.1, 6.12, backports, sid; the first three if none is named
     kernels: Vec<String>,
+    /// Compare the model with the kernels too, exactly: an idle machine is needed for that
+    #[arg(long)]
+    parity: bool,
     /// Only this scenario; may be given several times
     #[arg(long, value_name = "NAME")]
     scenario: Vec<String>,
@@ -64,7 +67,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
 /// Runs every check in every kernel and prints a table.
 pub(crate) fn check(workspace: &Workspace, options: &Options) -> Result<Totals> {
     let kernels = kernels::named(&options.kernels)?;
-    let checks = checks::all(&options.scenario)?;
+    let checks = checks::all(&options.scenario, options.parity)?;
     let rows = match machine::cannot_run().or_else(archive::cannot_fetch) {
         Some(why) => {
             let skipped = |kernel: &Kernel| Row { kernel: kernel.name, outcome: Err(why.clone()) };
