@@ -16,7 +16,7 @@ use super::packets::{self, Packets};
 /// See the module's text.
 pub(super) enum Backend {
     /// Programs in the kernel.
-    Kernel(Kernel),
+    Kernel(Box<Kernel>),
     /// Packet sockets.
     Packets(Box<Packets>),
 }
@@ -73,7 +73,7 @@ impl Backend {
             match Kernel::start(&wanted(arguments, filter, &scope, lookups)) {
                 Ok(kernel) => {
                     let about = about_kernel(&kernel);
-                    return Ok((Self::Kernel(kernel), about));
+                    return Ok((Self::Kernel(Box::new(kernel)), about));
                 }
                 Err(why) => Some(why),
             }

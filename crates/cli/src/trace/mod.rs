@@ -121,7 +121,7 @@ impl Trace {
         };
         let step = self.backend.finish(&mut self.lookups)?;
         self.take(step)?;
-        self.reporter.finish(self.backend.account(), interrupted)
+        self.reporter.finish(&self.backend.account(), interrupted)
     }
 
     /// Tells and counts what was seen. Processes are looked for together, since that is dear: for what

@@ -186,15 +186,15 @@ impl Reporter {
     ///
     /// # Errors
     /// Those of standard output.
-    pub(super) fn finish(mut self, account: Account, interrupted: bool) -> anyhow::Result<Exit> {
+    pub(super) fn finish(mut self, account: &Account, interrupted: bool) -> anyhow::Result<Exit> {
         self.say_suppressed()?;
         self.status.clear();
         let totals = self.counting.finish();
         let verdict = Verdict::of(&totals);
-        let status = status(verdict.status, &account, self.no_port);
+        let status = status(verdict.status, account, self.no_port);
         let told = Told {
             watched: self.began.elapsed(),
-            account: &account,
+            account,
             no_port: self.no_port,
             suppressed: self.rate.all_suppressed(),
             interrupted,
