@@ -125,3 +125,41 @@ fn comm(bytes: [u8; 16]) -> String {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_event_is_read_as_the_program_wrote_it() {
+        let mut event = [0; EVENT];
+        event[..8].copy_from_slice(&5_u64.to_ne_bytes());
+        event[24..28].copy_from_slice(&7_u32.to_ne_bytes());
+        event[32..36].copy_from_slice(&40_i32.to_ne_bytes());
+        event[36..40].copy_from_slice(&6_u32.to_ne_bytes());
+        event[40..44].copy_from_slice(&5_u32.to_ne_bytes());
+        event[48..50].copy_from_slice(&80_u16.to_ne_bytes());
+        event[52..56].copy_from_slice(&[8, AF_INET, LISTEN, 16]);
+        event[60..64].copy_from_slice(&[10, 0, 0, 1]);
+        let drops = Names::from([(40, "TCP_LISTEN_OVERFLOW".to_owned())]);
+        let read = decode(&event, &Reasons { drops, resets: Names::new() }).expect("an event");
+        assert_eq!((read.at_ns, read.netns), (5, NetnsId(7)));
+        assert_eq!(read.local, SocketAddr::from(([10, 0, 0, 1], 80)));
+        let what = KernelEventKind::SegmentDropped {
+            flags: 16,
+            reason: "TCP_LISTEN_OVERFLOW".to_owned(),
+            queue: Some(AcceptQueue { depth: 6, limit: 5 }),
+        };
+        assert_eq!(read.what, what);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_odd(bytes in proptest::collection::vec(any::<u8>(), 0..2 * EVENT)) {
+            let event = decode(&bytes, &Reasons::default());
+            prop_assert!(event.is_none() || bytes.len() >= EVENT);
+        }
+    }
+}
