@@ -57,7 +57,8 @@ pub struct Dropped {
     pub what: DroppedSegment,
     /// At which end.
     pub at: TracedEnd,
-    /// The kernel's name of the reason (`enum skb_drop_reason`), without its prefix.
+    /// The kernel's name of the reason (`enum skb_drop_reason`), without its prefix; words in kebab-case
+    /// where the kernel has none.
     pub reason: String,
     /// How many.
     pub count: u32,

@@ -7,7 +7,7 @@ use halfopen_model::AcceptQueue;
 
 use crate::attempt::{Attempt, Step};
 use crate::ends::{Key, Segment};
-use crate::told::{FailedConnect, Told};
+use crate::told::{FailedConnect, Listens, Told};
 
 /// Attempts that are followed at a time; further ones are counted only.
 const ATTEMPTS_MAX: usize = 65_536;
@@ -47,7 +47,10 @@ impl Assembler {
     /// Takes an event, and tells what it brings about.
     pub fn on_event(&mut self, event: &KernelEvent, told: &mut impl FnMut(Told)) {
         match event.what {
-            KernelEventKind::Listening { .. } => return,
+            KernelEventKind::Listening { backlog, limit } => {
+                told(Told::Listens(self.listens(event, backlog, limit)));
+                return;
+            }
             KernelEventKind::ConnectFailed { errno: 0, .. } if event.local.port() == 0 => {
                 told(Told::NoPort(self.no_port(event)));
                 return;
@@ -142,11 +145,26 @@ impl Assembler {
         told(Told::Handshake(Box::new(ended)));
     }
 
+    /// When something happened, since 1970.
+    fn since_1970_ns(&self, event: &KernelEvent) -> i64 {
+        i64::try_from(event.at_ns).unwrap_or(i64::MAX).saturating_add(self.offset_ns)
+    }
+
+    fn listens(&self, event: &KernelEvent, backlog: i32, limit: u32) -> Listens {
+        Listens {
+            netns: event.netns,
+            at_ns: self.since_1970_ns(event),
+            local: event.local,
+            caller: event.process.clone(),
+            backlog,
+            limit,
+        }
+    }
+
     fn no_port(&self, event: &KernelEvent) -> FailedConnect {
-        let at_ns = i64::try_from(event.at_ns).unwrap_or(i64::MAX);
         FailedConnect {
             netns: event.netns,
-            at_ns: at_ns.saturating_add(self.offset_ns),
+            at_ns: self.since_1970_ns(event),
             server: event.peer,
             caller: event.process.clone(),
         }

@@ -70,7 +70,7 @@ pub(crate) fn handshakes(awaits_accept: bool, events: &[KernelEvent]) -> Vec<Ass
         .into_iter()
         .map(|told| match told {
             Told::Handshake(handshake) => *handshake,
-            Told::NoPort(failed) => panic!("no handshake: {failed:?}"),
+            other => panic!("no handshake: {other:?}"),
         })
         .collect()
 }

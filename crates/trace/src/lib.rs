@@ -14,7 +14,7 @@ mod ends;
 mod told;
 
 pub use assembler::Assembler;
-pub use told::{Assembled, FailedConnect, Told};
+pub use told::{Assembled, FailedConnect, Listens, Told};
 
 #[cfg(test)]
 mod fixture;

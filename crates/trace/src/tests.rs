@@ -104,6 +104,19 @@ fn a_connect_without_a_port_is_no_handshake() {
 }
 
 #[test]
+fn a_backlog_that_was_cut_is_told() {
+    let cut = |backlog, limit| {
+        let told = told(false, &[at_server(0, Listening { backlog, limit })]);
+        let [Told::Listens(listens)] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!(listens.local, address(SERVER));
+        listens.is_cut()
+    };
+    assert!(cut(4096, 128));
+    assert!(!cut(128, 128));
+    assert!(!cut(-1, 4096));
+}
+
+#[test]
 fn an_ack_that_was_dropped_at_a_full_queue_is_ignored_until_there_is_room() {
     let events = [
         at_server(

@@ -11,6 +11,8 @@ pub enum Told {
     Handshake(Box<Assembled>),
     /// A connect() that found no local port: there was no handshake.
     NoPort(FailedConnect),
+    /// A socket began to listen.
+    Listens(Listens),
 }
 
 /// A handshake, as far as the kernel has told of it.
@@ -47,4 +49,29 @@ pub struct FailedConnect {
     pub server: SocketAddr,
     /// Who called it.
     pub caller: Option<Caller>,
+}
+
+/// A socket that began to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listens {
+    /// Where.
+    pub netns: NetnsId,
+    /// When, in nanoseconds since 1970, UTC.
+    pub at_ns: i64,
+    /// What it is bound to.
+    pub local: SocketAddr,
+    /// Who called listen().
+    pub caller: Option<Caller>,
+    /// The backlog that it was called with.
+    pub backlog: i32,
+    /// The limit of the accept queue, after `net.core.somaxconn`.
+    pub limit: u32,
+}
+
+impl Listens {
+    /// Whether the limit is less than was asked for. A negative backlog asks for all there is.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        u32::try_from(self.backlog).is_ok_and(|backlog| self.limit < backlog)
+    }
 }

@@ -6,15 +6,14 @@ use halfopen_capture::Latency;
 use halfopen_collect::WatchedNetns;
 use halfopen_collect::bpf::Counts;
 use halfopen_diagnose::report::FindingEntry;
-use halfopen_evidence::{
-    Dropped, DroppedSegment, Holder, Missing, Phase, Reading, Traced, TracedEnd,
-};
-use halfopen_trace::FailedConnect;
+use halfopen_evidence::{Dropped, DroppedSegment, Holder, Missing, Phase, Reading, Traced};
+use halfopen_trace::{FailedConnect, Listens};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::backend::{About, InKernel};
 use super::drops::Rise;
+use super::line::end;
 use super::summary::Told;
 use crate::handshakes::class::CLASSES;
 use crate::handshakes::ids::mark_id;
@@ -37,6 +36,8 @@ enum Line<'a> {
     NoPort(NoPortEntry<'a>),
     /// The count of segments that a listener has dropped rises. Told at once and then every ten seconds.
     ListenerDrops(ListenerDropsEntry<'a>),
+    /// A socket began to listen. Told if its backlog was cut, and of each with --all.
+    Listens(ListensEntry<'a>),
     /// Handshakes were left out because there were too many a second.
     Suppressed(SuppressedEntry),
     /// The last line.
@@ -126,7 +127,7 @@ struct DroppedEntry<'a> {
     what: &'static str,
     /// At which end: client, server.
     at: &'static str,
-    /// The kernel's name of the reason.
+    /// The kernel's name of the reason; accept-queue-full where it has none.
     reason: &'a str,
     /// How many.
     count: u32,
@@ -175,6 +176,23 @@ struct ListenerDropsEntry<'a> {
     /// Connections in its accept queue.
     depth: u32,
     /// Its limit: it is full when there is one more.
+    limit: u32,
+}
+
+/// A socket that began to listen.
+#[derive(Serialize, JsonSchema)]
+struct ListensEntry<'a> {
+    /// The network namespace.
+    netns: NetnsEntry,
+    /// When, in nanoseconds since 1970, UTC.
+    at_ns: i64,
+    /// What it is bound to.
+    local: String,
+    /// The process that called; null if that is not known.
+    process: Option<ProcessEntry<'a>>,
+    /// The backlog that listen() was called with.
+    backlog: i32,
+    /// The limit of the accept queue, after net.core.somaxconn.
     limit: u32,
 }
 
@@ -348,6 +366,19 @@ pub(super) fn no_port(at: &WatchedNetns, failed: &FailedConnect) -> serde_json::
     }))
 }
 
+/// A socket that began to listen.
+pub(super) fn listens(at: &WatchedNetns, listens: &Listens) -> serde_json::Result<String> {
+    let caller = listens.caller.as_ref();
+    line(&Line::Listens(ListensEntry {
+        netns: netns(at.id.0, &at.label, at.is_own),
+        at_ns: listens.at_ns,
+        local: listens.local.to_string(),
+        process: caller.map(|it| ProcessEntry { pid: it.pid.0, comm: &it.comm }),
+        backlog: listens.backlog,
+        limit: listens.limit,
+    }))
+}
+
 /// Segments that a listener has dropped.
 pub(super) fn drops(rise: &Rise, at_ns: i64) -> serde_json::Result<String> {
     line(&Line::ListenerDrops(ListenerDropsEntry {
@@ -399,13 +430,6 @@ fn dropped(dropped: &Dropped) -> DroppedEntry<'_> {
         reason: &dropped.reason,
         count: dropped.count,
         first_us: dropped.first_us,
-    }
-}
-
-const fn end(end: TracedEnd) -> &'static str {
-    match end {
-        TracedEnd::Client => "client",
-        TracedEnd::Server => "server",
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use halfopen_collect::bpf::{AcceptWaits, Counts, TraceWanted, Tracer};
 use halfopen_collect::{SocketLookups, WatchedNetns};
 use halfopen_evidence::{Missing, NetnsId, Reading};
-use halfopen_trace::{Assembled, Assembler, FailedConnect, Told};
+use halfopen_trace::{Assembled, Assembler, FailedConnect, Listens, Told};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::seen::{FromKernel, Seen};
@@ -36,6 +36,8 @@ pub(super) struct Step {
     pub(super) seen: Vec<Seen>,
     /// Calls of connect() that found no port.
     pub(super) no_port: Vec<(Rc<WatchedNetns>, FailedConnect)>,
+    /// Sockets that began to listen.
+    pub(super) listens: Vec<(Rc<WatchedNetns>, Listens)>,
 }
 
 impl Kernel {
@@ -110,9 +112,10 @@ impl Kernel {
         let mut step = self.step(Duration::ZERO, lookups)?;
         let mut told = Vec::new();
         self.assembler.finish(&mut |it| told.push(it));
-        let Step { seen, no_port } = self.sorted(told, lookups);
+        let Step { seen, no_port, listens } = self.sorted(told, lookups);
         step.seen.extend(seen);
         step.no_port.extend(no_port);
+        step.listens.extend(listens);
         Ok(step)
     }
 
@@ -123,12 +126,14 @@ impl Kernel {
             let id = match &told {
                 Told::Handshake(assembled) => assembled.netns,
                 Told::NoPort(failed) => failed.netns,
+                Told::Listens(listens) => listens.netns,
             };
             let netns = self.known.entry(id).or_insert_with(|| lookups.netns(id).map(Rc::new));
             let Some(netns) = netns.clone() else { continue };
             match told {
                 Told::Handshake(assembled) => step.seen.push(self.seen(netns, *assembled)),
                 Told::NoPort(failed) => step.no_port.push((netns, failed)),
+                Told::Listens(listens) => step.listens.push((netns, listens)),
             }
         }
         step

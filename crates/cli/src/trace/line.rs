@@ -7,7 +7,7 @@ use halfopen_evidence::{
     Caller, Dropped, DroppedSegment, Holder, Outcome, Phase, Reading, Reset, Traced, TracedEnd,
 };
 use halfopen_model::AcceptQueue;
-use halfopen_trace::FailedConnect;
+use halfopen_trace::{FailedConnect, Listens};
 
 use super::backend::About;
 use super::drops::Rise;
@@ -74,6 +74,26 @@ impl Lines {
             page.put(Ink::Subject, &format!("  {}[{pid}]", harmless(comm)));
         }
         page.put(Ink::Plain, "  connect() failed with EADDRNOTAVAIL");
+        if !netns.is_own {
+            page.put(Ink::Plain, &format!(" · {}", harmless(&netns.label)));
+        }
+        page.blank();
+        page.finish()
+    }
+
+    /// A socket that began to listen.
+    pub(super) fn listens(self, netns: &WatchedNetns, listens: &Listens) -> String {
+        let mut page = Page::new(self.width, self.colour);
+        let Listens { backlog, limit, .. } = listens;
+        let ink = if listens.is_cut() { Ink::Warning } else { Ink::Plain };
+        page.put(Ink::Plain, &format!("{} ", clock(listens.at_ns)));
+        page.put(ink, &format!("{:17}", "listens"));
+        page.put(Ink::Plain, &format!(" {:>8}  > {}", "-", listens.local));
+        if let Some(Caller { pid, comm }) = &listens.caller {
+            page.put(Ink::Subject, &format!("  > {}[{pid}]", harmless(comm)));
+        }
+        let cut = if listens.is_cut() { ", cut by net.core.somaxconn" } else { "" };
+        page.put(ink, &format!("  listen() with backlog {backlog}, limit {limit}{cut}"));
         if !netns.is_own {
             page.put(Ink::Plain, &format!(" · {}", harmless(&netns.label)));
         }
@@ -179,7 +199,8 @@ fn reset(Reset { by, reason, cause }: &Reset) -> String {
     }
 }
 
-const fn end(end: TracedEnd) -> &'static str {
+/// An end in a word.
+pub(super) const fn end(end: TracedEnd) -> &'static str {
     match end {
         TracedEnd::Client => "client",
         TracedEnd::Server => "server",

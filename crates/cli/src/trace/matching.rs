@@ -7,7 +7,7 @@ use halfopen_collect::WatchedNetns;
 use halfopen_collect::packets::{Network, PacketFilter};
 use halfopen_diagnose::{Filter, ProcessName, Subject, SubjectKind};
 use halfopen_evidence::{EndpointKey, Holder, Reading, Traced};
-use halfopen_trace::FailedConnect;
+use halfopen_trace::{FailedConnect, Listens};
 
 use super::drops::Rise;
 
@@ -56,6 +56,22 @@ pub(super) fn matches_listener(filter: &Filter, rise: &Rise) -> bool {
         netns_label: rise.netns.label.clone(),
         own_netns: rise.netns.is_own,
         processes: rise.process.get().into_iter().flatten().map(ProcessName::of).collect(),
+    })
+}
+
+/// Whether a filter matches a socket that began to listen for certain.
+pub(super) fn matches_listening(filter: &Filter, netns: &WatchedNetns, listens: &Listens) -> bool {
+    let caller = listens.caller.iter();
+    filter.matches(&Subject {
+        kind: SubjectKind::Endpoint(EndpointKey {
+            local: listens.local,
+            device: 0,
+            v6_only: false,
+        }),
+        netns: netns.id,
+        netns_label: netns.label.clone(),
+        own_netns: netns.is_own,
+        processes: caller.map(|it| ProcessName { pid: it.pid, comm: it.comm.clone() }).collect(),
     })
 }
 

@@ -2,8 +2,10 @@
 //!
 //! A `backend` sees handshakes (`kernel`: programs in the kernel and the assembler of what they tell;
 //! `packets`: packet sockets and the tracker that `pcap` uses), `owners` finds the processes at their
-//! ends, and `reporter` tells them as [`Traced`] values within a rate and counts them all. What is told when: `troubles`. `line`, `json` and `summary` are pure functions from
-//! values to text; `matching` asks the filter, of which the kernel looks at ports and networks.
+//! ends, and `reporter` tells them as [`Traced`] values within a rate and counts them all. What is told
+//! when: `troubles`. What listeners drop is told by their own counts: `drops`. `line`, `json` and `summary`
+//! are pure functions from values to text; `matching` asks the filter, of which the kernel looks at ports
+//! and networks.
 
 mod args;
 mod backend;
@@ -130,6 +132,11 @@ impl Trace {
         for (netns, failed) in &step.no_port {
             if matching::matches_call(&self.filter, netns, failed) {
                 self.reporter.no_port(netns, failed)?;
+            }
+        }
+        for (netns, listens) in &step.listens {
+            if matching::matches_listening(&self.filter, netns, listens) {
+                self.reporter.listens(netns, listens)?;
             }
         }
         let mut all: Vec<Candidate> = step.seen.into_iter().map(candidate).collect();

@@ -7,7 +7,7 @@ use halfopen_collect::WatchedNetns;
 use halfopen_diagnose::Status;
 use halfopen_diagnose::report::TextOptions;
 use halfopen_evidence::{Phase, Traced};
-use halfopen_trace::FailedConnect;
+use halfopen_trace::{FailedConnect, Listens};
 
 use super::args::TraceArgs;
 use super::backend::{About, Account};
@@ -146,6 +146,25 @@ impl Reporter {
         let text = match &self.form {
             Form::Lines(lines) => lines.no_port(netns, failed),
             Form::Json => json::no_port(netns, failed)?,
+        };
+        self.write(&text)
+    }
+
+    /// Tells of a socket that began to listen: if its backlog was cut, or of each if all is to be told.
+    ///
+    /// # Errors
+    /// Those of standard output.
+    pub(super) fn listens(
+        &mut self,
+        netns: &WatchedNetns,
+        listens: &Listens,
+    ) -> anyhow::Result<()> {
+        if !(self.all || listens.is_cut()) || !self.rate.allows(self.began.elapsed()) {
+            return Ok(());
+        }
+        let text = match &self.form {
+            Form::Lines(lines) => lines.listens(netns, listens),
+            Form::Json => json::listens(netns, listens)?,
         };
         self.write(&text)
     }
