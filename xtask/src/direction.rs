@@ -67,7 +67,7 @@ const ALLOWED: &[Allowed] = &[
         name: "cli",
         ours: &[
             "model", "evidence", "diagnose", "scenario", "capture", "sim", "collect", "stacks",
-            "lab",
+            "trace", "lab",
         ],
         outside: Outside::Any,
     },

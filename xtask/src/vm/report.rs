@@ -207,7 +207,7 @@ mod tests {
     fn told(records: Vec<(Duration, Record)>, out_of_time: bool) -> Totals {
         let took = Duration::from_secs(60);
         let run = Run { records, took, out_of_time, console: "panic".to_owned() };
-        let checks = checks::all(&["never-accepts".to_owned()]).expect("a scenario");
+        let checks = checks::all(&["never-accepts".to_owned()], false).expect("a scenario");
         let mut guest = Guest::of(&run, "6.1.0-56", &checks);
         guest.settle(None);
         let rows = [Row { kernel: "6.1", outcome: Ok(guest) }];
