@@ -38,5 +38,6 @@ mod watch;
 pub use collector::Collector;
 pub use error::CollectError;
 pub use in_time::in_time;
-pub use lookups::{ListeningSocket, SocketLookups, WatchedNetns};
+pub use lookups::{ListeningSocket, SocketLookups};
+pub use namespaces::WatchedNetns;
 pub use scope::{NetnsScope, Scope};

@@ -80,7 +80,7 @@ fn a_handshake_over_loopback_is_seen_once_and_its_ends_are_known() {
         assert_eq!(segments(&mut sockets, 3), [(c, s, SYN), (s, c, SYN | ACK), (c, s, ACK)]);
 
         let mut lookups = SocketLookups::open(NetnsScope::Own).expect("a socket");
-        let netns = lookups.namespaces()[0].id;
+        let netns = lookups.namespaces().next().expect("the own namespace").id;
         let listening = lookups.listening(netns).known().expect("the listeners");
         assert!(matches!(listening.as_slice(), [one] if one.key.covers(server)), "{listening:?}");
         let inode = rustix::fs::fstat(&stream).expect("the socket").st_ino;

@@ -120,12 +120,16 @@ impl Backend {
     /// What it adds up to.
     pub(super) fn account(&self) -> Account {
         match self {
-            Self::Kernel(kernel) => Account {
-                seen: kernel.events(),
-                lost: kernel.counts().lost,
-                statistics: Statistics { evicted: kernel.not_followed(), ..Statistics::default() },
-                kernel: Some(InKernel { counts: kernel.counts(), waits: kernel.accept_waits() }),
-            },
+            Self::Kernel(kernel) => {
+                let counts = kernel.counts();
+                let evicted = kernel.not_followed();
+                Account {
+                    seen: kernel.events(),
+                    lost: counts.lost,
+                    statistics: Statistics { evicted, ..Statistics::default() },
+                    kernel: Some(InKernel { counts, waits: kernel.accept_waits() }),
+                }
+            }
             Self::Packets(packets) => Account {
                 seen: packets.packets(),
                 lost: packets.dropped(),
@@ -142,9 +146,10 @@ fn wanted(
     scope: &NetnsScope,
     lookups: &SocketLookups,
 ) -> TraceWanted {
-    let only = match (scope, lookups.namespaces().as_slice()) {
+    let mut namespaces = lookups.namespaces();
+    let only = match (scope, namespaces.len()) {
         (NetnsScope::All, _) => None,
-        (_, [only]) => Some(only.id),
+        (_, 1) => namespaces.next().map(|only| only.id),
         _ => None,
     };
     TraceWanted {

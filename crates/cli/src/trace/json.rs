@@ -6,7 +6,7 @@ use halfopen_capture::Latency;
 use halfopen_collect::WatchedNetns;
 use halfopen_collect::bpf::Counts;
 use halfopen_diagnose::report::FindingEntry;
-use halfopen_evidence::{Dropped, DroppedSegment, Holder, Missing, Phase, Reading, Traced};
+use halfopen_evidence::{Caller, Dropped, DroppedSegment, Holder, Missing, Phase, Reading, Traced};
 use halfopen_trace::{FailedConnect, Listens};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -57,18 +57,18 @@ struct BeginEntry<'a> {
     /// What it cannot see, in words.
     not_seen: &'a [String],
     /// Network namespaces that are watched.
-    namespaces: Vec<NetnsEntry>,
+    namespaces: Vec<NetnsEntry<'a>>,
     /// What else there is to know of it: namespaces that are not watched, why it is not the other backend.
     notes: &'a [String],
 }
 
 /// A network namespace.
 #[derive(Serialize, JsonSchema)]
-struct NetnsEntry {
+struct NetnsEntry<'a> {
     /// Its number.
     id: u64,
     /// What it is called.
-    label: String,
+    label: &'a str,
     /// Whether it is the one that halfopen runs in.
     own: bool,
 }
@@ -81,7 +81,7 @@ struct TracedEntry<'a> {
     /// open: in trouble, and may still come out otherwise; ended: nothing more is told of it.
     phase: PhaseName,
     /// The network namespace that it was seen in.
-    netns: NetnsEntry,
+    netns: NetnsEntry<'a>,
     /// What was seen of it; so far, while it is open.
     #[serde(flatten)]
     handshake: HandshakeFields<'a>,
@@ -150,7 +150,7 @@ struct ResetEntry<'a> {
 #[derive(Serialize, JsonSchema)]
 struct NoPortEntry<'a> {
     /// The network namespace.
-    netns: NetnsEntry,
+    netns: NetnsEntry<'a>,
     /// When, in nanoseconds since 1970, UTC.
     at_ns: i64,
     /// Where to.
@@ -164,7 +164,7 @@ struct NoPortEntry<'a> {
 #[derive(Serialize, JsonSchema)]
 struct ListenerDropsEntry<'a> {
     /// The network namespace.
-    netns: NetnsEntry,
+    netns: NetnsEntry<'a>,
     /// When it was read, in nanoseconds since 1970, UTC.
     at_ns: i64,
     /// What the listener is bound to.
@@ -183,7 +183,7 @@ struct ListenerDropsEntry<'a> {
 #[derive(Serialize, JsonSchema)]
 struct ListensEntry<'a> {
     /// The network namespace.
-    netns: NetnsEntry,
+    netns: NetnsEntry<'a>,
     /// When, in nanoseconds since 1970, UTC.
     at_ns: i64,
     /// What it is bound to.
@@ -280,8 +280,11 @@ pub(crate) fn schema() -> String {
 }
 
 /// The first line.
-pub(super) fn begin(namespaces: &[&WatchedNetns], about: &About) -> serde_json::Result<String> {
-    let namespaces = namespaces.iter().map(|it| netns(it.id.0, &it.label, it.is_own)).collect();
+pub(super) fn begin<'a>(
+    namespaces: impl Iterator<Item = &'a WatchedNetns>,
+    about: &About,
+) -> serde_json::Result<String> {
+    let namespaces = namespaces.map(netns).collect();
     line(&Line::Begin(BeginEntry {
         schema: TRACE,
         tool_version: env!("CARGO_PKG_VERSION"),
@@ -311,7 +314,11 @@ pub(super) fn handshake(traced: &Traced) -> serde_json::Result<String> {
             Phase::Open => PhaseName::Open,
             Phase::Ended => PhaseName::Ended,
         },
-        netns: netns(traced.netns.0, &traced.netns_label, traced.is_own_netns),
+        netns: NetnsEntry {
+            id: traced.netns.0,
+            label: &traced.netns_label,
+            own: traced.is_own_netns,
+        },
         handshake: fields(&traced.handshake),
         listener: traced.listener.get().copied().flatten().map(|key| key.local.to_string()),
         server_process: process(&traced.server_process),
@@ -357,23 +364,21 @@ pub(super) fn summary(told: &Told<'_>) -> serde_json::Result<String> {
 
 /// A connect() that found no port.
 pub(super) fn no_port(at: &WatchedNetns, failed: &FailedConnect) -> serde_json::Result<String> {
-    let caller = failed.caller.as_ref();
     line(&Line::NoPort(NoPortEntry {
-        netns: netns(at.id.0, &at.label, at.is_own),
+        netns: netns(at),
         at_ns: failed.at_ns,
         server: failed.server.to_string(),
-        process: caller.map(|it| ProcessEntry { pid: it.pid.0, comm: &it.comm }),
+        process: caller(failed.caller.as_ref()),
     }))
 }
 
 /// A socket that began to listen.
 pub(super) fn listens(at: &WatchedNetns, listens: &Listens) -> serde_json::Result<String> {
-    let caller = listens.caller.as_ref();
     line(&Line::Listens(ListensEntry {
-        netns: netns(at.id.0, &at.label, at.is_own),
+        netns: netns(at),
         at_ns: listens.at_ns,
         local: listens.local.to_string(),
-        process: caller.map(|it| ProcessEntry { pid: it.pid.0, comm: &it.comm }),
+        process: caller(listens.caller.as_ref()),
         backlog: listens.backlog,
         limit: listens.limit,
     }))
@@ -382,7 +387,7 @@ pub(super) fn listens(at: &WatchedNetns, listens: &Listens) -> serde_json::Resul
 /// Segments that a listener has dropped.
 pub(super) fn drops(rise: &Rise, at_ns: i64) -> serde_json::Result<String> {
     line(&Line::ListenerDrops(ListenerDropsEntry {
-        netns: netns(rise.netns.id.0, &rise.netns.label, rise.netns.is_own),
+        netns: netns(&rise.netns),
         at_ns,
         listener: rise.listener.key.local.to_string(),
         process: process(&rise.process),
@@ -408,8 +413,12 @@ fn in_kernel(kernel: &InKernel) -> KernelEntry {
     KernelEntry { connected, failed, queued, accepted, held_back, accept_waits: waits.collect() }
 }
 
-fn netns(id: u64, label: &str, own: bool) -> NetnsEntry {
-    NetnsEntry { id, label: label.to_owned(), own }
+fn netns(netns: &WatchedNetns) -> NetnsEntry<'_> {
+    NetnsEntry { id: netns.id.0, label: &netns.label, own: netns.is_own }
+}
+
+fn caller(caller: Option<&Caller>) -> Option<ProcessEntry<'_>> {
+    caller.map(|it| ProcessEntry { pid: it.pid.0, comm: &it.comm })
 }
 
 fn process(process: &Reading<Option<Holder>>) -> Option<ProcessEntry<'_>> {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use halfopen_collect::bpf::{AcceptWaits, Counts, TraceWanted, Tracer};
 use halfopen_collect::{SocketLookups, WatchedNetns};
@@ -10,6 +10,7 @@ use halfopen_evidence::{Missing, NetnsId, Reading};
 use halfopen_trace::{Assembled, Assembler, FailedConnect, Listens, Told};
 use rustix::time::{ClockId, clock_gettime};
 
+use super::packets::now_ns;
 use super::seen::{FromKernel, Seen};
 
 /// What is not seen in the kernel in any case.
@@ -167,7 +168,5 @@ fn monotonic_ns() -> u64 {
 
 /// By how many nanoseconds the time since 1970 is ahead of CLOCK_MONOTONIC.
 fn since_1970_ahead_ns() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let since_1970 = i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX);
-    since_1970.saturating_sub(i64::try_from(monotonic_ns()).unwrap_or(i64::MAX))
+    now_ns().saturating_sub(i64::try_from(monotonic_ns()).unwrap_or(i64::MAX))
 }

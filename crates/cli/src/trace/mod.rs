@@ -48,6 +48,9 @@ use seen::Seen;
 /// How long a step waits: as long as a look at Ctrl-C may be put off.
 const STEP: Duration = Duration::from_millis(100);
 
+/// How often namespaces are looked for.
+const REFRESH: Duration = Duration::from_secs(5);
+
 /// Watches, and prints what happens.
 ///
 /// # Errors
@@ -69,7 +72,7 @@ fn start(arguments: &TraceArgs, filter: Filter) -> anyhow::Result<Trace> {
     let scope = scope(arguments, &filter);
     let lookups = SocketLookups::open(scope.clone())?;
     let (backend, about) = Backend::start(arguments, &filter, scope, &lookups)?;
-    let reporter = Reporter::begin(arguments, &lookups.namespaces(), &about)?;
+    let reporter = Reporter::begin(arguments, lookups.namespaces(), &about)?;
     let (owners, drops) = (Owners::default(), ListenerDrops::new());
     Ok(Trace { filter, backend, lookups, owners, drops, reporter })
 }
@@ -118,6 +121,7 @@ impl Trace {
             let patience = left.map_or(STEP, |left| left.min(STEP));
             let step = self.backend.step(patience, &mut self.lookups)?;
             self.take(step)?;
+            self.lookups.refresh(REFRESH)?;
             self.tell_drops()?;
             self.reporter.idle(self.backend.lost())?;
         };

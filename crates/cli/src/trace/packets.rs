@@ -11,6 +11,7 @@ use halfopen_collect::packets::{PacketFilter, PacketSockets, RingPacket};
 use halfopen_collect::{NetnsScope, WatchedNetns};
 use halfopen_evidence::{Handshake, Phase};
 
+use super::REFRESH;
 use super::busy::Busy;
 use super::seen::Seen;
 
@@ -32,9 +33,6 @@ const BLOCKS: usize = 16;
 
 /// How often so many are read at the end.
 const LAST_ROUNDS: usize = 8;
-
-/// How often namespaces are looked for.
-const REFRESH: Duration = Duration::from_secs(5);
 
 /// A packet as it would lie on Ethernet: two addresses, which nobody reads, and what follows.
 const ETHERNET: LinkType = LinkType(1);

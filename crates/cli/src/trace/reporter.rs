@@ -53,9 +53,9 @@ impl Reporter {
     ///
     /// # Errors
     /// Those of standard output.
-    pub(super) fn begin(
+    pub(super) fn begin<'a>(
         arguments: &TraceArgs,
-        namespaces: &[&WatchedNetns],
+        namespaces: impl ExactSizeIterator<Item = &'a WatchedNetns>,
         about: &About,
     ) -> anyhow::Result<Self> {
         let (form, text) = if arguments.json {

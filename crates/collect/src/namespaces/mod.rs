@@ -4,8 +4,9 @@
 //! process) or through a bind mount of its nsfs file, as `ip netns add` and container runtimes make
 //! them. Not found: namespaces that only a thread other than the first of its process lives in, and
 //! those that only an open descriptor keeps alive. What they are called is in [`labels`]; entering
-//! them is in [`visit`].
+//! them is in [`visit`], what is kept open in each of them in [`kept`].
 
+mod kept;
 mod labels;
 mod mounts;
 mod visit;
@@ -21,6 +22,8 @@ use rustix::fs::{CWD, Dir, Mode, OFlags};
 use crate::proc::ProcRoot;
 use crate::{CollectError, NetnsScope, host};
 
+pub use kept::WatchedNetns;
+pub(crate) use kept::{Closed, Kept};
 pub(crate) use visit::{Visit, visit};
 
 /// Members of a namespace that are remembered: one may exit before it is used as a way in.

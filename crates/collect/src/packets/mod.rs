@@ -21,17 +21,14 @@ mod program;
 mod socket;
 mod sys;
 
-use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use halfopen_evidence::{Missing, NetnsId, NetnsLabel};
+use halfopen_evidence::Missing;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use crate::namespaces::{Discovery, Found, discover, visit};
-use crate::proc::ProcRoot;
+use crate::namespaces::{Closed, Kept};
 use crate::{CollectError, NetnsScope, WatchedNetns, privilege};
 
 use socket::PacketSocket;
@@ -45,16 +42,12 @@ const RINGS_BYTES: usize = 64 << 20;
 /// Packet sockets in the network namespaces of a scope.
 #[derive(Debug)]
 pub struct PacketSockets {
-    proc: PathBuf,
-    root: ProcRoot,
-    scope: NetnsScope,
-    posts: Vec<Post>,
+    posts: Kept<Post>,
     closed: Vec<(String, Missing)>,
 }
 
 #[derive(Debug)]
 struct Post {
-    netns: WatchedNetns,
     filter: PacketFilter,
     socket: PacketSocket,
 }
@@ -68,19 +61,16 @@ impl PacketSockets {
     /// # Errors
     /// If not even one could be opened; [`CollectError::PacketSocket`] says why.
     pub fn open(scope: NetnsScope, filter: &PacketFilter) -> Result<Self, CollectError> {
-        let proc = PathBuf::from("/proc");
-        let mut sockets =
-            Self { root: ProcRoot::new(&proc), proc, scope, posts: Vec::new(), closed: Vec::new() };
-        let Discovery { found, .. } = sockets.discover()?;
-        match sockets.add(&found.iter().collect::<Vec<_>>(), filter)? {
-            Some(error) if sockets.posts.is_empty() => Err(error),
+        let mut sockets = Self { posts: Kept::new(scope), closed: Vec::new() };
+        match sockets.look(filter, |_| {})? {
+            Some(error) if sockets.posts.all().is_empty() => Err(error),
             _ => Ok(sockets),
         }
     }
 
     /// The namespaces that are watched; packets come with a place in this list.
     pub fn namespaces(&self) -> impl ExactSizeIterator<Item = &WatchedNetns> {
-        self.posts.iter().map(|post| &post.netns)
+        self.posts.all().iter().map(|(netns, _)| netns)
     }
 
     /// The namespaces that could not be entered, and why.
@@ -97,29 +87,9 @@ impl PacketSockets {
     pub fn refresh(
         &mut self,
         filter: &PacketFilter,
-        mut gone: impl FnMut(usize),
+        gone: impl FnMut(usize),
     ) -> Result<(), CollectError> {
-        let found = match self.discover() {
-            Ok(Discovery { found, .. }) => found,
-            // The one that was named is gone.
-            Err(CollectError::NoSuchNetns { .. } | CollectError::NetnsOfProcess { .. }) => {
-                Vec::new()
-            }
-            Err(error) => return Err(error),
-        };
-        let there: BTreeSet<NetnsId> = found.iter().map(|found| found.id).collect();
-        for place in (0..self.posts.len()).rev() {
-            if !there.contains(&self.posts[place].netns.id) {
-                gone(place);
-                self.posts.remove(place);
-            }
-        }
-        let known: BTreeSet<NetnsId> = self.namespaces().map(|netns| netns.id).collect();
-        let new: Vec<&Found> = found.iter().filter(|found| !known.contains(&found.id)).collect();
-        if !new.is_empty() {
-            self.add(&new, filter)?;
-        }
-        Ok(())
+        self.look(filter, gone).map(|_| ())
     }
 
     /// Waits until a socket has packets, or so long.
@@ -129,8 +99,9 @@ impl PacketSockets {
     pub fn wait(&self, most: Duration) -> io::Result<()> {
         let mut ready: Vec<PollFd<'_>> = self
             .posts
+            .all()
             .iter()
-            .map(|post| PollFd::new(post.socket.descriptor(), PollFlags::IN))
+            .map(|(_, post)| PollFd::new(post.socket.descriptor(), PollFlags::IN))
             .collect();
         let most = Timespec::try_from(most).unwrap_or_default();
         match poll(&mut ready, Some(&most)) {
@@ -141,17 +112,17 @@ impl PacketSockets {
 
     /// Hands on the packets of the next block of one namespace; false if there is none.
     pub fn take_block(&mut self, place: usize, mut each: impl FnMut(RingPacket<'_>)) -> bool {
-        self.posts.get_mut(place).is_some_and(|post| post.socket.take_block(&mut each))
+        self.posts.at(place).is_some_and(|post| post.socket.take_block(&mut each))
     }
 
     /// Packets of a namespace that its ring had no room for since this was asked last.
     pub fn dropped(&self, place: usize) -> u32 {
-        self.posts.get(place).map_or(0, |post| post.socket.dropped())
+        self.posts.all().get(place).map_or(0, |(_, post)| post.socket.dropped())
     }
 
     /// Wants other packets of a namespace from now on. If the kernel refuses, it stays as it was.
     pub fn set_filter(&mut self, place: usize, filter: &PacketFilter) {
-        if let Some(post) = self.posts.get_mut(place)
+        if let Some(post) = self.posts.at(place)
             && post.filter != *filter
             && post.socket.set_filter(filter).is_ok()
         {
@@ -159,29 +130,21 @@ impl PacketSockets {
         }
     }
 
-    fn discover(&self) -> Result<Discovery, CollectError> {
-        discover(&self.root, &self.proc, &self.scope)
-    }
-
-    /// Opens sockets in these namespaces; the first error, if there was one.
-    fn add(
+    /// Looks for namespaces; the first error of opening a socket, if there was one.
+    fn look(
         &mut self,
-        found: &[&Found],
         filter: &PacketFilter,
+        gone: impl FnMut(usize),
     ) -> Result<Option<CollectError>, CollectError> {
-        let ring_bytes = RINGS_BYTES / (self.posts.len() + found.len()).max(1);
-        let opened = visit(found, &self.proc, |found, entered| {
-            let label = NetnsLabel::best(&found.labels, found.id);
-            let netns = WatchedNetns { id: found.id, label, is_own: found.is_own };
-            (netns, entered.map(|_| PacketSocket::open(filter, ring_bytes)))
-        })?;
+        let open = |in_all: usize| {
+            let socket = PacketSocket::open(filter, RINGS_BYTES / in_all)?;
+            Ok(Post { filter: filter.clone(), socket })
+        };
         let mut first = None;
-        for (netns, opened) in opened {
-            match opened {
-                Ok(Ok(socket)) => {
-                    self.posts.push(Post { netns, filter: filter.clone(), socket });
-                }
-                Ok(Err(source)) => {
+        for (netns, why) in self.posts.look::<io::Error>(gone, open)? {
+            match why {
+                Closed::NotEntered(why) => self.close(&netns.label, why),
+                Closed::NotOpened(source) => {
                     let why = if is_refusal(&source) {
                         Missing::needs(privilege::SEE_PACKETS)
                     } else {
@@ -190,9 +153,6 @@ impl PacketSockets {
                     self.close(&netns.label, why);
                     first.get_or_insert(CollectError::PacketSocket { netns: netns.label, source });
                 }
-                // It is gone; nobody misses it.
-                Err(Missing::Vanished) => {}
-                Err(why) => self.close(&netns.label, why),
             }
         }
         Ok(first)
