@@ -65,7 +65,7 @@ impl ListenerDrops {
             return Vec::new();
         }
         let is_first = self.read.replace(Instant::now()).is_none();
-        let all: Vec<WatchedNetns> = lookups.namespaces().into_iter().cloned().collect();
+        let all: Vec<WatchedNetns> = lookups.namespaces().cloned().collect();
         let mut before = std::mem::take(&mut self.known);
         let mut rises = Vec::new();
         for netns in all {
@@ -86,7 +86,8 @@ impl ListenerDrops {
     /// Says of a SYN that was not answered that its listener drops, if it does.
     pub(super) fn explain(&self, traced: &mut Traced) {
         let handshake = &traced.handshake;
-        if handshake.outcome != Outcome::SynUnanswered || !is_dropping(self, traced) {
+        let is_unanswered = handshake.outcome == Outcome::SynUnanswered;
+        if !(is_unanswered && self.is_dropping(traced.netns, handshake.server)) {
             return;
         }
         if let Reading::Known(drops) = &mut traced.drops
@@ -101,12 +102,11 @@ impl ListenerDrops {
             });
         }
     }
-}
 
-fn is_dropping(drops: &ListenerDrops, traced: &Traced) -> bool {
-    let server: SocketAddr = traced.handshake.server;
-    let here = drops.known.iter().filter(|((netns, _), _)| *netns == traced.netns);
-    here.filter(|(_, known)| known.listener.key.covers(server)).any(|(_, known)| known.is_dropping)
+    fn is_dropping(&self, netns: NetnsId, server: SocketAddr) -> bool {
+        let here = self.known.iter().filter(|((of, _), _)| *of == netns).map(|(_, known)| known);
+        here.filter(|known| known.is_dropping).any(|known| known.listener.key.covers(server))
+    }
 }
 
 /// What is known of a listener now, and how many drops are to be told.
@@ -118,7 +118,7 @@ fn step(before: Option<Known>, listener: ListeningSocket, is_first: bool) -> (Kn
         Some(known) => (known.told, known.told_at, known.listener.drops.unwrap_or(0)),
         None => (unseen(), None, unseen()),
     };
-    let rose = drops.wrapping_sub(last) > 0 && drops > last;
+    let rose = drops > last;
     let was_dropping = before.is_some_and(|known| known.is_dropping);
     let is_full = listener.queue.is_full();
     let is_due = told_at.is_none_or(|at| at.elapsed() >= TOLD_EACH);

@@ -1,10 +1,12 @@
 //! A traced handshake as a line, in columns that stay where they are.
 
+use std::net::SocketAddr;
+
 use halfopen_collect::WatchedNetns;
 use halfopen_diagnose::report::layout::{Ink, Page, Span};
 use halfopen_diagnose::words::harmless;
 use halfopen_evidence::{
-    Caller, Dropped, DroppedSegment, Holder, Outcome, Phase, Reading, Reset, Traced, TracedEnd,
+    Dropped, DroppedSegment, Holder, Outcome, Phase, Pid, Reading, Reset, Traced, TracedEnd,
 };
 use halfopen_model::AcceptQueue;
 use halfopen_trace::{FailedConnect, Listens};
@@ -66,57 +68,62 @@ impl Lines {
 
     /// A connect() that found no port.
     pub(super) fn no_port(self, netns: &WatchedNetns, failed: &FailedConnect) -> String {
-        let mut page = Page::new(self.width, self.colour);
-        page.put(Ink::Plain, &format!("{} ", clock(failed.at_ns)));
-        page.put(Ink::Failure, &format!("{:17}", "no local port"));
-        page.put(Ink::Plain, &format!(" {:>8}  > {}", "-", failed.server));
-        if let Some(Caller { pid, comm }) = &failed.caller {
-            page.put(Ink::Subject, &format!("  {}[{pid}]", harmless(comm)));
-        }
-        page.put(Ink::Plain, "  connect() failed with EADDRNOTAVAIL");
-        if !netns.is_own {
-            page.put(Ink::Plain, &format!(" · {}", harmless(&netns.label)));
-        }
-        page.blank();
-        page.finish()
+        self.event(&Event {
+            at_ns: failed.at_ns,
+            what: Span::new(Ink::Failure, "no local port"),
+            server: failed.server,
+            process: failed.caller.as_ref().map(|it| name(&it.comm, it.pid)),
+            note: Span::new(Ink::Plain, "connect() failed with EADDRNOTAVAIL"),
+            netns,
+        })
     }
 
     /// A socket that began to listen.
     pub(super) fn listens(self, netns: &WatchedNetns, listens: &Listens) -> String {
-        let mut page = Page::new(self.width, self.colour);
         let Listens { backlog, limit, .. } = listens;
         let ink = if listens.is_cut() { Ink::Warning } else { Ink::Plain };
-        page.put(Ink::Plain, &format!("{} ", clock(listens.at_ns)));
-        page.put(ink, &format!("{:17}", "listens"));
-        page.put(Ink::Plain, &format!(" {:>8}  > {}", "-", listens.local));
-        if let Some(Caller { pid, comm }) = &listens.caller {
-            page.put(Ink::Subject, &format!("  > {}[{pid}]", harmless(comm)));
-        }
         let cut = if listens.is_cut() { ", cut by net.core.somaxconn" } else { "" };
-        page.put(ink, &format!("  listen() with backlog {backlog}, limit {limit}{cut}"));
-        if !netns.is_own {
-            page.put(Ink::Plain, &format!(" · {}", harmless(&netns.label)));
-        }
-        page.blank();
-        page.finish()
+        let note = format!("listen() with backlog {backlog}, limit {limit}{cut}");
+        let caller = listens.caller.as_ref();
+        self.event(&Event {
+            at_ns: listens.at_ns,
+            what: Span::new(ink, "listens"),
+            server: listens.local,
+            process: caller.map(|it| format!("> {}", name(&it.comm, it.pid))),
+            note: Span::new(ink, note),
+            netns,
+        })
     }
 
     /// Segments that a listener has dropped.
     pub(super) fn drops(self, rise: &Rise, at_ns: i64) -> String {
-        let mut page = Page::new(self.width, self.colour);
         let AcceptQueue { depth, limit } = rise.listener.queue;
-        page.put(Ink::Plain, &format!("{} ", clock(at_ns)));
-        page.put(Ink::Failure, &format!("{:17}", "listener drops"));
-        page.put(Ink::Plain, &format!(" {:>8}  > {}", "-", rise.listener.key.local));
-        if let Some(Some(holder)) = rise.process.get() {
-            page.put(Ink::Subject, &format!("  > {}[{}]", harmless(&holder.comm), holder.pid));
-        }
         let full = if rise.listener.queue.is_full() { ", full" } else { "" };
         let segments = counted(rise.count.into(), "segment");
-        let notes = format!("  {segments} dropped · accept queue {depth}/{limit}{full}");
-        page.put(Ink::Plain, &notes);
-        if !rise.netns.is_own {
-            page.put(Ink::Plain, &format!(" · {}", harmless(&rise.netns.label)));
+        let note = format!("{segments} dropped · accept queue {depth}/{limit}{full}");
+        let holder = rise.process.get().and_then(Option::as_ref);
+        self.event(&Event {
+            at_ns,
+            what: Span::new(Ink::Failure, "listener drops"),
+            server: rise.listener.key.local,
+            process: holder.map(|it| format!("> {}", name(&it.comm, it.pid))),
+            note: Span::new(Ink::Plain, note),
+            netns: &rise.netns,
+        })
+    }
+
+    /// What is no handshake, in the columns of one.
+    fn event(self, event: &Event<'_>) -> String {
+        let mut page = Page::new(self.width, self.colour);
+        page.put(Ink::Plain, &format!("{} ", clock(event.at_ns)));
+        page.put(event.what.ink, &format!("{:17}", event.what.text));
+        page.put(Ink::Plain, &format!(" {:>8}  > {}", "-", event.server));
+        if let Some(process) = &event.process {
+            page.put(Ink::Subject, &format!("  {process}"));
+        }
+        page.put(event.note.ink, &format!("  {}", event.note.text));
+        if !event.netns.is_own {
+            page.put(Ink::Plain, &format!(" · {}", harmless(&event.netns.label)));
         }
         page.blank();
         page.finish()
@@ -132,13 +139,28 @@ impl Lines {
     }
 }
 
+/// Something that is no handshake.
+struct Event<'a> {
+    at_ns: i64,
+    what: Span,
+    server: SocketAddr,
+    process: Option<String>,
+    note: Span,
+    netns: &'a WatchedNetns,
+}
+
+/// `web[812]`.
+fn name(comm: &str, pid: Pid) -> String {
+    format!("{}[{pid}]", harmless(comm))
+}
+
 /// `curl[77] > web[812]`, as far as known.
 fn processes(traced: &Traced) -> String {
-    let name = |process: &Reading<Option<Holder>>| {
+    let of = |process: &Reading<Option<Holder>>| {
         let holder = process.get()?.as_ref()?;
-        Some(format!("{}[{}]", harmless(&holder.comm), holder.pid))
+        Some(name(&holder.comm, holder.pid))
     };
-    match (name(&traced.client_process), name(&traced.server_process)) {
+    match (of(&traced.client_process), of(&traced.server_process)) {
         (None, None) => String::new(),
         (Some(client), None) => format!("  {client}"),
         (None, Some(server)) => format!("  > {server}"),

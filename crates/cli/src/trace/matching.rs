@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use halfopen_collect::WatchedNetns;
 use halfopen_collect::packets::{Network, PacketFilter};
 use halfopen_diagnose::{Filter, ProcessName, Subject, SubjectKind};
-use halfopen_evidence::{EndpointKey, Holder, Reading, Traced};
+use halfopen_evidence::{Caller, EndpointKey, Holder, Reading, Traced};
 use halfopen_trace::{FailedConnect, Listens};
 
 use super::drops::Rise;
@@ -19,13 +19,13 @@ pub(super) fn matches(filter: &Filter, traced: &Traced) -> bool {
     let (client, server) = (traced.handshake.client, traced.handshake.server);
     let endpoint = EndpointKey { local: server, device: 0, v6_only: true };
     let destination = SubjectKind::Destination { source: client.ip(), destination: server };
-    let is = |kind, process: &Reading<Option<Holder>>| {
+    let is = |kind, process| {
         filter.matches(&Subject {
             kind,
             netns: traced.netns,
             netns_label: traced.netns_label.clone(),
             own_netns: traced.is_own_netns,
-            processes: process.get().into_iter().flatten().map(ProcessName::of).collect(),
+            processes: holder(process),
         })
     };
     is(SubjectKind::Endpoint(endpoint), &traced.server_process)
@@ -38,41 +38,40 @@ pub(super) fn matches_call(filter: &Filter, netns: &WatchedNetns, failed: &Faile
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let caller = failed.caller.iter();
-    filter.matches(&Subject {
-        kind: SubjectKind::Destination { source, destination: failed.server },
-        netns: netns.id,
-        netns_label: netns.label.clone(),
-        own_netns: netns.is_own,
-        processes: caller.map(|it| ProcessName { pid: it.pid, comm: it.comm.clone() }).collect(),
-    })
+    let kind = SubjectKind::Destination { source, destination: failed.server };
+    filter.matches(&subject(kind, netns, caller(failed.caller.as_ref())))
 }
 
 /// Whether a filter matches a listener that has dropped something for certain.
 pub(super) fn matches_listener(filter: &Filter, rise: &Rise) -> bool {
-    filter.matches(&Subject {
-        kind: SubjectKind::Endpoint(rise.listener.key),
-        netns: rise.netns.id,
-        netns_label: rise.netns.label.clone(),
-        own_netns: rise.netns.is_own,
-        processes: rise.process.get().into_iter().flatten().map(ProcessName::of).collect(),
-    })
+    let kind = SubjectKind::Endpoint(rise.listener.key);
+    filter.matches(&subject(kind, &rise.netns, holder(&rise.process)))
 }
 
 /// Whether a filter matches a socket that began to listen for certain.
 pub(super) fn matches_listening(filter: &Filter, netns: &WatchedNetns, listens: &Listens) -> bool {
-    let caller = listens.caller.iter();
-    filter.matches(&Subject {
-        kind: SubjectKind::Endpoint(EndpointKey {
-            local: listens.local,
-            device: 0,
-            v6_only: false,
-        }),
+    let key = EndpointKey { local: listens.local, device: 0, v6_only: false };
+    let kind = SubjectKind::Endpoint(key);
+    filter.matches(&subject(kind, netns, caller(listens.caller.as_ref())))
+}
+
+fn subject(kind: SubjectKind, netns: &WatchedNetns, processes: Vec<ProcessName>) -> Subject {
+    Subject {
+        kind,
         netns: netns.id,
         netns_label: netns.label.clone(),
         own_netns: netns.is_own,
-        processes: caller.map(|it| ProcessName { pid: it.pid, comm: it.comm.clone() }).collect(),
-    })
+        processes,
+    }
+}
+
+fn holder(process: &Reading<Option<Holder>>) -> Vec<ProcessName> {
+    process.get().into_iter().flatten().map(ProcessName::of).collect()
+}
+
+fn caller(caller: Option<&Caller>) -> Vec<ProcessName> {
+    let name = |it: &Caller| ProcessName { pid: it.pid, comm: it.comm.clone() };
+    caller.map(name).into_iter().collect()
 }
 
 /// What of a filter the kernel can look at.
