@@ -10,7 +10,7 @@ pub(crate) const READ_PROCESSES: &str = "root or CAP_SYS_PTRACE";
 pub(crate) const LOAD_BPF: &str = "root, or CAP_BPF and CAP_PERFMON";
 
 /// What lacks where the user has forbidden programs.
-pub(crate) const NO_REFUSAL: &str = "a run without --no-bpf";
+pub(crate) const BPF_ALLOWED: &str = "a run without --no-bpf";
 
 /// Opens a packet socket (packet(7)).
 pub(crate) const SEE_PACKETS: &str = "root or CAP_NET_RAW";

@@ -17,7 +17,7 @@ pub(crate) struct Programs {
 impl Programs {
     /// Those of a collector that is not to load any.
     pub(crate) fn refused() -> Self {
-        Self { kernel: Some(Err(Missing::needs(privilege::NO_REFUSAL))), ..Self::default() }
+        Self { kernel: Some(Err(Missing::needs(privilege::BPF_ALLOWED))), ..Self::default() }
     }
 
     /// The reader of SYN queues.
