@@ -94,11 +94,11 @@ scenarios! {
     unanswered_connect = "unanswered-connect",
 }
 
-/// The report of a check of a scenario whose clients are on no host that can be looked at.
-fn report_of_lost_acks(more: &[&str]) -> Option<String> {
-    let ran = run(&[&["lab", "run", "lost-third-ack", "--check"], more].concat());
+/// The report of a check of a scenario.
+fn report_of(scenario: &str, more: &[&str]) -> Option<String> {
+    let ran = run(&[&["lab", "run", scenario, "--check"], more].concat());
     if ran.status == 3 && ran.stderr.contains("SKIPPED") {
-        skipped("lab lost-third-ack", ran.stderr.trim());
+        skipped(&format!("lab {scenario}"), ran.stderr.trim());
         return None;
     }
     assert_eq!(ran.status, 0, "{}\n{}", ran.stderr, ran.stdout);
@@ -107,14 +107,35 @@ fn report_of_lost_acks(more: &[&str]) -> Option<String> {
 
 #[test]
 fn that_an_ack_has_not_come_is_certain_with_bpf_and_probable_without() {
-    let Some(without) = report_of_lost_acks(&["--no-bpf"]) else { return };
+    // Its clients are on no host that can be looked at.
+    let Some(without) = report_of("lost-third-ack", &["--no-bpf"]) else { return };
     assert!(without.contains("third-ack-lost (probable)"), "{without}");
     assert!(without.contains("a run without --no-bpf"), "{without}");
-    let Some(with) = report_of_lost_acks(&[]) else { return };
+    let Some(with) = report_of("lost-third-ack", &[]) else { return };
     if with.contains("root, or CAP_BPF") {
         return skipped("lab lost-third-ack", "programs may not be loaded here");
     }
     assert!(with.contains("third-ack-lost (certain)"), "{with}");
+}
+
+#[test]
+fn the_kernels_own_count_of_a_syn_queue_is_what_the_scenario_filled_it_with() {
+    let Some(report) = report_of("syn-queue-full", &[]) else { return };
+    if report.contains("root, or CAP_BPF") {
+        return skipped("lab syn-queue-full", "programs may not be loaded here");
+    }
+    // Nothing takes a request away but its last time-out, and the queue is full: what it holds is what
+    // it has room for.
+    let number = |after: &str, before: &str| {
+        let (_, rest) = report.split_once(after)?;
+        let (text, _) = rest.split_once(before)?;
+        text.trim().parse::<u32>().ok()
+    };
+    let room = number("the SYN queue holds ", "\n").or_else(|| number("the SYN queue holds ", " "));
+    let room = room.unwrap_or_else(|| panic!("no capacity in {report}"));
+    let counted = format!("{room} by the kernel's own count");
+    let requests = format!("{room} requests in SYN_RECV");
+    assert!(report.contains(&counted) && report.contains(&requests), "{report}");
 }
 
 /// The scenarios that `lab list` shows and a machine can run, those about mechanisms or the others.

@@ -1,7 +1,8 @@
 //! The SYN queue of each listening endpoint, beside the limits that its kernel puts on it.
 //!
-//! The kernel exports no length of it: the requests in SYN_RECV are counted, all sockets of an
-//! endpoint together, since a request does not say which of them it is for.
+//! No dump of the kernel has its length: the requests in SYN_RECV are counted, all sockets of an
+//! endpoint together, since a request does not say which of them it is for. A BPF iterator tells the
+//! length of each socket's, as the kernel compares it with the limit.
 
 use halfopen_evidence::{Endpoint, Missing, Netns, Reading, SynRecv, ThirdAcks, Want};
 use halfopen_model::{Semantics, SynQueue, SynQueueFull, last_quarter_threshold};
@@ -25,6 +26,19 @@ pub(crate) struct SynQueueView<'a> {
     pub(crate) reserve: Reading<Option<u64>>,
     /// Segments dropped at its sockets over the window.
     pub(crate) drops: Reading<u64>,
+    /// Its lengths by the kernel's own count.
+    pub(crate) counted: Reading<Counted>,
+}
+
+/// The SYN queues of an endpoint's sockets by the kernel's own count (`reqsk_queue_len`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// Requests of all sockets together.
+    pub(crate) requests: u64,
+    /// Those of them whose SYN-ACK was not sent again.
+    pub(crate) young: u64,
+    /// Whether one of the sockets drops the next SYN.
+    pub(crate) one_is_full: bool,
 }
 
 /// How many requests fit.
@@ -81,6 +95,7 @@ impl<'a> SynQueueView<'a> {
             earlier,
             capacity: capacity(context.semantics(), netns, endpoint),
             reserve: reserve(netns),
+            counted: counted(context.semantics(), netns, endpoint),
             drops,
             sockets,
         }
@@ -151,8 +166,8 @@ impl<'a> SynQueueView<'a> {
         }
     }
 
-    /// Asks whether the third ACKs of its requests have arrived, unless it was done.
-    pub(crate) fn want_third_acks(&self, verdicts: &mut Verdicts) {
+    /// Asks for its lengths and whether the third ACKs of its requests have arrived, unless it was done.
+    pub(crate) fn want_inside(&self, verdicts: &mut Verdicts) {
         if self.endpoint.syn_recv.third_acks.is_not_collected() {
             verdicts.want(Want::SynQueues { netns: self.netns.id, endpoint: self.endpoint.key });
         }
@@ -196,6 +211,10 @@ impl<'a> SynQueueView<'a> {
         if let Some(capacity) = self.capacity.value() {
             let text = format!("the SYN queue holds {}", capacity.all);
             facts.push(Fact::number("syn-queue-capacity", capacity.all, text));
+        }
+        if let Some(Counted { requests, young, .. }) = self.counted.value() {
+            let text = format!("{requests} by the kernel's own count, {young} of them young");
+            facts.push(Fact::number("syn-queue-counted", requests, text));
         }
         if requests.count > 0 {
             let sources = requests.sources;
@@ -280,20 +299,47 @@ pub(crate) fn retransmit_fact(requests: &SynRecv) -> Fact {
     Fact::number("syn-ack-retransmitted", repeated, text)
 }
 
+/// What each limit comes to on this kernel.
+fn capacity_of(
+    semantics: &Reading<Semantics>,
+    netns: &Netns,
+) -> Reading<impl Fn(u32) -> u64 + use<>> {
+    let sysctl = netns.sysctls.tcp_max_syn_backlog.clone();
+    let needs_sysctl =
+        semantics.get().is_some_and(|s| s.queues.syn_queue_full == SynQueueFull::PowerOfTwoTable);
+    let max_syn_backlog = if needs_sysctl { sysctl } else { Reading::Known(0) };
+    semantics.clone().zip(max_syn_backlog).map(|(semantics, max_syn_backlog)| {
+        move |limit| SynQueue::of_listener(limit, max_syn_backlog, &semantics).capacity
+    })
+}
+
 fn capacity(
     semantics: &Reading<Semantics>,
     netns: &Netns,
     endpoint: &Endpoint,
 ) -> Reading<Capacity> {
-    let sysctl = netns.sysctls.tcp_max_syn_backlog.clone();
-    let needs_sysctl =
-        semantics.get().is_some_and(|s| s.queues.syn_queue_full == SynQueueFull::PowerOfTwoTable);
-    let max_syn_backlog = if needs_sysctl { sysctl } else { Reading::Known(0) };
-    semantics.as_ref().zip(max_syn_backlog).map(|(semantics, max_syn_backlog)| {
-        let of = |limit| SynQueue::of_listener(limit, max_syn_backlog, semantics).capacity;
+    capacity_of(semantics, netns).map(|of| {
         let each = || endpoint.listeners.iter().map(|listener| of(listener.limit));
         Capacity { all: each().fold(0, u64::saturating_add), least: each().min().unwrap_or(0) }
     })
+}
+
+fn counted(semantics: &Reading<Semantics>, netns: &Netns, endpoint: &Endpoint) -> Reading<Counted> {
+    let none = Counted { requests: 0, young: 0, one_is_full: false };
+    let begin = capacity_of(semantics, netns).map(|of| (of, none));
+    let sum = endpoint.listeners.iter().fold(begin, |sum, listener| {
+        sum.zip(listener.syn_queue.clone()).map(|((of, sum), queue)| {
+            let length = u64::from(queue.length);
+            let is_full = length >= of(listener.limit).max(1);
+            let counted = Counted {
+                requests: sum.requests + length,
+                young: sum.young + u64::from(queue.young),
+                one_is_full: sum.one_is_full || is_full,
+            };
+            (of, counted)
+        })
+    });
+    sum.map(|(_, counted)| counted)
 }
 
 fn reserve(netns: &Netns) -> Reading<Option<u64>> {

@@ -23,7 +23,9 @@
 //! TCPReqQFullDrop counts nothing else, so a rise within the window is certain. Which listener it was
 //! is told by the listener's own drop counter (Linux 4.7 and later) or by the number of its requests;
 //! where neither tells, the finding names the namespace and the listeners that may be meant. With a
-//! single look, a full queue with cookies off is probable: the next SYN would be dropped.
+//! single look, a full queue with cookies off is probable: the next SYN would be dropped. It is certain
+//! where the kernel's own count of each socket's requests can be read (by a BPF iterator); then a full
+//! socket of an SO_REUSEPORT group is found too while others of the group have room.
 //!
 //! # What to do
 //!
@@ -86,6 +88,7 @@ fn dropped<'a>(
                 let certain = (Severity::Failure, Confidence::Certain);
                 verdicts.find(at_queue(context, queue, certain, evidence));
                 queue.want_holders(verdicts);
+                queue.want_inside(verdicts);
             }
         }
         Owners::Among(queues) => {
@@ -105,7 +108,12 @@ fn full(context: &Context<'_>, queue: &SynQueueView<'_>, verdicts: &mut Verdicts
     if queue.now() == 0 || queue.accept_queue_is_full() {
         return;
     }
+    if queue.may_have_been_full() {
+        queue.want_inside(verdicts);
+    }
+    let is_full_by_count = queue.counted.value().is_some_and(|counted| counted.one_is_full);
     let is_full = match queue.is_full() {
+        _ if is_full_by_count => true,
         Reading::Known(is_full) => is_full,
         Reading::Missing(why) => {
             let largest = queue.sockets.iter().map(|view| view.listener.limit).max().unwrap_or(0);
@@ -125,7 +133,10 @@ fn full(context: &Context<'_>, queue: &SynQueueView<'_>, verdicts: &mut Verdicts
     };
     match &queue.netns.sysctls.tcp_syncookies {
         Reading::Known(0) => {
-            let severity = (severity, Confidence::Probable);
+            // What the kernel compares with the limit is known then, and not only what comes close to it.
+            let certain = is_full_by_count;
+            let confidence = if certain { Confidence::Certain } else { Confidence::Probable };
+            let severity = (severity, confidence);
             verdicts.find(at_queue(context, queue, severity, queue.facts()));
             queue.want_holders(verdicts);
         }
@@ -201,7 +212,7 @@ fn finding(
 
 #[cfg(test)]
 mod tests {
-    use halfopen_evidence::{Endpoint, Missing};
+    use halfopen_evidence::{Endpoint, Missing, SynQueueState};
 
     use super::*;
     use crate::SubjectKind;
@@ -261,6 +272,36 @@ mod tests {
     fn one_look_at_a_full_queue_without_cookies_is_probable() {
         let finding = cookies_off(Scene::now()).endpoint(half_open(80, 6, 0)).finding(ID);
         assert_eq!(finding.confidence, Confidence::Probable);
+    }
+
+    #[test]
+    fn the_kernels_own_count_makes_one_look_certain() {
+        let with = |length| {
+            let mut endpoint = half_open(80, 6, 0);
+            let queue = SynQueueState { length, young: 2, defer_accept: 0 };
+            endpoint.listeners[0].syn_queue = Reading::Known(queue);
+            cookies_off(Scene::now()).endpoint(endpoint).finding(ID)
+        };
+        assert_eq!(with(6).confidence, Confidence::Certain);
+        assert!(with(6).evidence.iter().any(|fact| fact.text.contains("2 of them young")));
+        // One has left the queue between the two readings.
+        assert_eq!(with(5).confidence, Confidence::Probable);
+    }
+
+    #[test]
+    fn one_full_socket_of_a_group_is_found_by_its_own_count() {
+        let with = |lengths: [Reading<u32>; 2]| {
+            let mut endpoint = half_open(80, 8, 0);
+            endpoint.listeners.push(listener(81, 0, 5));
+            for (listener, length) in endpoint.listeners.iter_mut().zip(lengths) {
+                listener.syn_queue =
+                    length.map(|length| SynQueueState { length, young: 0, defer_accept: 0 });
+            }
+            cookies_off(Scene::now()).endpoint(endpoint).is_silent_about(ID)
+        };
+        assert!(with([Reading::not_collected(), Reading::not_collected()]));
+        assert!(with([Reading::Known(4), Reading::Known(4)]));
+        assert!(!with([Reading::Known(6), Reading::Known(2)]));
     }
 
     #[test]

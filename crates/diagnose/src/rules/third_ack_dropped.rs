@@ -70,7 +70,7 @@ pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
         if queue.now() == 0 || !queue.accept_queue_is_full() {
             continue;
         }
-        queue.want_third_acks(verdicts);
+        queue.want_inside(verdicts);
         client_ends::want(&queue, verdicts);
         let ends = client_ends::of(&queue);
         match judge(context, &queue, &ends) {

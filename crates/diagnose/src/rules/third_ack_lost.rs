@@ -86,7 +86,7 @@ pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
         if repeated == 0 {
             continue;
         }
-        queue.want_third_acks(verdicts);
+        queue.want_inside(verdicts);
         if queue.accept_queue_was_full() && queue.third_acks().is_none() {
             continue;
         }
