@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use halfopen_evidence::{Cookie, Missing, SynQueueState, ThirdAcks};
+use halfopen_model::tcp::may_be_deferred;
 
 use super::iterator::Iterator;
 use super::kernel::KernelTypes;
@@ -86,13 +87,9 @@ struct Request {
 }
 
 impl Request {
-    /// TCP_DEFER_ACCEPT drops bare ACKs until the SYN-ACK has timed out so often. Then the SYN-ACK is
-    /// sent again and its ACK is taken, or dropped like any other: which of the two shows once
-    /// another time-out is over (net/ipv4/tcp_minisocks.c `tcp_check_req`,
-    /// net/ipv4/inet_connection_sock.c `syn_ack_recalc`).
     fn counted_in<'a>(&self, acks: &'a mut ThirdAcks) -> &'a mut u32 {
-        let may_be_deferred = self.defer_accept > 0 && self.timeouts <= self.defer_accept;
-        match (self.acked, may_be_deferred, self.retransmits) {
+        let is_deferred = may_be_deferred(self.defer_accept, self.timeouts);
+        match (self.acked, is_deferred, self.retransmits) {
             (true, true, _) => &mut acks.deferred,
             (true, false, _) => &mut acks.dropped,
             (false, _, 0) => &mut acks.awaited,

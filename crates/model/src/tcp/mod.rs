@@ -44,7 +44,7 @@ pub use connect::{Connect, ConnectOptions};
 pub use effects::{ConnectError, Effects, Event};
 pub use listener::{ListenOptions, ListenerView, secs_to_timeouts};
 pub use listening::AddressInUse;
-pub use request::{SynAckFate, SynAckTimeout};
+pub use request::{SynAckFate, SynAckTimeout, may_be_deferred};
 pub use segment::{Flags, Segment, Seq, Timestamps};
 pub use socket::SocketView;
 pub use syn::{Admission, SynArrival};

@@ -63,6 +63,17 @@ pub enum SynAckFate {
     Forget,
 }
 
+/// Whether TCP_DEFER_ACCEPT may be why the bare ACK of a request was not taken, after so many time-outs
+/// of its SYN-ACK; `defer_accept` is the number of those that it waits, 0 if it is off.
+///
+/// Bare ACKs are dropped until the SYN-ACK has timed out so often. Then it is sent again and its ACK is
+/// taken, or dropped like any other: which of the two shows once another time-out is over
+/// (net/ipv4/tcp_minisocks.c `tcp_check_req`, net/ipv4/inet_connection_sock.c `syn_ack_recalc`).
+#[must_use]
+pub const fn may_be_deferred(defer_accept: u8, timeouts: u8) -> bool {
+    defer_accept > 0 && timeouts <= defer_accept
+}
+
 impl SynAckTimeout {
     /// The decision of `reqsk_timer_handler` and `syn_ack_recalc`
     /// (net/ipv4/inet_connection_sock.c).
