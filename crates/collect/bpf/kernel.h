@@ -14,6 +14,14 @@
 #define AF_INET6 10
 #define IPPROTO_TCP 6
 
+/* include/uapi/asm-generic/errno.h, include/linux/errno.h */
+#define EINTR 4
+#define EADDRNOTAVAIL 99
+#define EISCONN 106
+#define EALREADY 114
+#define EINPROGRESS 115
+#define ERESTARTSYS 512
+
 typedef _Bool bool;
 
 /* include/net/tcp_states.h */
@@ -118,6 +126,7 @@ struct tcp_sock {
 	__u64 bytes_received;
 	__u32 total_retrans;
 	__u32 retrans_stamp;
+	__u32 write_seq;
 	__u32 srtt_us;
 	struct {
 		__u64 time;
@@ -182,6 +191,7 @@ struct pt_regs___x86 {
 
 struct pt_regs___arm64 {
 	__u64 regs[31];
+	__u64 orig_x0;
 	__s32 syscallno;
 };
 

@@ -51,6 +51,8 @@ enum kind {
 	LISTENING = 11,
 	SYN_DROPPED = 12,
 	CLOSED_UNACCEPTED = 13,
+	BIND_FAILED = 14,
+	CONNECT_REFUSED = 15,
 	KINDS,
 };
 
@@ -62,7 +64,7 @@ struct event {
 	/* Inode of the socket of the own end, or of the listening socket; 0 if there is none. */
 	__u64 inode;
 	__u32 netns;
-	/* The process that runs, where the event is its doing; else 0. */
+	/* The process whose doing it is; 0 if that is not known. */
 	__u32 pid;
 	/* errno, drop or reset reason, the backlog that was asked for; by kind. */
 	__s32 value;
@@ -173,13 +175,17 @@ static bool is_wanted(__u32 netns, __u16 local_port, __u16 peer_port)
 	return !settings.ports_used || is_wanted_port(local_port) || is_wanted_port(peer_port);
 }
 
-static bool is_wanted_sock(struct sock *sk)
+static bool is_wanted_with(struct sock_common *common, __u16 local_port)
 {
 	if (!settings.netns && !settings.ports_used)
 		return 1;
-	return is_wanted(BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum),
-			 BPF_CORE_READ(sk, __sk_common.skc_num),
-			 __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport)));
+	return is_wanted(BPF_CORE_READ(common, skc_net.net, ns.inum), local_port,
+			 __builtin_bswap16(BPF_CORE_READ(common, skc_dport)));
+}
+
+static bool is_wanted_sock(struct sock *sk)
+{
+	return is_wanted_with(&sk->__sk_common, BPF_CORE_READ(sk, __sk_common.skc_num));
 }
 
 /* Room for an event, unless this CPU has told of enough in this second. */
@@ -210,27 +216,61 @@ static struct event *reserve(enum kind kind, struct counts *mine)
 	return event;
 }
 
-/* Wakes the reader only when there is much to read: it looks from time to time by itself. */
+/* What there is to read when the reader is woken. */
+#define MUCH (EVENTS_SIZE / 8)
+/* Events that other CPUs may add in between. */
+#define ADDED (32 * sizeof(struct event))
+
+/* Wakes the reader only when there is much to read, since a wake-up is an interrupt: it looks from time
+ * to time by itself. */
 static void submit(struct event *event)
 {
-	bool much = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) >= EVENTS_SIZE / 8;
+	__u64 there = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+	bool wakes = there >= MUCH && there % MUCH < ADDED;
 
-	bpf_ringbuf_submit(event, much ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+	bpf_ringbuf_submit(event, wakes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+}
+
+/* A socket that comes from a tracepoint's arguments is read by plain loads, which cost a twentieth of a
+ * read by address; `by_load` is a constant wherever this is used. */
+#define READ(by_load, pointer, field) \
+	((by_load) ? (pointer)->field : BPF_CORE_READ(pointer, field))
+
+static inline __attribute__((always_inline)) void
+read_place(struct place *place, struct sock_common *common, const bool by_load)
+{
+	place->netns = by_load ? common->skc_net.net->ns.inum :
+				 BPF_CORE_READ(common, skc_net.net, ns.inum);
+	place->port = READ(by_load, common, skc_num);
+	place->family = READ(by_load, common, skc_family);
+	if (place->family == AF_INET)
+		*(__be32 *)place->local = READ(by_load, common, skc_rcv_saddr);
+	else
+		bpf_core_read(place->local, 16, &common->skc_v6_rcv_saddr);
+}
+
+/* `place` is the local end. */
+static inline __attribute__((always_inline)) void
+fill_ends_at(struct event *event, const struct place *place, struct sock_common *common,
+	     const bool by_load)
+{
+	event->netns = place->netns;
+	event->family = place->family;
+	event->local_port = place->port;
+	__builtin_memcpy(event->local, place->local, sizeof(event->local));
+	event->peer_port = __builtin_bswap16(READ(by_load, common, skc_dport));
+	if (place->family == AF_INET)
+		*(__be32 *)event->peer = READ(by_load, common, skc_daddr);
+	else
+		bpf_core_read(event->peer, 16, &common->skc_v6_daddr);
 }
 
 static void fill_ends(struct event *event, struct sock_common *common)
 {
-	event->netns = BPF_CORE_READ(common, skc_net.net, ns.inum);
-	event->family = BPF_CORE_READ(common, skc_family);
-	event->local_port = BPF_CORE_READ(common, skc_num);
-	event->peer_port = __builtin_bswap16(BPF_CORE_READ(common, skc_dport));
-	if (event->family == AF_INET) {
-		bpf_core_read(event->local, 4, &common->skc_rcv_saddr);
-		bpf_core_read(event->peer, 4, &common->skc_daddr);
-	} else {
-		bpf_core_read(event->local, 16, &common->skc_v6_rcv_saddr);
-		bpf_core_read(event->peer, 16, &common->skc_v6_daddr);
-	}
+	struct place place = {};
+
+	read_place(&place, common, 0);
+	fill_ends_at(event, &place, common, 0);
 }
 
 static void fill_sock(struct event *event, struct sock *sk)
@@ -240,8 +280,9 @@ static void fill_sock(struct event *event, struct sock *sk)
 	event->inode = BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
 }
 
-static void fill_accept_queue(struct event *event, struct sock *listener)
+static void fill_listening(struct event *event, struct sock *listener)
 {
+	event->inode = BPF_CORE_READ(listener, sk_socket, file, f_inode, i_ino);
 	event->depth = BPF_CORE_READ(listener, sk_ack_backlog);
 	event->limit = BPF_CORE_READ(listener, sk_max_ack_backlog);
 }
@@ -273,42 +314,103 @@ static __u64 since_first_syn(struct tcp_sock *tcp)
 
 /* Connections. */
 
+struct caller {
+	__u32 pid;
+	char comm[16];
+};
+
+/* Who has called connect(), by the socket, until that is decided; only if all is told. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct caller);
+} callers SEC(".maps");
+
+static void calls(struct sock *sk)
+{
+	struct caller caller = { .pid = bpf_get_current_pid_tgid() >> 32 };
+	__u64 key = (__u64)sk;
+
+	bpf_get_current_comm(caller.comm, sizeof(caller.comm));
+	bpf_map_update_elem(&callers, &key, &caller, BPF_ANY);
+}
+
+static void fill_caller(struct event *event, struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+	struct caller *caller = bpf_map_lookup_elem(&callers, &key);
+
+	if (!caller)
+		return;
+	event->pid = caller->pid;
+	__builtin_memcpy(event->comm, caller->comm, sizeof(event->comm));
+	bpf_map_delete_elem(&callers, &key);
+}
+
 static void changes_to_established(struct sock *sk, int old)
 {
-	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	enum kind kind = old == SYN_SENT ? CONNECTED : QUEUED;
-	__u32 repeats = BPF_CORE_READ(tcp, total_retrans);
 	struct counts *mine = counted(kind);
+	struct place place = {};
 	struct event *event;
 
-	if (!repeats && !settings.all)
+	if (!tcp || (!tcp->total_retrans && !settings.all))
 		return;
 	event = reserve(kind, mine);
 	if (!event)
 		return;
-	fill_sock(event, sk);
+	read_place(&place, &sk->__sk_common, 1);
+	fill_ends_at(event, &place, &sk->__sk_common, 1);
 	event->state = old;
-	event->repeats = repeats;
-	event->took_us = BPF_CORE_READ(tcp, srtt_us) >> 3;
+	event->repeats = tcp->total_retrans;
+	event->took_us = tcp->srtt_us >> 3;
+	/* The other end is no process's yet. */
+	if (kind == CONNECTED) {
+		event->inode = sk->sk_socket->file->f_inode->i_ino;
+		if (settings.all)
+			fill_caller(event, sk);
+	}
+	submit(event);
+}
+
+/* tcp_v4_connect() has changed the state and found no port for this destination: no SYN was made. */
+static void finds_no_port(struct sock *sk)
+{
+	struct event *event = reserve(CONNECT_REFUSED, counted(CONNECT_REFUSED));
+
+	if (!event)
+		return;
+	fill_sock(event, sk);
+	fill_process(event);
+	event->value = EADDRNOTAVAIL;
 	submit(event);
 }
 
 static void connect_failed(struct sock *sk)
 {
-	struct event *event = reserve(CONNECT_FAILED, counted(CONNECT_FAILED));
+	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+	__u16 port = __builtin_bswap16(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	struct event *event;
 
+	/* The first SYN sets write_seq. A socket that was connected before keeps one. */
+	if (!port || !BPF_CORE_READ(tcp, write_seq)) {
+		finds_no_port(sk);
+		return;
+	}
+	event = reserve(CONNECT_FAILED, counted(CONNECT_FAILED));
 	if (!event)
 		return;
 	fill_sock(event, sk);
 	/* It was given back already. */
-	event->local_port = __builtin_bswap16(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
+	event->local_port = port;
 	event->state = SYN_SENT;
 	event->value = BPF_CORE_READ(sk, sk_err);
-	event->took_us = since_first_syn((struct tcp_sock *)sk);
-	event->repeats = BPF_CORE_READ((struct tcp_sock *)sk, total_retrans);
-	/* Without a port there was no SYN: connect() itself has failed. */
-	if (!event->local_port)
-		fill_process(event);
+	event->took_us = since_first_syn(tcp);
+	event->repeats = BPF_CORE_READ(tcp, total_retrans);
+	if (settings.all)
+		fill_caller(event, sk);
 	submit(event);
 }
 
@@ -322,22 +424,25 @@ static int asked_backlog(void)
 	return BPF_CORE_READ((struct pt_regs___arm64 *)regs, regs[1]);
 }
 
-static void listens(struct sock *sk)
+static void listens(struct sock *sk, int backlog)
 {
 	struct event *event = reserve(LISTENING, counted(LISTENING));
 
 	if (!event)
 		return;
 	fill_sock(event, sk);
-	fill_accept_queue(event, sk);
+	fill_listening(event, sk);
 	fill_process(event);
-	event->value = asked_backlog();
+	event->value = backlog;
 	submit(event);
 }
 
 static bool is_connection_change(struct sock *sk, int old, int new)
 {
-	if (new != ESTABLISHED && !(old == SYN_SENT && new == CLOSE))
+	bool ends = old == SYN_SENT && new == CLOSE;
+	bool begins = new == SYN_SENT && settings.all;
+
+	if (new != ESTABLISHED && !ends && !begins)
 		return 0;
 	return sk->sk_protocol == IPPROTO_TCP && is_wanted_sock(sk);
 }
@@ -346,6 +451,8 @@ static void connection_changes(struct sock *sk, int old, int new)
 {
 	if (new == ESTABLISHED)
 		changes_to_established(sk, old);
+	else if (new == SYN_SENT)
+		calls(sk);
 	else
 		connect_failed(sk);
 }
@@ -358,11 +465,12 @@ int state_changes(__u64 *ctx)
 	if (is_connection_change(sk, ctx[1], ctx[2]))
 		connection_changes(sk, ctx[1], ctx[2]);
 	else if (ctx[2] == LISTEN && sk->sk_protocol == IPPROTO_TCP && is_wanted_sock(sk))
-		listens(sk);
+		listens(sk, asked_backlog());
 	return 0;
 }
 
-/* Before 5.15 no program can read the registers of the call that listens. */
+/* For when another program tells of listen(), and for before 5.15, when none can read the registers of
+ * the call. */
 SEC("tp_btf/inet_sock_set_state")
 int connections_change(__u64 *ctx)
 {
@@ -370,6 +478,18 @@ int connections_change(__u64 *ctx)
 
 	if (is_connection_change(sk, ctx[1], ctx[2]))
 		connection_changes(sk, ctx[1], ctx[2]);
+	return 0;
+}
+
+/* Also tells when a socket that listens is given another backlog. */
+SEC("fexit/inet_listen")
+int listen_returns(__u64 *ctx)
+{
+	struct socket *socket = (struct socket *)ctx[0];
+	struct sock *sk = socket->sk;
+
+	if (!(int)ctx[2] && sk->sk_protocol == IPPROTO_TCP && is_wanted_sock(sk))
+		listens(sk, ctx[1]);
 	return 0;
 }
 
@@ -430,16 +550,14 @@ int syn_ack_is_repeated(__u64 *ctx)
 	struct inet_request_sock *request = (struct inet_request_sock *)ctx[1];
 	struct event *event;
 
-	if (!is_wanted(BPF_CORE_READ(listener, __sk_common.skc_net.net, ns.inum),
-		       BPF_CORE_READ(request, req.__req_common.skc_num),
-		       __builtin_bswap16(BPF_CORE_READ(request, req.__req_common.skc_dport))))
+	if (!is_wanted_with(&request->req.__req_common,
+			    BPF_CORE_READ(request, req.__req_common.skc_num)))
 		return 0;
 	event = reserve(SYN_ACK_REPEATED, counted(SYN_ACK_REPEATED));
 	if (!event)
 		return 0;
 	fill_ends(event, &request->req.__req_common);
-	fill_accept_queue(event, listener);
-	event->inode = BPF_CORE_READ(listener, sk_socket, file, f_inode, i_ino);
+	fill_listening(event, listener);
 	event->state = NEW_SYN_RECV;
 	event->acked = BPF_CORE_READ_BITFIELD_PROBED(request, acked);
 	event->timeouts = BPF_CORE_READ_BITFIELD_PROBED(&request->req, num_timeout);
@@ -467,8 +585,6 @@ struct segment {
 };
 
 #define FLAG_SYN 2
-#define FLAG_RST 4
-#define FLAG_ACK 16
 
 /* Reads the headers of a segment that is on its way up or down. False if it is none of TCP. */
 static bool read_segment(struct sk_buff *skb, struct segment *segment)
@@ -529,10 +645,8 @@ static void fill_listener(struct event *event, struct sock *sk)
 	if (!sk)
 		return;
 	event->state = BPF_CORE_READ(sk, __sk_common.skc_state);
-	if (event->state != LISTEN)
-		return;
-	fill_accept_queue(event, sk);
-	event->inode = BPF_CORE_READ(sk, sk_socket, file, f_inode, i_ino);
+	if (event->state == LISTEN)
+		fill_listening(event, sk);
 }
 
 static void tell_of_segment(enum kind kind, struct sock *sk, struct sk_buff *skb,
@@ -596,8 +710,7 @@ static void closes_unaccepted(struct sock *sk, int reason)
 	port = __builtin_bswap16(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
 	if (BPF_CORE_READ(sk, sk_socket) ||
 	    BPF_CORE_READ(sk, __sk_common.skc_state) != CLOSE ||
-	    !is_wanted(BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum), port,
-		       __builtin_bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport))))
+	    !is_wanted_with(&sk->__sk_common, port))
 		return;
 	event = reserve(CLOSED_UNACCEPTED, counted(CLOSED_UNACCEPTED));
 	if (!event)
@@ -655,28 +768,19 @@ int syn_is_answered(__u64 *ctx)
 
 /* Accepting. */
 
-static void add_wait(struct sock *sk, __u64 us)
+static void add_wait(const struct place *place, __u64 us)
 {
-	struct place place = {};
-	struct waits *waits;
+	struct waits *waits = bpf_map_lookup_elem(&accept_waits, place);
 	__u64 ns = us * 1000;
 	__u32 zero = 0, octave = 0, bucket = 0;
 
-	place.netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
-	place.port = BPF_CORE_READ(sk, __sk_common.skc_num);
-	place.family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	if (place.family == AF_INET)
-		bpf_core_read(place.local, 4, &sk->__sk_common.skc_rcv_saddr);
-	else
-		bpf_core_read(place.local, 16, &sk->__sk_common.skc_v6_rcv_saddr);
-	waits = bpf_map_lookup_elem(&accept_waits, &place);
 	if (!waits) {
 		struct waits *none = bpf_map_lookup_elem(&no_waits, &zero);
 
 		if (!none)
 			return;
-		bpf_map_update_elem(&accept_waits, &place, none, BPF_NOEXIST);
-		waits = bpf_map_lookup_elem(&accept_waits, &place);
+		bpf_map_update_elem(&accept_waits, place, none, BPF_NOEXIST);
+		waits = bpf_map_lookup_elem(&accept_waits, place);
 		if (!waits)
 			return;
 	}
@@ -695,25 +799,33 @@ static void add_wait(struct sock *sk, __u64 us)
 
 static void is_accepted(struct sock *sk)
 {
+	struct place place = {};
 	struct event *event;
 	struct counts *mine;
 	__u64 waited;
 
-	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP || !is_wanted_sock(sk))
+	if (!is_wanted_sock(sk))
 		return;
 	mine = counted(ACCEPTED);
 	waited = since_established((struct tcp_sock *)sk);
-	add_wait(sk, waited);
+	read_place(&place, &sk->__sk_common, 0);
+	add_wait(&place, waited);
 	if (!settings.all)
 		return;
 	event = reserve(ACCEPTED, mine);
 	if (!event)
 		return;
-	fill_sock(event, sk);
+	fill_ends_at(event, &place, &sk->__sk_common, 0);
 	fill_process(event);
 	event->took_us = waited;
-	event->repeats = BPF_CORE_READ((struct tcp_sock *)sk, total_retrans);
 	submit(event);
+}
+
+/* Other protocols use this function too. */
+static void tcp_is_accepted(struct sock *sk)
+{
+	if (BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP)
+		is_accepted(sk);
 }
 
 SEC("fexit/inet_csk_accept")
@@ -722,7 +834,7 @@ int accept_returns(__u64 *ctx)
 	__u64 sk = 0;
 
 	if (!bpf_get_func_ret(ctx, &sk) && sk)
-		is_accepted((struct sock *)sk);
+		tcp_is_accepted((struct sock *)sk);
 	return 0;
 }
 
@@ -731,46 +843,222 @@ SEC("fexit/inet_csk_accept")
 int accept_of_four_returns(__u64 *ctx)
 {
 	if (ctx[4])
-		is_accepted((struct sock *)ctx[4]);
+		tcp_is_accepted((struct sock *)ctx[4]);
 	return 0;
-}
-
-/* accept() and accept4() by their numbers; 0 for neither. */
-static bool is_accept(void *regs)
-{
-	long number;
-
-	if (bpf_core_field_exists(struct pt_regs___x86, orig_ax)) {
-		number = ((struct pt_regs___x86 *)regs)->orig_ax;
-		return number == 43 || number == 288;
-	}
-	number = ((struct pt_regs___arm64 *)regs)->syscallno;
-	return number == 202 || number == 242;
 }
 
 /* Where the function's return cannot be hooked, the system call's can, at the price of a test at the
  * end of every system call of this host. */
-SEC("tp_btf/sys_exit")
-int system_call_returns(__u64 *ctx)
-{
-	long fd = ctx[1];
-	struct task_struct *task;
-	struct fdtable *table;
-	struct file **files, *file;
-	struct socket *socket;
 
-	if (fd < 0 || !is_accept((void *)ctx[0]))
+enum call { OTHER, BIND, CONNECT, ACCEPT };
+
+/* Which system call it is, by its number. */
+static enum call call_of(void *regs)
+{
+	if (bpf_core_field_exists(struct pt_regs___x86, orig_ax)) {
+		switch (((struct pt_regs___x86 *)regs)->orig_ax) {
+		case 42: return CONNECT;
+		case 49: return BIND;
+		case 43:
+		case 288: return ACCEPT;
+		default: return OTHER;
+		}
+	}
+	switch (((struct pt_regs___arm64 *)regs)->syscallno) {
+	case 203: return CONNECT;
+	case 200: return BIND;
+	case 202:
+	case 242: return ACCEPT;
+	default: return OTHER;
+	}
+}
+
+/* The TCP socket that is open as a descriptor of this process. */
+static struct sock *tcp_socket_at(unsigned long fd)
+{
+	struct fdtable *table = bpf_get_current_task_btf()->files->fdt;
+	struct file *file = 0;
+	struct socket *socket;
+	struct sock *sk;
+
+	if (fd >= table->max_fds)
 		return 0;
-	task = bpf_get_current_task_btf();
-	table = BPF_CORE_READ(task, files, fdt);
-	if (fd >= BPF_CORE_READ(table, max_fds))
-		return 0;
-	files = BPF_CORE_READ(table, fd);
-	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
+	bpf_probe_read_kernel(&file, sizeof(file), table->fd + fd);
 	socket = BPF_CORE_READ(file, private_data);
 	/* Another thread may have closed it and opened something else. */
-	if (BPF_CORE_READ(socket, file) != file)
+	if (!file || BPF_CORE_READ(socket, file) != file)
 		return 0;
-	is_accepted(BPF_CORE_READ(socket, sk));
+	sk = BPF_CORE_READ(socket, sk);
+	return BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP ? sk : 0;
+}
+
+SEC("tp_btf/sys_exit")
+int accept_call_returns(__u64 *ctx)
+{
+	long fd = ctx[1];
+	struct sock *sk;
+
+	if (fd < 0 || call_of((void *)ctx[0]) != ACCEPT)
+		return 0;
+	sk = tcp_socket_at(fd);
+	if (sk)
+		is_accepted(sk);
+	return 0;
+}
+
+/* Calls that fail before anything is sent. */
+
+/* What a call was given. */
+struct address {
+	__u16 family;
+	__be16 port;
+	__u8 ip[16];
+};
+
+static void read_from(void *to, __u32 size, const void *from, bool is_user)
+{
+	if (is_user)
+		bpf_probe_read_user(to, size, from);
+	else
+		bpf_probe_read_kernel(to, size, from);
+}
+
+/* Reads `struct sockaddr_in` or `struct sockaddr_in6`. */
+static void read_address(struct address *address, const void *given, bool is_user)
+{
+	/* Family and port. */
+	read_from(address, 4, given, is_user);
+	if (address->family == AF_INET)
+		read_from(address->ip, 4, given + 4, is_user);
+	else if (address->family == AF_INET6)
+		read_from(address->ip, 16, given + 8, is_user);
+}
+
+static void call_fails(enum call call, struct sock *sk, struct address *address, int error)
+{
+	enum kind kind = call == BIND ? BIND_FAILED : CONNECT_REFUSED;
+	__u16 port = __builtin_bswap16(address->port);
+	__u32 netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+	struct event *event;
+
+	if (address->family != AF_INET && address->family != AF_INET6)
+		return;
+	if (!is_wanted(netns, port, port))
+		return;
+	event = reserve(kind, counted(kind));
+	if (!event)
+		return;
+	fill_process(event);
+	event->netns = netns;
+	event->value = -error;
+	event->family = address->family;
+	if (call == BIND) {
+		event->local_port = port;
+		__builtin_memcpy(event->local, address->ip, 16);
+	} else {
+		event->peer_port = port;
+		__builtin_memcpy(event->peer, address->ip, 16);
+	}
+	submit(event);
+}
+
+/* That there is no port is told by the change of state that comes of it; the others are no failures. */
+static bool is_told_otherwise(int error)
+{
+	return error == -EADDRNOTAVAIL || error == -EINPROGRESS || error == -EALREADY ||
+	       error == -EISCONN || error == -EINTR || error <= -ERESTARTSYS;
+}
+
+SEC("tp_btf/sys_exit")
+int failing_call_returns(__u64 *ctx)
+{
+	long error = ctx[1];
+	struct address address = {};
+	unsigned long fd;
+	const void *given;
+	enum call call;
+	struct sock *sk;
+
+	if (error >= 0)
+		return 0;
+	call = call_of((void *)ctx[0]);
+	if (call != BIND && (call != CONNECT || is_told_otherwise(error)))
+		return 0;
+	if (bpf_core_field_exists(struct pt_regs___x86, di)) {
+		fd = ((struct pt_regs___x86 *)ctx[0])->di;
+		given = (void *)((struct pt_regs___x86 *)ctx[0])->si;
+	} else {
+		fd = ((struct pt_regs___arm64 *)ctx[0])->orig_x0;
+		given = (void *)((struct pt_regs___arm64 *)ctx[0])->regs[1];
+	}
+	sk = tcp_socket_at(fd);
+	/* The first SYN sets write_seq: what comes of one is told as a handshake. */
+	if (!sk || (call == CONNECT && BPF_CORE_READ((struct tcp_sock *)sk, write_seq)))
+		return 0;
+	read_address(&address, given, 1);
+	call_fails(call, sk, &address, error);
+	return 0;
+}
+
+static bool is_ipv4_mapped(const __u8 *ip)
+{
+	for (int i = 0; i < 10; i++) {
+		if (ip[i])
+			return 0;
+	}
+	return ip[10] == 0xff && ip[11] == 0xff;
+}
+
+static void bind_ends(__u64 *ctx)
+{
+	struct sock *sk = ((struct socket *)ctx[0])->sk;
+	int error = ctx[3];
+	struct address address = {};
+
+	if (!error || sk->sk_protocol != IPPROTO_TCP)
+		return;
+	read_address(&address, (void *)ctx[1], 0);
+	call_fails(BIND, sk, &address, error);
+}
+
+SEC("fexit/inet_bind")
+int bind_returns(__u64 *ctx)
+{
+	bind_ends(ctx);
+	return 0;
+}
+
+SEC("fexit/inet6_bind")
+int bind_of_ipv6_returns(__u64 *ctx)
+{
+	bind_ends(ctx);
+	return 0;
+}
+
+static void connect_ends(__u64 *ctx, __u16 family)
+{
+	int error = ctx[3];
+	struct address address = {};
+
+	if (!error || is_told_otherwise(error))
+		return;
+	read_address(&address, (void *)ctx[1], 0);
+	/* An IPv4 address in IPv6's clothes has come by tcp_v4_connect() before. */
+	if (family == AF_INET6 && address.family == family && is_ipv4_mapped(address.ip))
+		return;
+	call_fails(CONNECT, (struct sock *)ctx[0], &address, error);
+}
+
+SEC("fexit/tcp_v4_connect")
+int connect_returns(__u64 *ctx)
+{
+	connect_ends(ctx, AF_INET);
+	return 0;
+}
+
+SEC("fexit/tcp_v6_connect")
+int connect_of_ipv6_returns(__u64 *ctx)
+{
+	connect_ends(ctx, AF_INET6);
 	return 0;
 }

@@ -5,7 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use halfopen_collect::bpf::{TraceWanted, Tracer};
-use halfopen_evidence::{Caller, KernelEvent, KernelEventKind, Missing, Pid};
+use halfopen_evidence::{KernelEvent, KernelEventKind, Missing, Pid, SocketCall};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType};
 
@@ -45,6 +45,14 @@ fn find<T>(tracer: &mut Tracer, mut what: impl FnMut(&KernelEvent) -> Option<T>)
     }
 }
 
+fn own() -> Pid {
+    Pid(std::process::id())
+}
+
+fn pid_of(event: &KernelEvent) -> Option<Pid> {
+    event.process.as_ref().map(|process| process.pid)
+}
+
 fn stages_are_told(bind: SocketAddr) {
     let listener = TcpListener::bind(bind).expect("a listener");
     let server = listener.local_addr().expect("its address");
@@ -55,9 +63,10 @@ fn stages_are_told(bind: SocketAddr) {
     let accepted = listener.accept().expect("the connection");
 
     let (mut connected, mut queued) = (false, false);
-    let (process, waited_us) = find(&mut tracer, |event| {
+    let (accepted_by, waited_us) = find(&mut tracer, |event| {
         match event.what {
             KernelEventKind::Connected { repeats: 0, .. } => {
+                assert_eq!(pid_of(event), Some(own()));
                 assert_eq!((event.local, event.peer), (client, server));
                 assert!(event.inode.is_some());
                 connected = true;
@@ -68,7 +77,7 @@ fn stages_are_told(bind: SocketAddr) {
             }
             KernelEventKind::Accepted { waited_us } => {
                 assert_eq!((event.local, event.peer), (server, client));
-                return Some((event.process.clone(), waited_us));
+                return Some((pid_of(event), waited_us));
             }
             _ => {}
         }
@@ -76,7 +85,7 @@ fn stages_are_told(bind: SocketAddr) {
     });
     assert!(connected && queued);
     assert!((30_000..10_000_000).contains(&waited_us), "{waited_us} µs");
-    assert_eq!(process.map(|Caller { pid, .. }| pid), Some(Pid(std::process::id())));
+    assert_eq!(accepted_by, Some(own()));
     let waits = tracer.accept_waits();
     assert_eq!(waits.len(), 1, "{waits:?}");
     assert_eq!((waits[0].local, waits[0].buckets.iter().sum()), (server, 1_u64));
@@ -114,15 +123,71 @@ fn a_refused_connect_is_told_with_its_error_and_port() {
 }
 
 #[test]
+fn a_bind_to_an_address_in_use_is_told_with_its_caller() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("its address");
+    let Some(mut tracer) = tracer(&[address.port()]) else { return };
+    TcpListener::bind(address).expect_err("it is in use");
+    let errno = find(&mut tracer, |event| match event.what {
+        KernelEventKind::CallFailed { call: SocketCall::Bind, errno } => {
+            assert_eq!((event.local, pid_of(event)), (address, Some(own())));
+            Some(errno)
+        }
+        _ => None,
+    });
+    assert_eq!(errno, Errno::ADDRINUSE.raw_os_error());
+}
+
+#[test]
+fn a_connect_that_fails_before_a_syn_is_told_with_its_error() {
+    let peer = SocketAddr::from((Ipv6Addr::LOCALHOST, 9));
+    let Some(mut tracer) = tracer(&[peer.port()]) else { return };
+    let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("one");
+    let error = rustix::net::connect(&socket, &peer).expect_err("it is of another family");
+    let errno = find(&mut tracer, |event| match event.what {
+        KernelEventKind::CallFailed { call: SocketCall::Connect, errno } => {
+            assert_eq!((event.peer, pid_of(event)), (peer, Some(own())));
+            Some(errno)
+        }
+        _ => None,
+    });
+    assert_eq!(errno, error.raw_os_error());
+}
+
+#[test]
+fn a_port_that_is_bound_but_used_for_this_peer_is_no_port() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let peer = listener.local_addr().expect("its address");
+    let Some(mut tracer) = tracer(&[peer.port()]) else { return };
+    let client = |at: SocketAddr| {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        rustix::net::sockopt::set_socket_reuseaddr(&socket, true)?;
+        rustix::net::bind(&socket, &at)?;
+        let at = rustix::net::getsockname(&socket)?;
+        rustix::net::connect(&socket, &peer).map(|()| (socket, at))
+    };
+    let (_connected, at) = client(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a connection");
+    let at = SocketAddr::try_from(at).expect("an address");
+    assert_eq!(client(at).expect_err("the pair is in use"), Errno::ADDRNOTAVAIL);
+    let errno = find(&mut tracer, |event| match event.what {
+        KernelEventKind::CallFailed { call: SocketCall::Connect, errno } => {
+            assert_eq!((event.peer, pid_of(event)), (peer, Some(own())));
+            Some(errno)
+        }
+        _ => None,
+    });
+    assert_eq!(errno, Errno::ADDRNOTAVAIL.raw_os_error());
+}
+
+#[test]
 fn the_backlog_is_told_as_it_was_asked_for() {
     let Some(mut tracer) = tracer(&[]) else { return };
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("one");
     rustix::net::bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
     rustix::net::listen(&socket, 1_000_000).expect("to listen");
-    let own = Pid(std::process::id());
     let limit = find(&mut tracer, |event| match event.what {
         KernelEventKind::Listening { backlog: 1_000_000, limit }
-            if event.process.as_ref().is_some_and(|caller| caller.pid == own) =>
+            if pid_of(event) == Some(own()) =>
         {
             Some(limit)
         }

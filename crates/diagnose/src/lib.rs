@@ -34,7 +34,7 @@ pub use filter::{Filter, FilterError};
 pub use finding::{Confidence, Fact, Finding, Severity};
 pub use id::FindingId;
 pub use report::{FindingEntry, Report, Status, TextOptions};
-pub use subject::{ProcessName, Subject, SubjectKind};
+pub use subject::{Subject, SubjectKind};
 
 #[doc(no_inline)]
 pub use halfopen_evidence::Evidence;

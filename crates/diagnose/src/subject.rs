@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use halfopen_evidence::{
     CloseWaitGroup, CloseWaitSide, Cookie, Endpoint, EndpointKey, Holder, Holders, Listener, Netns,
-    NetnsId, Pid, Process, Reading,
+    NetnsId, ProcessName, Reading,
 };
 
 /// What a finding is about, with the names that people know it by.
@@ -50,15 +50,6 @@ pub enum SubjectKind {
     Server(SocketAddr),
     /// The namespace itself.
     Netns,
-}
-
-/// A process by pid and name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProcessName {
-    /// Its pid.
-    pub pid: Pid,
-    /// Its name. Untrusted: a report escapes it.
-    pub comm: String,
 }
 
 impl Subject {
@@ -145,20 +136,6 @@ impl Subject {
     }
 }
 
-impl ProcessName {
-    /// The name of a holder.
-    #[must_use]
-    pub fn of(holder: &Holder) -> Self {
-        Self { pid: holder.pid, comm: holder.comm.clone() }
-    }
-
-    /// The name of a process.
-    #[must_use]
-    pub fn of_process(process: &Process) -> Self {
-        Self { pid: process.pid, comm: process.comm.clone() }
-    }
-}
-
 fn names_of(holders: &Reading<Holders>) -> Vec<ProcessName> {
     let found = holders.get().map(|holders| holders.found.as_slice()).unwrap_or_default();
     let mut names: Vec<ProcessName> = found.iter().map(ProcessName::of).collect();
@@ -190,11 +167,5 @@ fn address(f: &mut fmt::Formatter<'_>, address: SocketAddr) -> fmt::Result {
         write!(f, "*:{}", address.port())
     } else {
         write!(f, "{address}")
-    }
-}
-
-impl fmt::Display for ProcessName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}[{}]", self.comm, self.pid)
     }
 }

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use halfopen_model::AcceptQueue;
+use halfopen_model::tcp::Flags;
 
-use crate::{Inode, NetnsId, Pid};
+use crate::{Inode, NetnsId, ProcessName};
 
 /// Something that happened to a handshake, as a program in the kernel saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,26 +14,26 @@ pub struct KernelEvent {
     pub at_ns: u64,
     /// Where.
     pub netns: NetnsId,
-    /// The end on this host. Its port is 0 if none was found.
+    /// The end on this host; port 0 if it has none yet.
     pub local: SocketAddr,
-    /// The other end; of a listening socket, the unspecified address.
+    /// The other end; the unspecified address if there is none.
     pub peer: SocketAddr,
     /// The socket of the own end, or the listening socket; none if there was no socket, or no process
     /// has it open.
     pub inode: Option<Inode>,
-    /// The process whose call it was, if it was one's.
-    pub process: Option<Caller>,
+    /// The process whose doing it is: who has called connect(), accept(), bind() or listen().
+    pub process: Option<ProcessName>,
     /// What happened.
     pub what: KernelEventKind,
 }
 
-/// A process that called the kernel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller {
-    /// The process.
-    pub pid: Pid,
-    /// Name of the thread.
-    pub comm: String,
+/// A call that names an address of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SocketCall {
+    /// bind(), with a local address.
+    Bind,
+    /// connect(), with that of a peer.
+    Connect,
 }
 
 /// What happened to a handshake.
@@ -45,7 +46,7 @@ pub enum KernelEventKind {
         /// Microseconds from the SYN to its SYN-ACK.
         round_trip_us: u64,
     },
-    /// connect() has failed.
+    /// A connection was not made.
     ConnectFailed {
         /// errno of the socket; 0 if the kernel set none.
         errno: i32,
@@ -94,7 +95,7 @@ pub enum KernelEventKind {
     /// A segment from the peer was dropped.
     SegmentDropped {
         /// TCP's flags.
-        flags: u8,
+        flags: Flags,
         /// The kernel's reason, without its prefix, such as `TCP_LISTEN_OVERFLOW`.
         reason: String,
         /// The accept queue, if it was for a listener.
@@ -108,7 +109,7 @@ pub enum KernelEventKind {
     /// A segment from the peer was answered by a reset.
     ResetSent {
         /// TCP's flags of the segment.
-        flags: u8,
+        flags: Flags,
         /// The kernel's reason, without its prefix; none on kernels that have none.
         reason: Option<String>,
         /// The accept queue, if it was for a listener.
@@ -126,7 +127,14 @@ pub enum KernelEventKind {
         /// The kernel's reason, without its prefix; none on kernels that have none.
         reason: Option<String>,
     },
-    /// A socket began to listen.
+    /// A call has failed before any segment was sent: there is no handshake.
+    CallFailed {
+        /// Which.
+        call: SocketCall,
+        /// Its errno.
+        errno: i32,
+    },
+    /// A socket listens, or has got another backlog.
     Listening {
         /// The backlog that listen() was called with.
         backlog: i32,

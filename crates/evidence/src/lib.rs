@@ -34,6 +34,7 @@ mod managed;
 mod netns;
 mod prefetch;
 mod process;
+mod process_name;
 mod reading;
 mod recording;
 mod samples;
@@ -59,7 +60,7 @@ pub use heavy::{Hashed, HeavyKeys, Weight};
 pub use ids::{Cookie, Inode, NetnsId, Pid, Tid};
 pub use index::Index;
 pub use interval::{Between, Evidence, Interval, QueueTrack, Sighting, ThreadTrack};
-pub use kernel_event::{Caller, KernelEvent, KernelEventKind};
+pub use kernel_event::{KernelEvent, KernelEventKind, SocketCall};
 pub use labels::label_of_cgroup;
 pub use managed::{ManagedFrame, ManagedThread, Runtime};
 pub use netns::{Conntrack, Netns, NetnsLabel, PortSpace, Sysctls, TcpUse};
@@ -68,6 +69,7 @@ pub use process::{
     Activity, Call, CallTarget, CgroupState, CpuQuota, EpollRegistration, FdUse, Process,
     SchedStat, Thread, ThreadPlace, Throttling, Via, WaitedSocket,
 };
+pub use process_name::ProcessName;
 pub use reading::{Missing, Reading};
 pub use recording::{RECORDING_VERSION, Recording, RecordingError, RecordingHeader};
 pub use samples::{SampledStack, Samples};

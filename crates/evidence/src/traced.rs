@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{EndpointKey, Handshake, Holder, NetnsId, Reading};
+use crate::{EndpointKey, Handshake, NetnsId, ProcessName, Reading};
 
 /// See the module's text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,11 +26,11 @@ pub struct Traced {
     /// What the listener at the server's end is bound to; `None` if nothing listens there, or that end
     /// is not in this namespace.
     pub listener: Reading<Option<EndpointKey>>,
-    /// The process that holds that listener; `None` if there is none.
-    pub server_process: Reading<Option<Holder>>,
+    /// The process that has accepted it, or else one that holds that listener; `None` if there is none.
+    pub server_process: Reading<Option<ProcessName>>,
     /// The process at the client's end; `None` if that end is not in this namespace, or its socket is
     /// nobody's any more.
-    pub client_process: Reading<Option<Holder>>,
+    pub client_process: Reading<Option<ProcessName>>,
     /// Nanoseconds from its entry into the accept queue until accept() returned it; `None` if it was
     /// not accepted.
     pub accept_queue_ns: Reading<Option<u64>>,

@@ -1,13 +1,14 @@
 //! Keeps the attempts, and tells of them when there is something to tell.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-use halfopen_evidence::{KernelEvent, KernelEventKind, Phase};
+use halfopen_evidence::{KernelEvent, KernelEventKind, Phase, SocketCall, TracedEnd};
 use halfopen_model::AcceptQueue;
 
 use crate::attempt::{Attempt, Step};
 use crate::ends::{Key, Segment};
-use crate::told::{FailedConnect, Listens, Told};
+use crate::told::{FailedCall, Listens, Told};
 
 /// Attempts that are followed at a time; further ones are counted only.
 const ATTEMPTS_MAX: usize = 65_536;
@@ -51,33 +52,45 @@ impl Assembler {
                 told(Told::Listens(self.listens(event, backlog, limit)));
                 return;
             }
-            KernelEventKind::ConnectFailed { errno: 0, .. } if event.local.port() == 0 => {
-                told(Told::NoPort(self.no_port(event)));
+            KernelEventKind::CallFailed { call, errno } => {
+                told(Told::CallFailed(self.call_failed(event, call, errno)));
                 return;
             }
             _ => {}
         }
         let (key, end) = Key::of(event, |key| self.attempts.contains_key(key));
-        if self.attempts.get(&key).is_some_and(|attempt| attempt.is_before(event)) {
-            self.end(&key, told);
-            self.attempts.remove(&key);
-        }
-        if !self.attempts.contains_key(&key) {
-            if is_no_beginning(event) {
-                return;
+        let is_full = self.attempts.len() >= ATTEMPTS_MAX;
+        let attempt = match self.attempts.entry(key) {
+            Entry::Occupied(known) => {
+                let attempt = known.into_mut();
+                if attempt.is_before(event) {
+                    tell_end(attempt, &key, self.offset_ns, told);
+                    *attempt = Attempt::new(self.next_number, event.at_ns);
+                    self.next_number += 1;
+                }
+                attempt
             }
-            if self.attempts.len() >= ATTEMPTS_MAX {
+            Entry::Vacant(_) if is_no_beginning(event) => return,
+            Entry::Vacant(_) if is_full => {
                 self.not_followed += 1;
                 return;
             }
-            self.attempts.insert(key, Attempt::new(self.next_number, event.at_ns));
-            self.next_number += 1;
-        }
-        let Some(attempt) = self.attempts.get_mut(&key).filter(|attempt| !attempt.is_over) else {
-            return;
+            Entry::Vacant(free) => {
+                let attempt = free.insert(Attempt::new(self.next_number, event.at_ns));
+                self.next_number += 1;
+                attempt
+            }
         };
+        if attempt.is_over || (attempt.awaits_client && end == TracedEnd::Server) {
+            return;
+        }
         let step = attempt.add(event, end);
         let is_over = match step {
+            // A client of this host tells at once that it was refused, and which it is.
+            Step::Over if attempt.is_refused_by(end) => {
+                attempt.awaits_client = true;
+                false
+            }
             Step::Over => true,
             Step::Troubled => {
                 if attempt.told != Some(attempt.outcome()) {
@@ -91,7 +104,10 @@ impl Assembler {
             Step::Goes => attempt.is_sound() && attempt.is_queued() && !self.awaits_accept,
         };
         if is_over {
-            self.end(&key, told);
+            tell_end(attempt, &key, self.offset_ns, told);
+            if !attempt.may_echo() {
+                self.attempts.remove(&key);
+            }
         }
     }
 
@@ -100,6 +116,7 @@ impl Assembler {
         let over = |attempt: &Attempt| {
             let patience = match (attempt.is_sound(), attempt.is_queued()) {
                 _ if attempt.is_over => ECHO_NS,
+                _ if attempt.awaits_client => OTHER_END_NS,
                 (true, true) => ACCEPT_NS,
                 (true, false) if attempt.is_connected() => OTHER_END_NS,
                 _ => SILENT_NS,
@@ -125,24 +142,10 @@ impl Assembler {
         // No order of a hash table gets out.
         keys.sort_unstable();
         for key in &keys {
-            self.end(key, told);
-            self.attempts.remove(key);
+            if let Some(mut attempt) = self.attempts.remove(key) {
+                tell_end(&mut attempt, key, self.offset_ns, told);
+            }
         }
-    }
-
-    /// Tells the end of an attempt, if it was not told. One that failed is kept for a moment, for what
-    /// its other end still tells of the same.
-    fn end(&mut self, key: &Key, told: &mut impl FnMut(Told)) {
-        let Some(attempt) = self.attempts.get_mut(key).filter(|attempt| !attempt.is_over) else {
-            return;
-        };
-        attempt.closes();
-        attempt.is_over = true;
-        let ended = attempt.assembled(key, Phase::Ended, self.offset_ns);
-        if !attempt.may_echo() {
-            self.attempts.remove(key);
-        }
-        told(Told::Handshake(Box::new(ended)));
     }
 
     /// When something happened, since 1970.
@@ -161,14 +164,30 @@ impl Assembler {
         }
     }
 
-    fn no_port(&self, event: &KernelEvent) -> FailedConnect {
-        FailedConnect {
+    fn call_failed(&self, event: &KernelEvent, call: SocketCall, errno: i32) -> FailedCall {
+        FailedCall {
             netns: event.netns,
             at_ns: self.since_1970_ns(event),
-            server: event.peer,
+            call,
+            address: match call {
+                SocketCall::Bind => event.local,
+                SocketCall::Connect => event.peer,
+            },
             caller: event.process.clone(),
+            errno,
         }
     }
+}
+
+/// Tells the end of an attempt, if it was not told. One that failed is kept for a moment, for what its
+/// other end still tells of the same.
+fn tell_end(attempt: &mut Attempt, key: &Key, offset_ns: i64, told: &mut impl FnMut(Told)) {
+    if attempt.is_over {
+        return;
+    }
+    attempt.closes();
+    attempt.is_over = true;
+    told(Told::Handshake(Box::new(attempt.assembled(key, Phase::Ended, offset_ns))));
 }
 
 /// Whether an event tells nothing of an attempt that was not in trouble before.

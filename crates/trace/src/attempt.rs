@@ -1,10 +1,11 @@
 //! What is known of one attempt, and how it came out.
 
 use halfopen_evidence::{
-    Caller, Dropped, DroppedSegment, Handshake, IgnoredEnd, Inode, KernelEvent, KernelEventKind,
-    Mark, Outcome, Phase, Reset, Sends, Stages, TracedEnd, Vantage,
+    Dropped, DroppedSegment, Handshake, IgnoredEnd, Inode, KernelEvent, KernelEventKind, Mark,
+    Outcome, Phase, ProcessName, Reset, Sends, Stages, TracedEnd, Vantage,
 };
 use halfopen_model::AcceptQueue;
+use halfopen_model::tcp::{Flags, may_be_deferred};
 
 use crate::ends::{Key, Segment};
 use crate::told::Assembled;
@@ -15,9 +16,6 @@ const DROPS_MAX: usize = 8;
 /// Times of segments that are kept, as in captures.
 const TIMES_MAX: usize = 8;
 
-/// TCP's PSH, which a segment with data has as a rule.
-const PSH: u8 = 0x08;
-
 /// A SYN or SYN-ACK that comes to a connection is answered by a challenge ACK and dropped for this
 /// reason; older kernels have none for it (net/ipv4/tcp_input.c `tcp_validate_incoming`).
 const SYN_IN_CONNECTION: &str = "TCP_INVALID_SYN";
@@ -25,11 +23,14 @@ const SYN_IN_CONNECTION: &str = "TCP_INVALID_SYN";
 /// What a SYN is dropped for that finds the accept queue full: the kernel has no reason for it.
 const ACCEPT_QUEUE_FULL: &str = "accept-queue-full";
 
-/// errno of a connect() that failed.
+/// errno of a connect() that failed (include/uapi/asm-generic/errno.h).
 const ENETDOWN: i32 = 100;
-const EHOSTUNREACH: i32 = 113;
-const ECONNREFUSED: i32 = 111;
+const ENETUNREACH: i32 = 101;
+const ENETRESET: i32 = 102;
 const ECONNRESET: i32 = 104;
+const ECONNREFUSED: i32 = 111;
+const EHOSTDOWN: i32 = 112;
+const EHOSTUNREACH: i32 = 113;
 
 /// One attempt to make a connection.
 #[derive(Clone, Debug)]
@@ -38,10 +39,11 @@ pub(crate) struct Attempt {
     began_ns: u64,
     pub(crate) last_ns: u64,
     client: Option<Inode>,
-    listener: Option<Inode>,
-    connected: Option<u64>,
-    queued: Option<u64>,
-    accepted: Option<(u64, Option<Caller>)>,
+    connected_by: Option<ProcessName>,
+    is_connected: bool,
+    is_queued: bool,
+    accept_queue_ns: Option<u64>,
+    accepted_by: Option<ProcessName>,
     outcome: Outcome,
     syns: Sends,
     syn_acks: Sends,
@@ -53,6 +55,8 @@ pub(crate) struct Attempt {
     server_knows: bool,
     /// What was told of it while it was open.
     pub(crate) told: Option<Outcome>,
+    /// Whether it was refused and only its client, if that is here, may still tell who it is.
+    pub(crate) awaits_client: bool,
     /// Whether its end was told: what still comes of it adds nothing.
     pub(crate) is_over: bool,
 }
@@ -75,10 +79,11 @@ impl Attempt {
             began_ns: at_ns,
             last_ns: at_ns,
             client: None,
-            listener: None,
-            connected: None,
-            queued: None,
-            accepted: None,
+            connected_by: None,
+            is_connected: false,
+            is_queued: false,
+            accept_queue_ns: None,
+            accepted_by: None,
             outcome: Outcome::Undecided,
             syns: Sends::default(),
             syn_acks: Sends::default(),
@@ -88,23 +93,24 @@ impl Attempt {
             reset: None,
             server_knows: false,
             told: None,
+            awaits_client: false,
             is_over: false,
         }
     }
 
     pub(crate) const fn is_queued(&self) -> bool {
-        self.queued.is_some()
+        self.is_queued
     }
 
     pub(crate) const fn is_connected(&self) -> bool {
-        self.connected.is_some()
+        self.is_connected
     }
 
     /// Whether it has done what it came for.
     pub(crate) const fn is_sound(&self) -> bool {
         match self.outcome {
             Outcome::Established | Outcome::EstablishedLate { .. } => true,
-            Outcome::Deferred => self.queued.is_some(),
+            Outcome::Deferred => self.is_queued,
             _ => false,
         }
     }
@@ -112,11 +118,11 @@ impl Attempt {
     /// Whether an event with these addresses can only be of another attempt.
     pub(crate) fn is_before(&self, event: &KernelEvent) -> bool {
         match event.what {
-            KernelEventKind::Connected { .. } => self.is_over || self.connected.is_some(),
-            KernelEventKind::Queued { .. } => self.is_over || self.queued.is_some(),
+            KernelEventKind::Connected { .. } => self.is_over || self.is_connected,
+            KernelEventKind::Queued { .. } => self.is_over || self.is_queued,
             KernelEventKind::SynRepeated { repeats: 1, .. } => {
                 let may_go_on = self.syns.count <= 1 && !self.is_over;
-                !may_go_on || self.connected.is_some() || self.queued.is_some()
+                !may_go_on || self.is_connected || self.is_queued
             }
             KernelEventKind::SynDropped { .. } => self.is_over,
             _ => false,
@@ -126,17 +132,17 @@ impl Attempt {
     /// Adds what happened at one of its ends.
     pub(crate) fn add(&mut self, event: &KernelEvent, end: TracedEnd) -> Step {
         self.last_ns = self.last_ns.max(event.at_ns);
-        match (end, &event.what) {
-            (TracedEnd::Client, _) => self.client = event.inode.or(self.client),
-            (TracedEnd::Server, KernelEventKind::Accepted { .. }) => {}
-            (TracedEnd::Server, _) => self.listener = event.inode.or(self.listener),
+        if end == TracedEnd::Client {
+            self.client = event.inode.or(self.client);
         }
         match &event.what {
             KernelEventKind::Connected { repeats, round_trip_us } => {
+                self.connected_by.clone_from(&event.process);
                 self.connects(event, *repeats, *round_trip_us)
             }
             KernelEventKind::ConnectFailed { errno, repeats, age_us } => {
                 self.began_ns = self.began_ns.min(before(event.at_ns, *age_us));
+                self.connected_by.clone_from(&event.process);
                 self.fails(event, *errno, *repeats, *age_us)
             }
             KernelEventKind::SynRepeated { repeats, age_us } => {
@@ -155,7 +161,8 @@ impl Attempt {
                 self.is_taken(event, *repeats, *round_trip_us)
             }
             KernelEventKind::Accepted { waited_us } => {
-                self.accepted = Some((waited_us.saturating_mul(1000), event.process.clone()));
+                self.accept_queue_ns = Some(waited_us.saturating_mul(1000));
+                self.accepted_by.clone_from(&event.process);
                 if self.outcome == Outcome::Undecided {
                     self.outcome = Outcome::Established;
                 }
@@ -164,7 +171,7 @@ impl Attempt {
             KernelEventKind::SynAckRepeated { repeats, acked, defer_accept, timeouts, .. } => {
                 self.sends(event, |attempt| &mut attempt.syn_acks, repeats.saturating_add(1));
                 self.server_knows = true;
-                match (acked, *defer_accept > 0 && timeouts <= defer_accept) {
+                match (acked, may_be_deferred(*defer_accept, *timeouts)) {
                     (true, true) => {
                         self.outcome = Outcome::Deferred;
                         Step::Goes
@@ -189,12 +196,12 @@ impl Attempt {
             }
             KernelEventKind::ResetReceived { age_us } => self.is_reset(end, *age_us),
             KernelEventKind::ClosedUnaccepted { reason, .. } => self.is_closed(reason.clone()),
-            KernelEventKind::Listening { .. } => Step::Goes,
+            KernelEventKind::CallFailed { .. } | KernelEventKind::Listening { .. } => Step::Goes,
         }
     }
 
     fn connects(&mut self, event: &KernelEvent, repeats: u32, round_trip_us: u64) -> Step {
-        self.connected = Some(event.at_ns);
+        self.is_connected = true;
         self.stages.syn_ack_ns = some_ns(round_trip_us);
         if repeats == 0 {
             self.began_ns = self.began_ns.min(before(event.at_ns, round_trip_us));
@@ -219,7 +226,7 @@ impl Attempt {
         self.last_ns = event.at_ns;
         self.outcome = match errno {
             ECONNREFUSED | ECONNRESET => Outcome::Refused,
-            ENETDOWN..=102 | 112 | EHOSTUNREACH => Outcome::Unreachable,
+            ENETDOWN | ENETUNREACH | ENETRESET | EHOSTDOWN | EHOSTUNREACH => Outcome::Unreachable,
             0 if is_young && self.outcome == Outcome::Undecided => Outcome::AbortedByClient,
             _ => Outcome::SynUnanswered,
         };
@@ -227,7 +234,7 @@ impl Attempt {
     }
 
     fn is_taken(&mut self, event: &KernelEvent, repeats: u32, round_trip_us: u64) -> Step {
-        self.queued = Some(event.at_ns);
+        self.is_queued = true;
         self.syn_acks.count = self.syn_acks.count.max(repeats.saturating_add(1));
         self.stages.ack_ns = some_ns(round_trip_us).filter(|_| repeats == 0);
         self.began_ns = self.began_ns.min(before(event.at_ns, round_trip_us));
@@ -266,7 +273,13 @@ impl Attempt {
         }
     }
 
-    fn resets(&mut self, flags: u8, reason: Option<String>, by: TracedEnd, is_full: bool) -> Step {
+    fn resets(
+        &mut self,
+        flags: Flags,
+        reason: Option<String>,
+        by: TracedEnd,
+        is_full: bool,
+    ) -> Step {
         let segment = Segment::of(flags);
         let overflows = is_full && segment == Segment::Other;
         let cause = overflows.then(|| {
@@ -277,10 +290,7 @@ impl Attempt {
             Segment::Syn => self.over(Outcome::Refused),
             Segment::Other if overflows => self.over(Outcome::ResetAfterAck),
             _ if matches!(self.outcome, Outcome::ThirdAckIgnored { .. }) => {
-                let by_data = flags & PSH != 0;
-                let ended =
-                    if by_data { IgnoredEnd::ResetByData } else { IgnoredEnd::ResetByProbe };
-                self.ignored(ended);
+                self.ignored(end_by_reset(carries_data(flags)));
                 Step::Over
             }
             _ => Step::Over,
@@ -298,6 +308,11 @@ impl Attempt {
         self.over(Outcome::Established)
     }
 
+    /// Whether this end has refused it and the other has not told of it yet.
+    pub(crate) fn is_refused_by(&self, end: TracedEnd) -> bool {
+        self.outcome == Outcome::Refused && end == TracedEnd::Server && self.client.is_none()
+    }
+
     /// Whether its other end may still tell of its end.
     pub(crate) const fn may_echo(&self) -> bool {
         !self.is_sound() || self.reset.is_some()
@@ -312,12 +327,9 @@ impl Attempt {
         }
         match self.outcome {
             Outcome::ThirdAckIgnored { .. } => {
-                let by_data = self.marks.contains(&Mark::DataIgnored);
-                let ended =
-                    if by_data { IgnoredEnd::ResetByData } else { IgnoredEnd::ResetByProbe };
-                self.ignored(ended);
+                self.ignored(end_by_reset(self.marks.contains(&Mark::DataIgnored)));
             }
-            _ if self.queued.is_none() && age_us < AT_ONCE_US => {
+            _ if !self.is_queued && age_us < AT_ONCE_US => {
                 self.outcome = Outcome::ResetAfterAck;
             }
             _ => {}
@@ -327,7 +339,7 @@ impl Attempt {
 
     /// What is left when nothing more comes.
     pub(crate) fn closes(&mut self) {
-        if self.outcome == Outcome::Undecided && self.connected.is_some() {
+        if self.outcome == Outcome::Undecided && self.is_connected {
             self.outcome = Outcome::Established;
         }
     }
@@ -404,9 +416,9 @@ impl Attempt {
                 first_record: self.number,
             },
             client: self.client,
-            listener: self.listener,
-            accepted_by: self.accepted.as_ref().and_then(|(_, by)| by.clone()),
-            accept_queue_ns: self.accepted.as_ref().map(|(ns, _)| *ns),
+            connected_by: self.connected_by.clone(),
+            accepted_by: self.accepted_by.clone(),
+            accept_queue_ns: self.accept_queue_ns,
             drops: self.drops.clone(),
             reset: self.reset.clone(),
         }
@@ -417,11 +429,21 @@ impl Attempt {
     }
 }
 
-fn dropped_kind(segment: Segment, ignores: bool, flags: u8) -> DroppedSegment {
+/// Data has PSH set as a rule.
+const fn carries_data(flags: Flags) -> bool {
+    flags.has(Flags::PSH)
+}
+
+/// How a connection ended that the client alone believed in.
+const fn end_by_reset(of_data: bool) -> IgnoredEnd {
+    if of_data { IgnoredEnd::ResetByData } else { IgnoredEnd::ResetByProbe }
+}
+
+fn dropped_kind(segment: Segment, ignores: bool, flags: Flags) -> DroppedSegment {
     match segment {
         Segment::Syn => DroppedSegment::Syn,
         Segment::SynAck => DroppedSegment::SynAck,
-        Segment::Other if flags & PSH != 0 => DroppedSegment::Data,
+        Segment::Other if carries_data(flags) => DroppedSegment::Data,
         Segment::Other if ignores => DroppedSegment::ThirdAck,
         Segment::Reset | Segment::Other => DroppedSegment::Other,
     }

@@ -3,11 +3,7 @@
 use std::net::SocketAddr;
 
 use halfopen_evidence::{KernelEvent, KernelEventKind, NetnsId, TracedEnd};
-
-/// TCP's flags, as in its header.
-const SYN: u8 = 0x02;
-const RST: u8 = 0x04;
-const ACK: u8 = 0x10;
+use halfopen_model::tcp::Flags;
 
 /// What names an attempt, as long as it lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,8 +23,8 @@ pub(crate) enum Segment {
 }
 
 impl Segment {
-    pub(crate) const fn of(flags: u8) -> Self {
-        match (flags & SYN != 0, flags & ACK != 0, flags & RST != 0) {
+    pub(crate) const fn of(flags: Flags) -> Self {
+        match (flags.has(Flags::SYN), flags.has(Flags::ACK), flags.has(Flags::RST)) {
             (true, false, _) => Self::Syn,
             (true, true, _) => Self::SynAck,
             (false, _, true) => Self::Reset,
@@ -54,7 +50,8 @@ impl Key {
         match &event.what {
             KernelEventKind::Connected { .. }
             | KernelEventKind::ConnectFailed { .. }
-            | KernelEventKind::SynRepeated { .. } => at_client,
+            | KernelEventKind::SynRepeated { .. }
+            | KernelEventKind::CallFailed { .. } => at_client,
             KernelEventKind::Queued { .. }
             | KernelEventKind::Accepted { .. }
             | KernelEventKind::SynAckRepeated { .. }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use halfopen_evidence::{Inode, KernelEvent, KernelEventKind, NetnsId};
 use halfopen_model::AcceptQueue;
+use halfopen_model::tcp::Flags;
 
 use crate::{Assembled, Assembler, Told};
 
@@ -11,10 +12,10 @@ pub(crate) const CLIENT: &str = "10.0.0.2:40000";
 pub(crate) const SERVER: &str = "10.0.0.1:80";
 
 pub(crate) const FULL: AcceptQueue = AcceptQueue { depth: 6, limit: 5 };
-pub(crate) const SYN: u8 = 0x02;
-pub(crate) const SYN_ACK: u8 = 0x12;
-pub(crate) const ACK: u8 = 0x10;
-pub(crate) const DATA: u8 = 0x18;
+pub(crate) const SYN: Flags = Flags::SYN;
+pub(crate) const SYN_ACK: Flags = Flags::from_byte(0x12);
+pub(crate) const ACK: Flags = Flags::ACK;
+pub(crate) const DATA: Flags = Flags::from_byte(0x18);
 
 /// An event of the connection at its client's end, so many milliseconds after the first second.
 pub(crate) fn at_client(ms: u64, what: KernelEventKind) -> KernelEvent {

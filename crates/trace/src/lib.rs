@@ -14,7 +14,7 @@ mod ends;
 mod told;
 
 pub use assembler::Assembler;
-pub use told::{Assembled, FailedConnect, Listens, Told};
+pub use told::{Assembled, FailedCall, Listens, Told};
 
 #[cfg(test)]
 mod fixture;

@@ -1,7 +1,9 @@
 //! What an assembler tells of the events of each kind of handshake.
 
 use halfopen_evidence::KernelEventKind::{self, *};
-use halfopen_evidence::{DroppedSegment, IgnoredEnd, Mark, Outcome, Phase, TracedEnd};
+use halfopen_evidence::{
+    DroppedSegment, IgnoredEnd, Mark, Outcome, Phase, Pid, ProcessName, SocketCall, TracedEnd,
+};
 use halfopen_model::AcceptQueue;
 
 use crate::fixture::*;
@@ -95,12 +97,27 @@ fn errors_of_connect_are_outcomes() {
 }
 
 #[test]
-fn a_connect_without_a_port_is_no_handshake() {
-    let mut event = at_client(0, ConnectFailed { errno: 0, repeats: 0, age_us: 0 });
-    event.local.set_port(0);
-    let told = told(false, &[event]);
-    let [Told::NoPort(failed)] = told.as_slice() else { panic!("{told:?}") };
-    assert_eq!(failed.server, address(SERVER));
+fn a_call_that_fails_before_a_syn_is_no_handshake() {
+    let of = |call| {
+        let told = told(false, &[at_client(0, CallFailed { call, errno: 99 })]);
+        let [Told::CallFailed(failed)] = told.as_slice() else { panic!("{told:?}") };
+        assert_eq!((failed.call, failed.errno), (call, 99));
+        failed.address
+    };
+    assert_eq!(of(SocketCall::Connect), address(SERVER));
+    assert_eq!(of(SocketCall::Bind), address(CLIENT));
+}
+
+#[test]
+fn both_processes_are_those_that_the_kernel_names() {
+    let name = |pid| Some(ProcessName { pid: Pid(pid), comm: "a".to_owned() });
+    let mut events =
+        [at_client(0, CONNECTED), at_child(1, QUEUED), at_server(2, Accepted { waited_us: 1_000 })];
+    events[0].process = name(7);
+    events[2].process = name(8);
+    let told = only(handshakes(true, &events));
+    assert_eq!((told.connected_by, told.accepted_by), (name(7), name(8)));
+    assert_eq!(told.accept_queue_ns, Some(1_000_000));
 }
 
 #[test]
@@ -234,7 +251,10 @@ fn a_syn_to_a_closed_port_is_refused() {
         at_server(0, dropped),
         at_client(0, ConnectFailed { errno: 111, repeats: 0, age_us: 0 }),
     ];
-    assert_eq!(brief(&handshakes(false, &events)), [(Phase::Ended, Outcome::Refused)]);
+    let told = only(handshakes(false, &events));
+    assert_eq!((told.phase, told.handshake.outcome), (Phase::Ended, Outcome::Refused));
+    // Who it was comes last, and the reset says why the SYN went no further.
+    assert!(told.client.is_some() && told.drops.is_empty(), "{told:?}");
 }
 
 #[test]

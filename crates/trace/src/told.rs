@@ -2,16 +2,18 @@
 
 use std::net::SocketAddr;
 
-use halfopen_evidence::{Caller, Dropped, Handshake, Inode, NetnsId, Phase, Reset};
+use halfopen_evidence::{
+    Dropped, Handshake, Inode, NetnsId, Phase, ProcessName, Reset, SocketCall,
+};
 
 /// Something to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
     /// A handshake.
     Handshake(Box<Assembled>),
-    /// A connect() that found no local port: there was no handshake.
-    NoPort(FailedConnect),
-    /// A socket began to listen.
+    /// A call that failed before any segment was sent.
+    CallFailed(FailedCall),
+    /// A socket listens.
     Listens(Listens),
 }
 
@@ -26,10 +28,10 @@ pub struct Assembled {
     pub handshake: Handshake,
     /// The client's socket, if it is in this namespace.
     pub client: Option<Inode>,
-    /// The listening socket, if the kernel named it.
-    pub listener: Option<Inode>,
+    /// Who has called connect(), if the kernel named it.
+    pub connected_by: Option<ProcessName>,
     /// Who took the connection from the accept queue.
-    pub accepted_by: Option<Caller>,
+    pub accepted_by: Option<ProcessName>,
     /// Nanoseconds from its entry into the accept queue until accept() returned it.
     pub accept_queue_ns: Option<u64>,
     /// Segments that were dropped.
@@ -38,20 +40,24 @@ pub struct Assembled {
     pub reset: Option<Reset>,
 }
 
-/// A connect() that found no local port.
+/// A call that failed before any segment was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailedConnect {
+pub struct FailedCall {
     /// Where.
     pub netns: NetnsId,
     /// When, in nanoseconds since 1970, UTC.
     pub at_ns: i64,
-    /// Where to.
-    pub server: SocketAddr,
+    /// Which call.
+    pub call: SocketCall,
+    /// The local address that bind() was called with, or the peer's that connect() was.
+    pub address: SocketAddr,
     /// Who called it.
-    pub caller: Option<Caller>,
+    pub caller: Option<ProcessName>,
+    /// Its errno.
+    pub errno: i32,
 }
 
-/// A socket that began to listen.
+/// A socket that listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listens {
     /// Where.
@@ -61,7 +67,7 @@ pub struct Listens {
     /// What it is bound to.
     pub local: SocketAddr,
     /// Who called listen().
-    pub caller: Option<Caller>,
+    pub caller: Option<ProcessName>,
     /// The backlog that it was called with.
     pub backlog: i32,
     /// The limit of the accept queue, after `net.core.somaxconn`.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use halfopen_evidence::{Inode, KernelEvent, KernelEventKind, NetnsId, Phase};
+use halfopen_evidence::{Inode, KernelEvent, KernelEventKind, NetnsId, Phase, SocketCall};
 use halfopen_model::AcceptQueue;
+use halfopen_model::tcp::Flags;
 use halfopen_trace::{Assembler, Told};
 use proptest::prelude::*;
 
@@ -14,7 +15,10 @@ fn kind() -> impl Strategy<Value = KernelEventKind> {
         prop_oneof![Just("NO_SOCKET"), Just("TCP_INVALID_SYN"), Just("TCP_LISTEN_OVERFLOW")]
             .prop_map(str::to_owned)
     };
-    let flags = || prop_oneof![Just(2_u8), Just(18), Just(16), Just(24), Just(4), any::<u8>()];
+    let flags = || {
+        prop_oneof![Just(2_u8), Just(18), Just(16), Just(24), Just(4), any::<u8>()]
+            .prop_map(Flags::from_byte)
+    };
     let repeats = || prop_oneof![0..4_u32, any::<u32>()];
     prop_oneof![
         (repeats(), any::<u64>()).prop_map(|(repeats, round_trip_us)| {
@@ -51,6 +55,8 @@ fn kind() -> impl Strategy<Value = KernelEventKind> {
         any::<u64>().prop_map(|age_us| KernelEventKind::ResetReceived { age_us }),
         any::<u64>()
             .prop_map(|waited_us| KernelEventKind::ClosedUnaccepted { waited_us, reason: None }),
+        any::<i32>()
+            .prop_map(|errno| KernelEventKind::CallFailed { call: SocketCall::Bind, errno }),
         Just(KernelEventKind::Listening { backlog: 5, limit: 5 }),
     ]
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use halfopen_collect::{ListeningSocket, SocketLookups, WatchedNetns};
 use halfopen_evidence::{
-    Dropped, DroppedSegment, Holder, Inode, NetnsId, Outcome, Reading, Traced, TracedEnd,
+    Dropped, DroppedSegment, Inode, NetnsId, Outcome, ProcessName, Reading, Traced, TracedEnd,
 };
 
 /// How often the counts are read.
@@ -48,7 +48,7 @@ pub(super) struct Rise {
     /// The listener, with its queue.
     pub(super) listener: ListeningSocket,
     /// Who holds it.
-    pub(super) process: Reading<Option<Holder>>,
+    pub(super) process: Reading<Option<ProcessName>>,
     /// How many since this was told last.
     pub(super) count: u32,
 }

@@ -1,8 +1,8 @@
 //! Traced handshakes for tests.
 
 use halfopen_evidence::{
-    Dropped, DroppedSegment, EndpointKey, Holder, IgnoredEnd, Mark, Missing, NetnsId, Outcome,
-    Phase, Pid, Reading, Reset, Sends, Stages, Traced, TracedEnd,
+    Dropped, DroppedSegment, EndpointKey, IgnoredEnd, Mark, Missing, NetnsId, Outcome, Phase, Pid,
+    ProcessName, Reading, Reset, Sends, Stages, Traced, TracedEnd,
 };
 
 use crate::handshakes::fixture::{address, handshake};
@@ -29,15 +29,14 @@ pub(super) fn traced(outcome: Outcome, phase: Phase) -> Traced {
 
 /// One with all that can be known, and some with less.
 pub(super) fn some() -> [Traced; 4] {
-    let holder =
-        |pid, comm: &str| Holder { pid: Pid(pid), fd: 3, comm: comm.to_owned(), start_ticks: 1 };
+    let process = |pid, comm: &str| ProcessName { pid: Pid(pid), comm: comm.to_owned() };
     let mut whole = traced(Outcome::ThirdAckIgnored { ended: IgnoredEnd::Open }, Phase::Open);
     whole.handshake.syn_acks = Sends { count: 2, at_us: vec![40, 1_000_000] };
     whole.handshake.marks = vec![Mark::DataIgnored];
     let local = address("0.0.0.0:8080");
     whole.listener = Reading::Known(Some(EndpointKey { local, device: 0, v6_only: false }));
-    whole.server_process = Reading::Known(Some(holder(812, "web")));
-    whole.client_process = Reading::Known(Some(holder(77, "curl")));
+    whole.server_process = Reading::Known(Some(process(812, "web")));
+    whole.client_process = Reading::Known(Some(process(77, "curl")));
     whole.accept_queue_ns = Reading::Known(Some(1_500_000));
     whole.drops = Reading::Known(vec![Dropped {
         what: DroppedSegment::ThirdAck,
@@ -56,7 +55,7 @@ pub(super) fn some() -> [Traced; 4] {
     unanswered.handshake.syn_acks = Sends::default();
     unanswered.handshake.stages = Stages::default();
     unanswered.handshake.scope = "vlan \u{1b}[2J7".to_owned();
-    unanswered.client_process = Reading::Known(Some(holder(78, "wget\u{1b}]0;x")));
+    unanswered.client_process = Reading::Known(Some(process(78, "wget\u{1b}]0;x")));
     unanswered.server_process = Reading::Known(None);
     let established = traced(Outcome::Established, Phase::Ended);
     let refused = traced(Outcome::Refused, Phase::Ended);

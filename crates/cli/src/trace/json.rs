@@ -6,12 +6,15 @@ use halfopen_capture::Latency;
 use halfopen_collect::WatchedNetns;
 use halfopen_collect::bpf::Counts;
 use halfopen_diagnose::report::FindingEntry;
-use halfopen_evidence::{Caller, Dropped, DroppedSegment, Holder, Missing, Phase, Reading, Traced};
-use halfopen_trace::{FailedConnect, Listens};
+use halfopen_evidence::{
+    Dropped, DroppedSegment, Missing, Phase, ProcessName, Reading, SocketCall, Traced,
+};
+use halfopen_trace::{FailedCall, Listens};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::backend::{About, InKernel};
+use super::calls;
 use super::drops::Rise;
 use super::line::end;
 use super::summary::Told;
@@ -32,11 +35,11 @@ enum Line<'a> {
     /// A handshake. One that is in trouble is told when that is recognised, with phase open, and again
     /// when it has ended, with the same number; others are told when they have ended.
     Handshake(Box<TracedEntry<'a>>),
-    /// A connect() found no local port: there was no handshake.
-    NoPort(NoPortEntry<'a>),
+    /// bind() or connect() has failed before any segment was sent: there was no handshake.
+    CallFailed(CallFailedEntry<'a>),
     /// The count of segments that a listener has dropped rises. Told at once and then every ten seconds.
     ListenerDrops(ListenerDropsEntry<'a>),
-    /// A socket began to listen. Told if its backlog was cut, and of each with --all.
+    /// A socket listens, or has got another backlog. Told if its backlog was cut, and of each with --all.
     Listens(ListensEntry<'a>),
     /// Handshakes were left out because there were too many a second.
     Suppressed(SuppressedEntry),
@@ -87,7 +90,7 @@ struct TracedEntry<'a> {
     handshake: HandshakeFields<'a>,
     /// What the listener at the server's end is bound to; null if there is none in this namespace.
     listener: Option<String>,
-    /// The process that holds it.
+    /// The process that has accepted it, or else one that holds that listener; null if there is none.
     server_process: Option<ProcessEntry<'a>>,
     /// The process at the client's end; null if there is none in this namespace any more.
     client_process: Option<ProcessEntry<'a>>,
@@ -146,17 +149,47 @@ struct ResetEntry<'a> {
     cause: Option<&'a str>,
 }
 
-/// A connect() that found no local port.
+/// A call that failed before any segment was sent.
 #[derive(Serialize, JsonSchema)]
-struct NoPortEntry<'a> {
+struct CallFailedEntry<'a> {
     /// The network namespace.
     netns: NetnsEntry<'a>,
     /// When, in nanoseconds since 1970, UTC.
     at_ns: i64,
-    /// Where to.
-    server: String,
+    /// Which call.
+    call: CallName,
+    /// The local address that bind() was called with, or the peer's that connect() was.
+    address: String,
     /// The process that called; null if that is not known.
     process: Option<ProcessEntry<'a>>,
+    /// Its errno.
+    errno: i32,
+    /// The errno's name, such as EADDRINUSE; null if it is none of those known here. EADDRNOTAVAIL of
+    /// connect() is that there is no local port.
+    error: Option<&'static str>,
+}
+
+/// A call that names an address of a socket.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum CallName {
+    /// bind().
+    Bind,
+    /// connect().
+    Connect,
+}
+
+/// How often a call failed.
+#[derive(Serialize, JsonSchema)]
+struct CallsFailedEntry {
+    /// Which call.
+    call: CallName,
+    /// Its errno.
+    errno: i32,
+    /// The errno's name; null if it is none of those known here.
+    error: Option<&'static str>,
+    /// How often.
+    count: u64,
 }
 
 /// Segments that a listener has dropped, by its own count (`sk_drops`), which counts a dropped third ACK
@@ -179,7 +212,7 @@ struct ListenerDropsEntry<'a> {
     limit: u32,
 }
 
-/// A socket that began to listen.
+/// A socket that listens, or has got another backlog.
 #[derive(Serialize, JsonSchema)]
 struct ListensEntry<'a> {
     /// The network namespace.
@@ -250,8 +283,8 @@ struct SummaryEntry<'a> {
     lost: u64,
     /// What programs in the kernel have counted; null if packets were watched.
     kernel: Option<KernelEntry>,
-    /// Calls of connect() that found no local port.
-    no_port: u64,
+    /// Calls that failed before any segment was sent, by call and error.
+    calls_failed: Vec<CallsFailedEntry>,
     /// Handshakes whose beginning was seen.
     attempts: u64,
     /// Handshakes by outcome, also those of which there are none.
@@ -321,8 +354,8 @@ pub(super) fn handshake(traced: &Traced) -> serde_json::Result<String> {
         },
         handshake: fields(&traced.handshake),
         listener: traced.listener.get().copied().flatten().map(|key| key.local.to_string()),
-        server_process: process(&traced.server_process),
-        client_process: process(&traced.client_process),
+        server_process: known(&traced.server_process),
+        client_process: known(&traced.client_process),
         accept_queue_ns: traced.accept_queue_ns.value().flatten(),
         drops: traced.drops.get().into_iter().flatten().map(dropped).collect(),
         reset: reset.map(|reset| ResetEntry {
@@ -348,7 +381,7 @@ pub(super) fn summary(told: &Told<'_>) -> serde_json::Result<String> {
         seen: told.account.seen,
         lost: told.account.lost,
         kernel: told.account.kernel.as_ref().map(in_kernel),
-        no_port: told.no_port,
+        calls_failed: told.failed_calls.iter().map(calls_failed).collect(),
         attempts: totals.attempts(),
         outcomes: CLASSES.iter().map(|class| class.id).zip(totals.by_class).collect(),
         marks: totals.marks.iter().map(|(&mark, &count)| (mark_id(mark), count)).collect(),
@@ -362,23 +395,26 @@ pub(super) fn summary(told: &Told<'_>) -> serde_json::Result<String> {
     })))
 }
 
-/// A connect() that found no port.
-pub(super) fn no_port(at: &WatchedNetns, failed: &FailedConnect) -> serde_json::Result<String> {
-    line(&Line::NoPort(NoPortEntry {
+/// A call that failed before anything was sent.
+pub(super) fn failed_call(at: &WatchedNetns, failed: &FailedCall) -> serde_json::Result<String> {
+    line(&Line::CallFailed(CallFailedEntry {
         netns: netns(at),
         at_ns: failed.at_ns,
-        server: failed.server.to_string(),
-        process: caller(failed.caller.as_ref()),
+        call: failed.call.into(),
+        address: failed.address.to_string(),
+        process: failed.caller.as_ref().map(process),
+        errno: failed.errno,
+        error: calls::errno_name(failed.errno),
     }))
 }
 
-/// A socket that began to listen.
+/// A socket that listens.
 pub(super) fn listens(at: &WatchedNetns, listens: &Listens) -> serde_json::Result<String> {
     line(&Line::Listens(ListensEntry {
         netns: netns(at),
         at_ns: listens.at_ns,
         local: listens.local.to_string(),
-        process: caller(listens.caller.as_ref()),
+        process: listens.caller.as_ref().map(process),
         backlog: listens.backlog,
         limit: listens.limit,
     }))
@@ -390,7 +426,7 @@ pub(super) fn drops(rise: &Rise, at_ns: i64) -> serde_json::Result<String> {
         netns: netns(&rise.netns),
         at_ns,
         listener: rise.listener.key.local.to_string(),
-        process: process(&rise.process),
+        process: known(&rise.process),
         count: rise.count,
         depth: rise.listener.queue.depth,
         limit: rise.listener.queue.limit,
@@ -417,13 +453,25 @@ fn netns(netns: &WatchedNetns) -> NetnsEntry<'_> {
     NetnsEntry { id: netns.id.0, label: &netns.label, own: netns.is_own }
 }
 
-fn caller(caller: Option<&Caller>) -> Option<ProcessEntry<'_>> {
-    caller.map(|it| ProcessEntry { pid: it.pid.0, comm: &it.comm })
+fn known(process_or_not: &Reading<Option<ProcessName>>) -> Option<ProcessEntry<'_>> {
+    process_or_not.get()?.as_ref().map(process)
 }
 
-fn process(process: &Reading<Option<Holder>>) -> Option<ProcessEntry<'_>> {
-    let holder = process.get()?.as_ref()?;
-    Some(ProcessEntry { pid: holder.pid.0, comm: &holder.comm })
+fn process(process: &ProcessName) -> ProcessEntry<'_> {
+    ProcessEntry { pid: process.pid.0, comm: &process.comm }
+}
+
+fn calls_failed((&(call, errno), &count): (&(SocketCall, i32), &u64)) -> CallsFailedEntry {
+    CallsFailedEntry { call: call.into(), errno, error: calls::errno_name(errno), count }
+}
+
+impl From<SocketCall> for CallName {
+    fn from(call: SocketCall) -> Self {
+        match call {
+            SocketCall::Bind => Self::Bind,
+            SocketCall::Connect => Self::Connect,
+        }
+    }
 }
 
 fn dropped(dropped: &Dropped) -> DroppedEntry<'_> {

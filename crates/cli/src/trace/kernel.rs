@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use halfopen_collect::bpf::{AcceptWaits, Counts, TraceWanted, Tracer};
+use halfopen_collect::bpf::{AcceptWaits, Counts, Lack, TraceWanted, Tracer};
 use halfopen_collect::{SocketLookups, WatchedNetns};
 use halfopen_evidence::{Missing, NetnsId, Reading};
-use halfopen_trace::{Assembled, Assembler, FailedConnect, Listens, Told};
+use halfopen_trace::{Assembled, Assembler, FailedCall, Listens, Told};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::packets::now_ns;
@@ -35,9 +35,9 @@ pub(super) struct Kernel {
 pub(super) struct Step {
     /// Handshakes.
     pub(super) seen: Vec<Seen>,
-    /// Calls of connect() that found no port.
-    pub(super) no_port: Vec<(Rc<WatchedNetns>, FailedConnect)>,
-    /// Sockets that began to listen.
+    /// Calls that failed before anything was sent.
+    pub(super) failed_calls: Vec<(Rc<WatchedNetns>, FailedCall)>,
+    /// Sockets that listen now.
     pub(super) listens: Vec<(Rc<WatchedNetns>, Listens)>,
 }
 
@@ -60,8 +60,11 @@ impl Kernel {
 
     /// What this kernel does not let programs tell, and why.
     pub(super) fn lacks(&self) -> Vec<String> {
-        let lacks = self.tracer.lacks().iter();
-        lacks.map(|lack| format!("{} (this kernel says: {})", lack.what, lack.why)).collect()
+        let words = |Lack { what, why, has_price }: &Lack| match has_price {
+            true => format!("{what} (with {NEEDS}, which looks at every system call)"),
+            false => format!("{what} (this kernel says: {why})"),
+        };
+        self.tracer.lacks().iter().map(words).collect()
     }
 
     /// What was counted so far.
@@ -113,9 +116,9 @@ impl Kernel {
         let mut step = self.step(Duration::ZERO, lookups)?;
         let mut told = Vec::new();
         self.assembler.finish(&mut |it| told.push(it));
-        let Step { seen, no_port, listens } = self.sorted(told, lookups);
+        let Step { seen, failed_calls, listens } = self.sorted(told, lookups);
         step.seen.extend(seen);
-        step.no_port.extend(no_port);
+        step.failed_calls.extend(failed_calls);
         step.listens.extend(listens);
         Ok(step)
     }
@@ -126,14 +129,14 @@ impl Kernel {
         for told in told {
             let id = match &told {
                 Told::Handshake(assembled) => assembled.netns,
-                Told::NoPort(failed) => failed.netns,
+                Told::CallFailed(failed) => failed.netns,
                 Told::Listens(listens) => listens.netns,
             };
             let netns = self.known.entry(id).or_insert_with(|| lookups.netns(id).map(Rc::new));
             let Some(netns) = netns.clone() else { continue };
             match told {
                 Told::Handshake(assembled) => step.seen.push(self.seen(netns, *assembled)),
-                Told::NoPort(failed) => step.no_port.push((netns, failed)),
+                Told::CallFailed(failed) => step.failed_calls.push((netns, failed)),
                 Told::Listens(listens) => step.listens.push((netns, listens)),
             }
         }
@@ -152,6 +155,8 @@ impl Kernel {
             phase: assembled.phase,
             kernel: Some(FromKernel {
                 client: assembled.client,
+                connected_by: assembled.connected_by,
+                accepted_by: assembled.accepted_by,
                 accept_queue_ns,
                 drops: assembled.drops,
                 reset: assembled.reset,

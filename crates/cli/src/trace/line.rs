@@ -6,12 +6,13 @@ use halfopen_collect::WatchedNetns;
 use halfopen_diagnose::report::layout::{Ink, Page, Span};
 use halfopen_diagnose::words::harmless;
 use halfopen_evidence::{
-    Dropped, DroppedSegment, Holder, Outcome, Phase, Pid, Reading, Reset, Traced, TracedEnd,
+    Dropped, DroppedSegment, Outcome, Phase, ProcessName, Reading, Reset, Traced, TracedEnd,
 };
 use halfopen_model::AcceptQueue;
-use halfopen_trace::{FailedConnect, Listens};
+use halfopen_trace::{FailedCall, Listens};
 
 use super::backend::About;
+use super::calls;
 use super::drops::Rise;
 use crate::handshakes::words::{clock, counted, span};
 use crate::handshakes::{class, notes, tables};
@@ -66,14 +67,17 @@ impl Lines {
         page.finish()
     }
 
-    /// A connect() that found no port.
-    pub(super) fn no_port(self, netns: &WatchedNetns, failed: &FailedConnect) -> String {
+    /// A call that failed before anything was sent.
+    pub(super) fn failed_call(self, netns: &WatchedNetns, failed: &FailedCall) -> String {
+        let lacks_port = calls::lacks_port(failed.call, failed.errno);
+        let ink = if lacks_port { Ink::Failure } else { Ink::Warning };
+        let note = format!("{} failed with {}", calls::name(failed.call), calls::reason(failed));
         self.event(&Event {
             at_ns: failed.at_ns,
-            what: Span::new(Ink::Failure, "no local port"),
-            server: failed.server,
-            process: failed.caller.as_ref().map(|it| name(&it.comm, it.pid)),
-            note: Span::new(Ink::Plain, "connect() failed with EADDRNOTAVAIL"),
+            what: Span::new(ink, calls::label(failed)),
+            server: failed.address,
+            process: failed.caller.as_ref().map(name),
+            note: Span::new(Ink::Plain, note),
             netns,
         })
     }
@@ -84,12 +88,11 @@ impl Lines {
         let ink = if listens.is_cut() { Ink::Warning } else { Ink::Plain };
         let cut = if listens.is_cut() { ", cut by net.core.somaxconn" } else { "" };
         let note = format!("listen() with backlog {backlog}, limit {limit}{cut}");
-        let caller = listens.caller.as_ref();
         self.event(&Event {
             at_ns: listens.at_ns,
             what: Span::new(ink, "listens"),
             server: listens.local,
-            process: caller.map(|it| format!("> {}", name(&it.comm, it.pid))),
+            process: listens.caller.as_ref().map(|it| format!("> {}", name(it))),
             note: Span::new(ink, note),
             netns,
         })
@@ -106,7 +109,7 @@ impl Lines {
             at_ns,
             what: Span::new(Ink::Failure, "listener drops"),
             server: rise.listener.key.local,
-            process: holder.map(|it| format!("> {}", name(&it.comm, it.pid))),
+            process: holder.map(|it| format!("> {}", name(it))),
             note: Span::new(Ink::Plain, note),
             netns: &rise.netns,
         })
@@ -150,16 +153,13 @@ struct Event<'a> {
 }
 
 /// `web[812]`.
-fn name(comm: &str, pid: Pid) -> String {
-    format!("{}[{pid}]", harmless(comm))
+fn name(process: &ProcessName) -> String {
+    harmless(&process.to_string())
 }
 
 /// `curl[77] > web[812]`, as far as known.
 fn processes(traced: &Traced) -> String {
-    let of = |process: &Reading<Option<Holder>>| {
-        let holder = process.get()?.as_ref()?;
-        Some(name(&holder.comm, holder.pid))
-    };
+    let of = |process: &Reading<Option<ProcessName>>| process.get()?.as_ref().map(name);
     match (of(&traced.client_process), of(&traced.server_process)) {
         (None, None) => String::new(),
         (Some(client), None) => format!("  {client}"),

@@ -1,13 +1,13 @@
 //! The filter of `check`, asked of a handshake: it matches if either end does, as the listener that it
 //! came to or as the destination that was connected to.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use halfopen_collect::WatchedNetns;
 use halfopen_collect::packets::{Network, PacketFilter};
-use halfopen_diagnose::{Filter, ProcessName, Subject, SubjectKind};
-use halfopen_evidence::{Caller, EndpointKey, Holder, Reading, Traced};
-use halfopen_trace::{FailedConnect, Listens};
+use halfopen_diagnose::{Filter, Subject, SubjectKind};
+use halfopen_evidence::{EndpointKey, ProcessName, Reading, SocketCall, Traced};
+use halfopen_trace::{FailedCall, Listens};
 
 use super::drops::Rise;
 
@@ -25,34 +25,42 @@ pub(super) fn matches(filter: &Filter, traced: &Traced) -> bool {
             netns: traced.netns,
             netns_label: traced.netns_label.clone(),
             own_netns: traced.is_own_netns,
-            processes: holder(process),
+            processes: known(process),
         })
     };
     is(SubjectKind::Endpoint(endpoint), &traced.server_process)
         || is(destination, &traced.client_process)
 }
 
-/// Whether a filter matches a connect() that found no port for certain. It has no source address yet.
-pub(super) fn matches_call(filter: &Filter, netns: &WatchedNetns, failed: &FailedConnect) -> bool {
-    let source: IpAddr = match failed.server.ip() {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+/// Whether a filter matches a call that failed for certain. A connect() has no source address yet.
+pub(super) fn matches_call(filter: &Filter, netns: &WatchedNetns, failed: &FailedCall) -> bool {
+    let kind = match failed.call {
+        SocketCall::Bind => endpoint(failed.address),
+        SocketCall::Connect => {
+            let source: IpAddr = match failed.address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            SubjectKind::Destination { source, destination: failed.address }
+        }
     };
-    let kind = SubjectKind::Destination { source, destination: failed.server };
-    filter.matches(&subject(kind, netns, caller(failed.caller.as_ref())))
+    filter.matches(&subject(kind, netns, failed.caller.iter().cloned().collect()))
 }
 
 /// Whether a filter matches a listener that has dropped something for certain.
 pub(super) fn matches_listener(filter: &Filter, rise: &Rise) -> bool {
     let kind = SubjectKind::Endpoint(rise.listener.key);
-    filter.matches(&subject(kind, &rise.netns, holder(&rise.process)))
+    filter.matches(&subject(kind, &rise.netns, known(&rise.process)))
 }
 
 /// Whether a filter matches a socket that began to listen for certain.
 pub(super) fn matches_listening(filter: &Filter, netns: &WatchedNetns, listens: &Listens) -> bool {
-    let key = EndpointKey { local: listens.local, device: 0, v6_only: false };
-    let kind = SubjectKind::Endpoint(key);
-    filter.matches(&subject(kind, netns, caller(listens.caller.as_ref())))
+    let callers = listens.caller.iter().cloned().collect();
+    filter.matches(&subject(endpoint(listens.local), netns, callers))
+}
+
+const fn endpoint(local: SocketAddr) -> SubjectKind {
+    SubjectKind::Endpoint(EndpointKey { local, device: 0, v6_only: false })
 }
 
 fn subject(kind: SubjectKind, netns: &WatchedNetns, processes: Vec<ProcessName>) -> Subject {
@@ -65,13 +73,8 @@ fn subject(kind: SubjectKind, netns: &WatchedNetns, processes: Vec<ProcessName>)
     }
 }
 
-fn holder(process: &Reading<Option<Holder>>) -> Vec<ProcessName> {
-    process.get().into_iter().flatten().map(ProcessName::of).collect()
-}
-
-fn caller(caller: Option<&Caller>) -> Vec<ProcessName> {
-    let name = |it: &Caller| ProcessName { pid: it.pid, comm: it.comm.clone() };
-    caller.map(name).into_iter().collect()
+fn known(process: &Reading<Option<ProcessName>>) -> Vec<ProcessName> {
+    process.get().into_iter().flatten().cloned().collect()
 }
 
 /// What of a filter the kernel can look at.

@@ -10,6 +10,7 @@
 mod args;
 mod backend;
 mod busy;
+mod calls;
 mod drops;
 #[cfg(test)]
 mod fixture;
@@ -41,7 +42,7 @@ pub(crate) use json::schema as json_schema;
 use backend::Backend;
 use drops::ListenerDrops;
 use kernel::Step;
-use owners::{Ends, Owners, Sockets};
+use owners::{Owners, Sockets};
 use reporter::Reporter;
 use seen::Seen;
 
@@ -133,9 +134,9 @@ impl Trace {
     /// Tells and counts what was seen. Processes are looked for together, since that is dear: for what
     /// will be told, or for all of it where the filter asks for them.
     fn take(&mut self, step: Step) -> anyhow::Result<()> {
-        for (netns, failed) in &step.no_port {
+        for (netns, failed) in &step.failed_calls {
             if matching::matches_call(&self.filter, netns, failed) {
-                self.reporter.no_port(netns, failed)?;
+                self.reporter.failed_call(netns, failed)?;
             }
         }
         for (netns, listens) in &step.listens {
@@ -181,16 +182,13 @@ impl Trace {
     fn add_ends<'a>(&mut self, all: impl Iterator<Item = &'a mut Candidate>) {
         let mut found: Vec<(Sockets, &mut Traced)> = all
             .map(|(client, traced)| {
-                let lookups = &mut self.lookups;
-                let found = self.owners.sockets(lookups, traced.netns, &traced.handshake, *client);
-                (found, traced)
+                let sockets = self.owners.sockets(&mut self.lookups, traced, *client);
+                (sockets, traced)
             })
             .collect();
         self.owners.find_holders(found.iter().map(|(sockets, _)| sockets));
         for (sockets, traced) in &mut found {
-            let Ends { listener, server, client } = self.owners.ends(sockets);
-            (traced.listener, traced.server_process, traced.client_process) =
-                (listener, server, client);
+            self.owners.name(sockets, traced);
         }
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use halfopen_collect::proc::{Extent, ProcRoot, find_holders};
 use halfopen_collect::{ListeningSocket, SocketLookups};
-use halfopen_evidence::{EndpointKey, Handshake, Holder, Inode, NetnsId, Phase, Reading, Traced};
+use halfopen_evidence::{EndpointKey, Inode, NetnsId, Phase, ProcessName, Reading, Traced};
 
 /// How long an answer holds.
 const FRESH: Duration = Duration::from_secs(10);
@@ -32,69 +32,77 @@ const REST: u32 = 9;
 pub(super) struct Owners {
     root: ProcRoot,
     listening: HashMap<NetnsId, (Instant, Reading<Vec<ListeningSocket>>)>,
-    holders: HashMap<Inode, (Instant, Reading<Option<Holder>>)>,
+    holders: HashMap<Inode, (Instant, Reading<Option<ProcessName>>)>,
     /// Who was at the client's end of open handshakes: it may be gone when they end.
-    clients: HashMap<u64, Holder>,
+    clients: HashMap<u64, ProcessName>,
     /// Until when there is no walk.
     rests: Option<Instant>,
 }
 
-/// The sockets at the ends of a handshake in a namespace; `None` where there is none.
+/// The sockets at the ends of a handshake in a namespace.
 #[derive(Clone, Debug)]
 pub(super) struct Sockets {
-    listener: Reading<Option<ListeningSocket>>,
-    client: Reading<Option<Inode>>,
+    /// What the listener is bound to; `None` if there is none.
+    listener: Reading<Option<EndpointKey>>,
+    server: End,
+    client: End,
 }
 
-/// The ends of a handshake in a namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Ends {
-    /// What the listener is bound to.
-    pub(super) listener: Reading<Option<EndpointKey>>,
-    /// Who holds it.
-    pub(super) server: Reading<Option<Holder>>,
-    /// Who connects.
-    pub(super) client: Reading<Option<Holder>>,
+/// An end of which the process is asked for.
+#[derive(Clone, Debug)]
+enum End {
+    /// The kernel has named it.
+    Named,
+    /// Who holds this socket; `None` if there is no socket in this namespace.
+    Held(Reading<Option<Inode>>),
 }
 
-impl Ends {
-    /// Nobody asked.
-    pub(super) const UNKNOWN: Self = Self {
-        listener: Reading::not_collected(),
-        server: Reading::not_collected(),
-        client: Reading::not_collected(),
-    };
+impl End {
+    fn wanted(&self) -> Option<Inode> {
+        match self {
+            Self::Named => None,
+            Self::Held(inode) => inode.value().flatten(),
+        }
+    }
 }
 
 impl Owners {
-    /// The sockets at the ends of a handshake. The client's need not be looked up if it is known.
+    /// The sockets at the ends of a handshake, as far as they must be known. The client's need not be
+    /// looked up if it is given.
     pub(super) fn sockets(
         &mut self,
         lookups: &mut SocketLookups,
-        netns: NetnsId,
-        handshake: &Handshake,
+        traced: &Traced,
         client: Option<Inode>,
     ) -> Sockets {
+        let handshake = &traced.handshake;
+        let listener = self.listener(lookups, traced.netns, handshake.server);
+        let is_named =
+            |process: &Reading<Option<ProcessName>>| matches!(process.get(), Some(Some(_)));
         Sockets {
-            listener: self.listener(lookups, netns, handshake.server),
+            listener: listener.as_ref().map(|it| it.map(|it| it.key)),
+            server: match is_named(&traced.server_process) {
+                true => End::Named,
+                false => End::Held(listener.as_ref().map(|it| it.map(|it| it.inode))),
+            },
             client: match client {
-                Some(inode) => Reading::Known(Some(inode)),
-                None => lookups.connected(netns, handshake.client, handshake.server),
+                _ if is_named(&traced.client_process) => End::Named,
+                Some(inode) => End::Held(Reading::Known(Some(inode))),
+                None => {
+                    End::Held(lookups.connected(traced.netns, handshake.client, handshake.server))
+                }
             },
         }
     }
 
     /// Looks for the holders of these sockets that are not known, if it is time to.
     pub(super) fn find_holders<'a>(&mut self, sockets: impl Iterator<Item = &'a Sockets>) {
-        let inodes = sockets.flat_map(|sockets| {
-            let listener = sockets.listener.value().flatten().map(|it| it.inode);
-            [listener, sockets.client.value().flatten()]
-        });
+        let inodes = sockets.flat_map(|sockets| [sockets.server.wanted(), sockets.client.wanted()]);
         self.find(inodes.flatten());
     }
 
     /// The process that holds a socket, if it is known or it is time to look for it.
-    pub(super) fn holder_of(&mut self, inode: Inode) -> Reading<Option<Holder>> {
+    pub(super) fn holder_of(&mut self, inode: Inode) -> Reading<Option<ProcessName>> {
         self.find(std::iter::once(inode));
         self.holder(Reading::Known(Some(inode)))
     }
@@ -121,20 +129,23 @@ impl Owners {
         }
         for inode in wanted {
             let holder = match &findings {
-                Reading::Known(findings) => findings.first(inode),
+                Reading::Known(findings) => {
+                    findings.first(inode).map(|holder| holder.as_ref().map(ProcessName::of))
+                }
                 Reading::Missing(why) => why.clone().into(),
             };
             self.holders.insert(inode, (Instant::now(), holder));
         }
     }
 
-    /// What is known of the ends.
-    pub(super) fn ends(&self, sockets: &Sockets) -> Ends {
-        let listener = &sockets.listener;
-        Ends {
-            server: self.holder(listener.as_ref().map(|it| it.map(|it| it.inode))),
-            client: self.holder(sockets.client.clone()),
-            listener: listener.as_ref().map(|it| it.map(|it| it.key)),
+    /// Says of a handshake what is known of its ends.
+    pub(super) fn name(&self, sockets: &Sockets, traced: &mut Traced) {
+        traced.listener = sockets.listener.clone();
+        if let End::Held(inode) = &sockets.server {
+            traced.server_process = self.holder(inode.clone());
+        }
+        if let End::Held(inode) = &sockets.client {
+            traced.client_process = self.holder(inode.clone());
         }
     }
 
@@ -174,7 +185,7 @@ impl Owners {
         }
     }
 
-    fn holder(&self, inode: Reading<Option<Inode>>) -> Reading<Option<Holder>> {
+    fn holder(&self, inode: Reading<Option<Inode>>) -> Reading<Option<ProcessName>> {
         match inode {
             Reading::Missing(why) => why.into(),
             Reading::Known(None) => Reading::Known(None),

@@ -1,16 +1,18 @@
 //! Tells handshakes as they come, within a rate, and counts them all.
 
-use std::io::{self, Write};
+use std::collections::BTreeMap;
+use std::io::{self, BufWriter, Stdout, Write};
 use std::time::{Duration, Instant};
 
 use halfopen_collect::WatchedNetns;
 use halfopen_diagnose::Status;
 use halfopen_diagnose::report::TextOptions;
-use halfopen_evidence::{Phase, Traced};
-use halfopen_trace::{FailedConnect, Listens};
+use halfopen_evidence::{Phase, SocketCall, Traced};
+use halfopen_trace::{FailedCall, Listens};
 
 use super::args::TraceArgs;
 use super::backend::{About, Account};
+use super::calls;
 use super::drops::Rise;
 use super::json;
 use super::line::Lines;
@@ -35,12 +37,16 @@ pub(super) struct Reporter {
     count: Option<u64>,
     shown: u64,
     handshakes: u64,
-    no_port: u64,
+    failed_calls: FailedCalls,
     troubles: Troubles,
     rate: Rate,
     counting: Counting,
     status: StatusLine,
+    out: BufWriter<Stdout>,
 }
+
+/// How often a call has failed with an errno.
+pub(super) type FailedCalls = BTreeMap<(SocketCall, i32), u64>;
 
 /// How handshakes are written.
 enum Form {
@@ -73,11 +79,12 @@ impl Reporter {
             count: arguments.count,
             shown: 0,
             handshakes: 0,
-            no_port: 0,
+            failed_calls: FailedCalls::new(),
             troubles: Troubles::default(),
             rate: Rate::new(arguments.rate),
             counting: Counting::default(),
             status: StatusLine::new(),
+            out: BufWriter::new(io::stdout()),
         })
     }
 
@@ -128,29 +135,29 @@ impl Reporter {
         self.write(&text)
     }
 
-    /// Tells and counts a connect() that found no port.
+    /// Tells and counts a call that failed before anything was sent.
     ///
     /// # Errors
     /// Those of standard output.
-    pub(super) fn no_port(
+    pub(super) fn failed_call(
         &mut self,
         netns: &WatchedNetns,
-        failed: &FailedConnect,
+        failed: &FailedCall,
     ) -> anyhow::Result<()> {
-        self.no_port += 1;
+        *self.failed_calls.entry((failed.call, failed.errno)).or_default() += 1;
         if self.is_enough() || !self.rate.allows(self.began.elapsed()) {
             return Ok(());
         }
         self.say_suppressed()?;
         self.shown += 1;
         let text = match &self.form {
-            Form::Lines(lines) => lines.no_port(netns, failed),
-            Form::Json => json::no_port(netns, failed)?,
+            Form::Lines(lines) => lines.failed_call(netns, failed),
+            Form::Json => json::failed_call(netns, failed)?,
         };
         self.write(&text)
     }
 
-    /// Tells of a socket that began to listen: if its backlog was cut, or of each if all is to be told.
+    /// Tells of a socket that listens: if its backlog was cut, or of each if all is to be told.
     ///
     /// # Errors
     /// Those of standard output.
@@ -198,7 +205,7 @@ impl Reporter {
     /// Those of standard output.
     pub(super) fn idle(&mut self, dropped: u64) -> anyhow::Result<()> {
         self.status.show(self.handshakes, self.troubles.open(), dropped);
-        Ok(io::stdout().flush()?)
+        Ok(self.out.flush()?)
     }
 
     /// Ends with the summary.
@@ -207,14 +214,15 @@ impl Reporter {
     /// Those of standard output.
     pub(super) fn finish(mut self, account: &Account, interrupted: bool) -> anyhow::Result<Exit> {
         self.say_suppressed()?;
+        self.out.flush()?;
         self.status.clear();
         let totals = self.counting.finish();
         let verdict = Verdict::of(&totals);
-        let status = status(verdict.status, account, self.no_port);
+        let status = status(verdict.status, account, &self.failed_calls);
         let told = Told {
             watched: self.began.elapsed(),
             account,
-            no_port: self.no_port,
+            failed_calls: &self.failed_calls,
             suppressed: self.rate.all_suppressed(),
             interrupted,
             totals: &totals,
@@ -246,16 +254,17 @@ impl Reporter {
 
     fn write(&mut self, text: &str) -> anyhow::Result<()> {
         self.status.clear();
-        Ok(io::stdout().write_all(text.as_bytes())?)
+        Ok(self.out.write_all(text.as_bytes())?)
     }
 }
 
 /// What the verdict comes to with what no handshake was told of: sound ones that the kernel has only
-/// counted, and calls that found no port.
-fn status(verdict: Status, account: &Account, no_port: u64) -> Status {
+/// counted, and calls that failed. Programs try addresses that they do not need; ports they do.
+fn status(verdict: Status, account: &Account, failed: &FailedCalls) -> Status {
     let sound = account.kernel.as_ref().map_or(0, |kernel| kernel.counts.handshakes());
     match verdict {
-        _ if no_port > 0 => Status::Failure,
+        _ if failed.keys().any(|&(call, errno)| calls::lacks_port(call, errno)) => Status::Failure,
+        Status::Unknown | Status::Healthy if !failed.is_empty() => Status::Warning,
         Status::Unknown if sound > 0 => Status::Healthy,
         verdict => verdict,
     }
@@ -277,9 +286,19 @@ mod tests {
             }),
             ..Account::default()
         };
-        assert_eq!(status(Status::Unknown, &counted(0), 0), Status::Unknown);
-        assert_eq!(status(Status::Unknown, &counted(5), 0), Status::Healthy);
-        assert_eq!(status(Status::Warning, &counted(5), 0), Status::Warning);
-        assert_eq!(status(Status::Healthy, &counted(5), 1), Status::Failure);
+        let none = FailedCalls::new();
+        assert_eq!(status(Status::Unknown, &counted(0), &none), Status::Unknown);
+        assert_eq!(status(Status::Unknown, &counted(5), &none), Status::Healthy);
+        assert_eq!(status(Status::Warning, &counted(5), &none), Status::Warning);
+    }
+
+    #[test]
+    fn that_there_is_no_port_is_a_failure_and_other_failed_calls_are_worth_a_look() {
+        let status = |call, errno, verdict| {
+            status(verdict, &Account::default(), &FailedCalls::from([((call, errno), 1)]))
+        };
+        assert_eq!(status(SocketCall::Connect, 99, Status::Healthy), Status::Failure);
+        assert_eq!(status(SocketCall::Bind, 99, Status::Healthy), Status::Warning);
+        assert_eq!(status(SocketCall::Bind, 98, Status::Failure), Status::Failure);
     }
 }

@@ -3,9 +3,11 @@
 use std::rc::Rc;
 
 use halfopen_collect::WatchedNetns;
-use halfopen_evidence::{Dropped, Handshake, Inode, Missing, Phase, Reading, Reset, Traced};
+use halfopen_evidence::{
+    Dropped, Handshake, Inode, Missing, Phase, ProcessName, Reading, Reset, Traced,
+};
 
-use super::{owners::Ends, packets};
+use super::packets;
 
 /// See the module's text.
 #[derive(Clone, Debug)]
@@ -25,6 +27,10 @@ pub(super) struct Seen {
 pub(super) struct FromKernel {
     /// The client's socket, if it is in this namespace.
     pub(super) client: Option<Inode>,
+    /// Who has called connect().
+    pub(super) connected_by: Option<ProcessName>,
+    /// Who has accepted it.
+    pub(super) accepted_by: Option<ProcessName>,
     /// How long it was in the accept queue.
     pub(super) accept_queue_ns: Reading<Option<u64>>,
     /// What was dropped of it.
@@ -34,29 +40,34 @@ pub(super) struct FromKernel {
 }
 
 impl Seen {
-    /// What is told of it; its ends are not looked for yet.
+    /// What is told of it; of its ends only what the kernel has said.
     pub(super) fn traced(self) -> Traced {
-        let Ends { listener, server, client } = Ends::UNKNOWN;
         let cannot = || Missing::not_visible_from(packets::FROM);
-        let (accept_queue_ns, drops, reset) = match self.kernel {
-            Some(known) => {
-                (known.accept_queue_ns, Reading::Known(known.drops), Reading::Known(known.reset))
-            }
-            None => (cannot().into(), cannot().into(), cannot().into()),
-        };
-        Traced {
+        let mut traced = Traced {
             number: self.handshake.first_record,
             phase: self.phase,
             handshake: self.handshake,
             netns: self.netns.id,
             netns_label: self.netns.label.clone(),
             is_own_netns: self.netns.is_own,
-            listener,
-            server_process: server,
-            client_process: client,
-            accept_queue_ns,
-            drops,
-            reset,
+            listener: Reading::not_collected(),
+            server_process: Reading::not_collected(),
+            client_process: Reading::not_collected(),
+            accept_queue_ns: cannot().into(),
+            drops: cannot().into(),
+            reset: cannot().into(),
+        };
+        if let Some(known) = self.kernel {
+            traced.accept_queue_ns = known.accept_queue_ns;
+            traced.drops = Reading::Known(known.drops);
+            traced.reset = Reading::Known(known.reset);
+            if known.accepted_by.is_some() {
+                traced.server_process = Reading::Known(known.accepted_by);
+            }
+            if known.connected_by.is_some() {
+                traced.client_process = Reading::Known(known.connected_by);
+            }
         }
+        traced
     }
 }

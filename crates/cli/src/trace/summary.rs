@@ -10,6 +10,8 @@ use halfopen_diagnose::report::TextOptions;
 use halfopen_diagnose::report::layout::{Ink, Page, Span};
 
 use super::backend::Account;
+use super::calls;
+use super::reporter::FailedCalls;
 use crate::handshakes::tables;
 use crate::handshakes::totals::Totals;
 use crate::handshakes::verdict::Verdict;
@@ -28,8 +30,8 @@ pub(super) struct Told<'a> {
     pub(super) watched: Duration,
     /// What whoever watched has counted.
     pub(super) account: &'a Account,
-    /// Calls of connect() that found no port.
-    pub(super) no_port: u64,
+    /// Calls that failed before anything was sent.
+    pub(super) failed_calls: &'a FailedCalls,
     /// Lines that were left out.
     pub(super) suppressed: u64,
     /// Whether Ctrl-C ended it.
@@ -53,7 +55,8 @@ pub(super) fn text(told: &Told<'_>, options: &TextOptions) -> String {
         let (ink, text) = match told.status {
             Status::Unknown => (Ink::Unknown, "No TCP handshake: nothing can be said."),
             Status::Failure => (Ink::Failure, "No handshake was tried: connect() found no port."),
-            Status::Healthy | Status::Warning => (Ink::Good, "No handshake went wrong."),
+            Status::Warning => (Ink::Warning, "No handshake went wrong, but calls failed."),
+            Status::Healthy => (Ink::Good, "No handshake went wrong."),
         };
         page.paragraph(2, &[Span::new(ink, text)]);
     } else {
@@ -114,14 +117,14 @@ fn limits(page: &mut Page, told: &Told<'_>) {
     let mut note = |label: &str, text: String| {
         page.labelled(label, LABELLED, 0, Span::new(Ink::Warning, text));
     };
-    if told.no_port > 0 {
-        note(
-            "no port",
-            format!(
-                "{} found no local port: `halfopen check` says which destination uses them",
-                counted(told.no_port, "connect()")
-            ),
-        );
+    for (&(call, errno), &count) in told.failed_calls {
+        let calls = counted(count, calls::name(call));
+        if calls::lacks_port(call, errno) {
+            let found = "found no local port: `halfopen check` says which destination uses them";
+            note("no port", format!("{calls} {found}"));
+        } else {
+            note("failed", format!("{calls} failed with {}", calls::errno(errno)));
+        }
     }
     if told.account.lost > 0 {
         let kind = if told.account.kernel.is_some() { "event" } else { "packet" };
@@ -146,6 +149,7 @@ fn limits(page: &mut Page, told: &Told<'_>) {
 #[cfg(test)]
 mod tests {
     use halfopen_capture::Statistics;
+    use halfopen_evidence::SocketCall;
 
     use super::*;
     use crate::handshakes::fixture;
@@ -156,6 +160,10 @@ mod tests {
         found.into_iter().for_each(|found| counting.add(found));
         let totals = counting.finish();
         let verdict = Verdict::of(&totals);
+        let failed_calls: FailedCalls = match dropped {
+            0 => FailedCalls::new(),
+            _ => [((SocketCall::Bind, 98), 1), ((SocketCall::Connect, 99), dropped)].into(),
+        };
         let told = Told {
             watched: Duration::from_millis(10_500),
             account: &Account {
@@ -164,7 +172,7 @@ mod tests {
                 statistics: Statistics { evicted: dropped, ..Statistics::default() },
                 kernel: None,
             },
-            no_port: dropped,
+            failed_calls: &failed_calls,
             status: verdict.status,
             suppressed: dropped,
             interrupted: false,

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use halfopen_evidence::{Activity, FdUse, Pid, Process, Reading, Via, Want};
+use halfopen_evidence::{Activity, FdUse, Pid, Process, ProcessName, Reading, Via, Want};
 
 use super::goroutines::GoroutineElsewhere;
 use super::holders::{self, Looked, is_no_server};
@@ -16,7 +16,7 @@ use super::queue::{self, QueueState};
 use super::serving::{Doing, Serving, Suspect};
 use super::starvation::{self, Hungry, Starved};
 use super::stops::{self, Stopped};
-use crate::{Confidence, Context, ListenerView, ProcessName};
+use crate::{Confidence, Context, ListenerView};
 
 /// Threads that a finding lists.
 pub(super) const LISTED: usize = 5;

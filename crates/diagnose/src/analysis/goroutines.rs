@@ -3,9 +3,10 @@
 
 use halfopen_evidence::{
     Call, CallTarget, GoroutineGroup, GoroutineState, Goroutines, ManagedFrame, Process,
+    ProcessName,
 };
 
-use crate::{Confidence, ListenerView, ProcessName};
+use crate::{Confidence, ListenerView};
 
 /// A goroutine that should accept and does something else.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use halfopen_evidence::{EndpointKey, Inode, Pid, Process, Reading, Thread, Via};
+use halfopen_evidence::{EndpointKey, Inode, Pid, Process, ProcessName, Reading, Thread, Via};
 
 use super::cause::LISTED;
 use super::queue::{self, QueueState};
 use super::serving::{Doing, Serving, Suspect, ThreadName, is_gone};
-use crate::{Confidence, Context, ListenerView, ProcessName};
+use crate::{Confidence, Context, ListenerView};
 
 /// No thread waits for the listener.
 #[derive(Clone, Debug, PartialEq, Eq)]

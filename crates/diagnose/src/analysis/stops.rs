@@ -3,10 +3,10 @@
 //! Each has its own sign, and the system call that a thread sits in is none: a stopped thread shows
 //! the one that it was stopped in. Frozen with cgroup v2 it even shows state S, with v1 state D.
 
-use halfopen_evidence::{Pid, Process, Reading};
+use halfopen_evidence::{Pid, Process, ProcessName, Reading};
 
 use super::holders::{registers, rests, shows_waiter, waits_for_signals_or_children};
-use crate::{Confidence, Context, ListenerView, ProcessName};
+use crate::{Confidence, Context, ListenerView};
 
 /// What keeps a process from running.
 #[derive(Clone, Debug, PartialEq, Eq)]

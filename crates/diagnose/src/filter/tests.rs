@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use halfopen_evidence::{
     Cookie, EndpointKey, Holder, HolderSearch, Holders, Inode, Missing, NetnsId, NetnsLabel,
-    NeverAccepted, Reading, SynRecv,
+    NeverAccepted, ProcessName, Reading, SynRecv,
 };
 use proptest::prelude::*;
 
 use super::*;
-use crate::{ProcessName, SubjectKind};
+use crate::SubjectKind;
 
 fn filter(text: &str) -> Filter {
     Filter::parse(text).unwrap_or_else(|error| panic!("{error}"))

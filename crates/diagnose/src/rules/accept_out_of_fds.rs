@@ -28,12 +28,12 @@
 //! - `fs/file.c alloc_fd` (EMFILE), `fs/file_table.c alloc_empty_file` (ENFILE)
 //! - accept(2), getrlimit(2)
 
-use halfopen_evidence::FdUse;
+use halfopen_evidence::{FdUse, ProcessName};
 
 use crate::analysis::cause::{self, StallCause};
 use crate::analysis::stall_report::{self, Told};
 use crate::words::harmless;
-use crate::{Confidence, Context, Fact, FindingId, ProcessName, Verdicts};
+use crate::{Confidence, Context, Fact, FindingId, Verdicts};
 
 pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for (view, stalled) in stall_report::stalls(context) {

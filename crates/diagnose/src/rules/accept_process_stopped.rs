@@ -34,11 +34,13 @@
 //! - `kernel/signal.c do_signal_stop`, `kernel/ptrace.c`, `kernel/cgroup/freezer.c`
 //! - proc(5), `/proc/PID/status`: `State`, `TracerPid`
 
+use halfopen_evidence::ProcessName;
+
 use crate::analysis::cause::StallCause;
 use crate::analysis::stall_report::{self, Told};
 use crate::analysis::stops::{Stop, Stopped};
 use crate::words::harmless;
-use crate::{Confidence, Context, Fact, FindingId, ProcessName, Verdicts};
+use crate::{Confidence, Context, Fact, FindingId, Verdicts};
 
 /// Processes that a finding lists beside those that are stopped.
 const LISTED: usize = 5;

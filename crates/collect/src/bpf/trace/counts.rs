@@ -7,7 +7,7 @@ use halfopen_evidence::NetnsId;
 /// Numbers in `struct counts`: one for each kind of event, from 1 on, and four more.
 pub(super) const COUNTS: usize = KINDS + 4;
 
-const KINDS: usize = 14;
+const KINDS: usize = 16;
 
 /// Buckets of [`AcceptWaits`].
 pub(super) const BUCKETS: usize = 128;

@@ -2,8 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use halfopen_evidence::{Caller, Inode, KernelEvent, KernelEventKind, NetnsId, Pid};
+use halfopen_evidence::{
+    Inode, KernelEvent, KernelEventKind, NetnsId, Pid, ProcessName, SocketCall,
+};
 use halfopen_model::AcceptQueue;
+use halfopen_model::tcp::Flags;
 
 use crate::bpf::enums::Names;
 
@@ -33,7 +36,7 @@ pub(super) fn decode(bytes: &[u8], reasons: &Reasons) -> Option<KernelEvent> {
         local: address(family, fields.bytes(60), fields.u16(48))?,
         peer: address(family, fields.bytes(76), fields.u16(50))?,
         inode: Some(fields.u64(16)).filter(|&inode| inode != 0).map(Inode),
-        process: (pid != 0).then(|| Caller { pid: Pid(pid), comm: comm(fields.bytes(92)) }),
+        process: (pid != 0).then(|| ProcessName { pid: Pid(pid), comm: comm(fields.bytes(92)) }),
         what: what(&fields, reasons)?,
     })
 }
@@ -44,7 +47,7 @@ fn what(fields: &Fields<'_>, reasons: &Reasons) -> Option<KernelEventKind> {
     let value = fields.u32(32).cast_signed();
     let queue = AcceptQueue { depth: fields.u32(36), limit: fields.u32(40) };
     let repeats = fields.u32(44);
-    let (kind, state, flags) = (event[52], event[54], event[55]);
+    let (kind, state, flags) = (event[52], event[54], Flags::from_byte(event[55]));
     let queue_of_listener = (state == LISTEN).then_some(queue);
     let name = |names: &Names, number: i32| match u32::try_from(number).ok() {
         Some(number) => names.get(&number).cloned().unwrap_or_else(|| number.to_string()),
@@ -81,6 +84,8 @@ fn what(fields: &Fields<'_>, reasons: &Reasons) -> Option<KernelEventKind> {
             waited_us: took_us,
             reason: (value >= 0).then(|| name(&reasons.resets, value)),
         },
+        14 => KernelEventKind::CallFailed { call: SocketCall::Bind, errno: value },
+        15 => KernelEventKind::CallFailed { call: SocketCall::Connect, errno: value },
         _ => return None,
     })
 }
@@ -148,7 +153,7 @@ mod tests {
         assert_eq!((read.at_ns, read.netns), (5, NetnsId(7)));
         assert_eq!(read.local, SocketAddr::from(([10, 0, 0, 1], 80)));
         let what = KernelEventKind::SegmentDropped {
-            flags: 16,
+            flags: Flags::ACK,
             reason: "TCP_LISTEN_OVERFLOW".to_owned(),
             queue: Some(AcceptQueue { depth: 6, limit: 5 }),
         };

@@ -4,66 +4,73 @@
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf};
 
-/// What one of several programs tells. The first that the kernel takes is used.
+/// Something to tell, in one of several ways. The first of which the kernel takes every program is used.
 #[derive(Clone, Copy, Debug)]
 struct Task {
-    /// What is not seen if none is taken.
+    /// What is not seen if there is none.
     tells: &'static str,
     /// From the best to the one that needs least.
-    programs: &'static [&'static str],
-    /// Whether it is worth its price only if it was asked for.
-    when: When,
+    ways: &'static [Way],
+    /// Whether it is to measure how long connections wait for accept(), and dear.
+    only_for_accepts: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum When {
-    Always,
-    /// To measure how long connections wait for accept().
-    Accepts,
+impl Task {
+    const fn new(tells: &'static str, ways: &'static [Way]) -> Self {
+        Self { tells, ways, only_for_accepts: false }
+    }
 }
+
+/// Programs that tell something together.
+type Way = &'static [&'static str];
 
 /// Programs that tell of accept().
 pub(super) const ACCEPTS: &[&str] =
-    &["accept_returns", "accept_of_four_returns", "system_call_returns"];
+    &["accept_returns", "accept_of_four_returns", "accept_call_returns"];
 
 const TASKS: &[Task] = &[
+    Task::new(
+        "connections, listen()",
+        &[&["listen_returns", "connections_change"], &["state_changes"], &["connections_change"]],
+    ),
+    Task::new("SYNs sent again", &[&["segment_is_repeated"]]),
+    Task::new("resets received", &[&["reset_is_received"]]),
+    Task::new("SYN-ACKs sent again", &[&["syn_ack_is_repeated"]]),
+    Task::new(
+        "segments dropped, with the kernel's reason",
+        &[&["segment_is_dropped_at"], &["segment_is_dropped"]],
+    ),
+    Task::new("resets sent", &[&["reset_is_sent_for"], &["reset_is_sent"]]),
+    Task::new("SYNs dropped at a full accept queue", &[&["syn_is_answered"]]),
+    Task::new(
+        "bind() and connect() that fail at once",
+        &[
+            &["bind_returns", "bind_of_ipv6_returns", "connect_returns", "connect_of_ipv6_returns"],
+            &["failing_call_returns"],
+        ],
+    ),
     Task {
-        tells: "connections, listen()",
-        programs: &["state_changes", "connections_change"],
-        when: When::Always,
-    },
-    Task { tells: "SYNs sent again", programs: &["segment_is_repeated"], when: When::Always },
-    Task { tells: "resets received", programs: &["reset_is_received"], when: When::Always },
-    Task { tells: "SYN-ACKs sent again", programs: &["syn_ack_is_repeated"], when: When::Always },
-    Task {
-        tells: "segments dropped, with the kernel's reason",
-        programs: &["segment_is_dropped_at", "segment_is_dropped"],
-        when: When::Always,
-    },
-    Task {
-        tells: "resets sent",
-        programs: &["reset_is_sent_for", "reset_is_sent"],
-        when: When::Always,
-    },
-    Task {
-        tells: "SYNs dropped at a full accept queue",
-        programs: &["syn_is_answered"],
-        when: When::Always,
-    },
-    Task {
-        tells: "how long connections wait for accept()",
-        programs: ACCEPTS,
-        when: When::Accepts,
+        only_for_accepts: true,
+        ..Task::new(
+            "how long connections wait for accept()",
+            &[&["accept_returns"], &["accept_of_four_returns"], &["accept_call_returns"]],
+        )
     },
 ];
 
-/// Something that no program tells on this kernel.
+/// A hook that costs each system call of the host something.
+const AT_EVERY_CALL: &str = "sys_exit";
+
+/// Something that no program tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lack {
     /// What is not seen.
     pub what: &'static str,
     /// What the kernel said to each of the programs that could have told it.
     pub why: String,
+    /// Whether a program could that is run at the end of every system call of the host:
+    /// [`super::TraceWanted::accepts`] allows that.
+    pub has_price: bool,
 }
 
 /// What became of the programs.
@@ -77,24 +84,44 @@ pub(super) struct Attached {
 /// Loads and attaches what the kernel takes.
 pub(super) fn attach(object: &mut Ebpf, btf: &Btf, accepts: bool) -> Attached {
     let mut attached = Attached::default();
-    for task in TASKS.iter().filter(|task| accepts || task.when == When::Always) {
-        let mut why = Vec::new();
-        let taken = task.programs.iter().find(|name| match attach_one(object, name, btf) {
-            Ok(()) => true,
-            Err(error) => {
-                why.push(error);
-                false
+    for task in TASKS.iter().filter(|task| accepts || !task.only_for_accepts) {
+        let (mut why, mut has_price, mut taken) = (Vec::new(), false, None);
+        for way in task.ways {
+            if !accepts && way.iter().any(|name| hook_of(name) == AT_EVERY_CALL) {
+                has_price = true;
+                continue;
             }
-        });
+            match attach_all(object, way, btf) {
+                Ok(()) => {
+                    taken = Some(way);
+                    break;
+                }
+                Err(error) => why.push(error),
+            }
+        }
         match taken {
-            Some(name) => attached.programs.push(name),
+            Some(way) => attached.programs.extend_from_slice(way),
             None => {
+                why.dedup();
                 let why = why.join("; ");
-                attached.lacks.push(Lack { what: task.tells, why });
+                attached.lacks.push(Lack { what: task.tells, why, has_price });
             }
         }
     }
     attached
+}
+
+/// All of these, or none.
+fn attach_all(object: &mut Ebpf, way: Way, btf: &Btf) -> Result<(), String> {
+    for (at, name) in way.iter().enumerate() {
+        if let Err(error) = attach_one(object, name, btf) {
+            for name in &way[..at] {
+                detach(object, name);
+            }
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 fn attach_one(object: &mut Ebpf, name: &str, btf: &Btf) -> Result<(), String> {
@@ -111,6 +138,15 @@ fn attach_one(object: &mut Ebpf, name: &str, btf: &Btf) -> Result<(), String> {
     result.map_err(|error| in_words(&error))
 }
 
+fn detach(object: &mut Ebpf, name: &str) {
+    // Whatever comes of it, it is gone with the object at the latest.
+    let _ = match object.program_mut(name) {
+        Some(Program::BtfTracePoint(program)) => program.unload(),
+        Some(Program::FExit(program)) => program.unload(),
+        _ => Ok(()),
+    };
+}
+
 /// The tracepoint or function that a program belongs to.
 fn hook_of(program: &str) -> &'static str {
     match program {
@@ -122,7 +158,12 @@ fn hook_of(program: &str) -> &'static str {
         "reset_is_sent_for" | "reset_is_sent" => "tcp_send_reset",
         "syn_is_answered" => "tcp_conn_request",
         "accept_returns" | "accept_of_four_returns" => "inet_csk_accept",
-        _ => "sys_exit",
+        "listen_returns" => "inet_listen",
+        "bind_returns" => "inet_bind",
+        "bind_of_ipv6_returns" => "inet6_bind",
+        "connect_returns" => "tcp_v4_connect",
+        "connect_of_ipv6_returns" => "tcp_v6_connect",
+        _ => AT_EVERY_CALL,
     }
 }
 
