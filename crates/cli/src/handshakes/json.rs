@@ -1,18 +1,44 @@
 //! Parts of NDJSON records that `pcap` and `trace` share.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
 
 use halfopen_diagnose::Status;
 use halfopen_diagnose::report::json_text;
 use halfopen_evidence::{Handshake, Sends};
-use schemars::JsonSchema;
-use serde::Serialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, Serializer};
 
 use super::class::{self, CLASSES};
 use super::histogram::Histogram;
 use super::ids::{answered_syn, ended_id, mark_id, vantage_id};
 use super::totals::Listener;
 use super::words::{rfc_3339, timetable};
+
+/// A value that is written as its text.
+pub(crate) struct Text<T>(pub(crate) T);
+
+impl<T: fmt::Display> Serialize for Text<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<T> JsonSchema for Text<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        String::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        String::json_schema(generator)
+    }
+}
 
 /// What was seen of a handshake.
 #[derive(Serialize, JsonSchema)]
@@ -24,9 +50,9 @@ pub(crate) struct HandshakeFields<'a> {
     /// From its first to its last segment, in nanoseconds.
     lasted_ns: u64,
     /// Who sent the SYN.
-    client: String,
+    client: Text<SocketAddr>,
     /// The other end.
-    server: String,
+    server: Text<SocketAddr>,
     /// The VLANs and tunnels that it was in; empty for none.
     scope: &'a str,
     /// Which directions were seen: both, client-only, server-only.
@@ -125,8 +151,8 @@ pub(crate) fn fields(handshake: &Handshake) -> HandshakeFields<'_> {
         began: rfc_3339(handshake.began_ns),
         began_ns: handshake.began_ns,
         lasted_ns: handshake.lasted_ns,
-        client: handshake.client.to_string(),
-        server: handshake.server.to_string(),
+        client: Text(handshake.client),
+        server: Text(handshake.server),
         scope: &handshake.scope,
         vantage: vantage_id(handshake.vantage),
         outcome: class::of(handshake.outcome).id,
@@ -146,11 +172,17 @@ pub(crate) fn fields(handshake: &Handshake) -> HandshakeFields<'_> {
 
 /// A value as one line, harmless for a terminal.
 pub(crate) fn line(line: &impl Serialize) -> serde_json::Result<String> {
-    // The indented form is harmless; its line feeds are the only ones, and blanks follow each.
-    let compact = serde_json::to_string(line)?;
-    if compact.is_ascii() {
-        return Ok(compact + "\n");
+    /// Most lines of handshakes are shorter.
+    const USUAL: usize = 1024;
+    let mut compact = Vec::with_capacity(USUAL);
+    serde_json::to_writer(&mut compact, line)?;
+    if compact.is_ascii()
+        && let Ok(mut compact) = String::from_utf8(compact)
+    {
+        compact.push('\n');
+        return Ok(compact);
     }
+    // The indented form is harmless; its line feeds are the only ones, and blanks follow each.
     let text = json_text(line)?;
     Ok(text.lines().map(str::trim_start).collect::<String>() + "\n")
 }

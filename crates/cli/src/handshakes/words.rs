@@ -15,14 +15,20 @@ pub(crate) fn date_time(ns: i64) -> String {
 /// `2026-11-21T10:29:28.000001Z`, for programs.
 pub(crate) fn rfc_3339(ns: i64) -> String {
     let micros = ns.rem_euclid(1_000_000_000) / 1_000;
-    format!("{}T{}.{micros:06}Z", date(ns), &clock(ns)[..8])
+    let (hour, minute, second) = time_of_day(ns);
+    format!("{}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z", date(ns))
 }
 
 /// `10:29:28.123`.
 pub(crate) fn clock(ns: i64) -> String {
-    let second = ns.div_euclid(1_000_000_000).rem_euclid(DAY_S);
     let millis = ns.rem_euclid(1_000_000_000) / 1_000_000;
-    format!("{:02}:{:02}:{:02}.{millis:03}", second / 3600, second % 3600 / 60, second % 60)
+    let (hour, minute, second) = time_of_day(ns);
+    format!("{hour:02}:{minute:02}:{second:02}.{millis:03}")
+}
+
+const fn time_of_day(ns: i64) -> (i64, i64, i64) {
+    let second = ns.div_euclid(1_000_000_000).rem_euclid(DAY_S);
+    (second / 3600, second % 3600 / 60, second % 60)
 }
 
 /// `2026-11-21`.

@@ -1,6 +1,7 @@
 //! A trace as NDJSON, and its schema.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use halfopen_capture::Latency;
 use halfopen_collect::WatchedNetns;
@@ -21,7 +22,7 @@ use super::summary::Told;
 use crate::handshakes::class::CLASSES;
 use crate::handshakes::ids::mark_id;
 use crate::handshakes::json::{
-    HandshakeFields, LatencyEntry, ListenerEntry, StatusName, fields, latency, line, listener,
+    HandshakeFields, LatencyEntry, ListenerEntry, StatusName, Text, fields, latency, line, listener,
 };
 
 const TRACE: &str = "halfopen.trace/1";
@@ -89,7 +90,7 @@ struct TracedEntry<'a> {
     #[serde(flatten)]
     handshake: HandshakeFields<'a>,
     /// What the listener at the server's end is bound to; null if there is none in this namespace.
-    listener: Option<String>,
+    listener: Option<Text<SocketAddr>>,
     /// The process that has accepted it, or else one that holds that listener; null if there is none.
     server_process: Option<ProcessEntry<'a>>,
     /// The process at the client's end; null if there is none in this namespace any more.
@@ -159,7 +160,7 @@ struct CallFailedEntry<'a> {
     /// Which call.
     call: CallName,
     /// The local address that bind() was called with, or the peer's that connect() was.
-    address: String,
+    address: Text<SocketAddr>,
     /// The process that called; null if that is not known.
     process: Option<ProcessEntry<'a>>,
     /// Its errno.
@@ -201,7 +202,7 @@ struct ListenerDropsEntry<'a> {
     /// When it was read, in nanoseconds since 1970, UTC.
     at_ns: i64,
     /// What the listener is bound to.
-    listener: String,
+    listener: Text<SocketAddr>,
     /// The process that holds it; null if that is not known.
     process: Option<ProcessEntry<'a>>,
     /// How many since this was told last.
@@ -220,7 +221,7 @@ struct ListensEntry<'a> {
     /// When, in nanoseconds since 1970, UTC.
     at_ns: i64,
     /// What it is bound to.
-    local: String,
+    local: Text<SocketAddr>,
     /// The process that called; null if that is not known.
     process: Option<ProcessEntry<'a>>,
     /// The backlog that listen() was called with.
@@ -252,7 +253,7 @@ struct AcceptWaitsEntry {
     /// The network namespace, by its number.
     netns: u64,
     /// The local end of the connections.
-    local: String,
+    local: Text<SocketAddr>,
     /// How many.
     count: u64,
     /// The median.
@@ -353,7 +354,7 @@ pub(super) fn handshake(traced: &Traced) -> serde_json::Result<String> {
             own: traced.is_own_netns,
         },
         handshake: fields(&traced.handshake),
-        listener: traced.listener.get().copied().flatten().map(|key| key.local.to_string()),
+        listener: traced.listener.get().copied().flatten().map(|key| Text(key.local)),
         server_process: known(&traced.server_process),
         client_process: known(&traced.client_process),
         accept_queue_ns: traced.accept_queue_ns.value().flatten(),
@@ -401,7 +402,7 @@ pub(super) fn failed_call(at: &WatchedNetns, failed: &FailedCall) -> serde_json:
         netns: netns(at),
         at_ns: failed.at_ns,
         call: failed.call.into(),
-        address: failed.address.to_string(),
+        address: Text(failed.address),
         process: failed.caller.as_ref().map(process),
         errno: failed.errno,
         error: calls::errno_name(failed.errno),
@@ -413,7 +414,7 @@ pub(super) fn listens(at: &WatchedNetns, listens: &Listens) -> serde_json::Resul
     line(&Line::Listens(ListensEntry {
         netns: netns(at),
         at_ns: listens.at_ns,
-        local: listens.local.to_string(),
+        local: Text(listens.local),
         process: listens.caller.as_ref().map(process),
         backlog: listens.backlog,
         limit: listens.limit,
@@ -425,7 +426,7 @@ pub(super) fn drops(rise: &Rise, at_ns: i64) -> serde_json::Result<String> {
     line(&Line::ListenerDrops(ListenerDropsEntry {
         netns: netns(&rise.netns),
         at_ns,
-        listener: rise.listener.key.local.to_string(),
+        listener: Text(rise.listener.key.local),
         process: known(&rise.process),
         count: rise.count,
         depth: rise.listener.queue.depth,
@@ -439,7 +440,7 @@ fn in_kernel(kernel: &InKernel) -> KernelEntry {
         let latency = Latency::of_buckets(&waits.buckets);
         AcceptWaitsEntry {
             netns: waits.netns.0,
-            local: waits.local.to_string(),
+            local: Text(waits.local),
             count: latency.count(),
             p50_ns: latency.quantile_ns(500),
             p99_ns: latency.quantile_ns(990),
