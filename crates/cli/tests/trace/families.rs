@@ -22,6 +22,12 @@ pub(crate) fn tests() -> Vec<Test> {
         [("IPv4", Ipv4Addr::LOCALHOST.into()), ("IPv6", Ipv6Addr::LOCALHOST.into())];
     let backends = [("kernel", Backend::Kernel), ("packets", Backend::Packets)];
     let both = loopback.into_iter().flat_map(|family| backends.map(|backend| (family, backend)));
+    let calls = loopback.map(|(family, ip)| {
+        let test = move || scratch::inside(|netns| failing_calls_are_told(ip, netns));
+        let test: Test =
+            (format!("kernel: calls over {family} that fail at once are told"), Box::new(test));
+        test
+    });
     let tests = both.flat_map(|((family, ip), (name, backend))| {
         let each = move || scratch::inside(|netns| each_comes_out(backend, ip, netns));
         let only = move || scratch::inside(|netns| a_filter_leaves_out(backend, ip, netns));
@@ -31,7 +37,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ];
         tests
     });
-    tests.collect()
+    tests.chain(calls).collect()
 }
 
 /// Made: a connection that talks, one that nobody listens for, and a full accept queue.
@@ -110,6 +116,41 @@ fn a_filter_leaves_out(backend: Backend, ip: IpAddr, netns: &str) -> Outcome {
     } else {
         Outcome::Failed(format!("{found:?} of {seen:?} packets or events, not {expected:?}"))
     }
+}
+
+/// Made: a bind() to an address in use, and a connect() that no route leads to.
+fn failing_calls_are_told(ip: IpAddr, netns: &str) -> Outcome {
+    let Ok(listener) = TcpListener::bind((ip, 0)) else {
+        return Outcome::Skipped(format!("no address {ip} here"));
+    };
+    let taken = address(&listener);
+    let far = match ip {
+        IpAddr::V4(_) => SocketAddr::from(([192, 0, 2, 1], 9)),
+        IpAddr::V6(_) => SocketAddr::from((Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9)),
+    };
+    let tracer = match Tracer::start(Backend::Kernel, &["--all", "--json", "--netns", netns]) {
+        Ok(tracer) => tracer,
+        Err(outcome) => return outcome,
+    };
+    assert!(TcpListener::bind(taken).is_err());
+    assert!(TcpStream::connect(far).is_err());
+    let traced = match tracer.end() {
+        Ok(traced) => traced,
+        Err(why) => return Outcome::Failed(why),
+    };
+    let told: Vec<String> = traced
+        .of_type("call-failed")
+        .filter(|call| call["process"]["pid"] == std::process::id())
+        .map(|call| format!("{} {} {}", call["call"], call["address"], call["error"]))
+        .collect();
+    let expected = [
+        format!("\"bind\" \"{taken}\" \"EADDRINUSE\""),
+        format!("\"connect\" \"{far}\" \"ENETUNREACH\""),
+    ];
+    if told != expected {
+        return Outcome::Failed(format!("{told:?}, not {expected:?}"));
+    }
+    follows_schema(&traced)
 }
 
 /// A connection with a request, an answer and an end.
