@@ -2,7 +2,7 @@
 //!
 //! Listeners are listed anew when one is not known, and holders are looked for in `/proc`, which takes
 //! a walk over every descriptor of every process. Both are remembered for some seconds, and walks take a
-//! tenth of the time at the most: in between, an end whose process is not known yet stays without.
+//! tenth of a processor at the most: in between, an end whose process is not known yet stays without.
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use halfopen_collect::proc::{Extent, ProcRoot, find_holders};
 use halfopen_collect::{ListeningSocket, SocketLookups};
 use halfopen_evidence::{EndpointKey, Inode, NetnsId, Phase, ProcessName, Reading, Traced};
+use rustix::time::{ClockId, clock_gettime};
 
 /// How long an answer holds.
 const FRESH: Duration = Duration::from_secs(10);
@@ -24,7 +25,7 @@ const MOST: usize = 16_384;
 /// A rest that is waited for, so that whoever is told of next does not go without a process.
 const SHORT_REST: Duration = Duration::from_millis(100);
 
-/// After a walk, so many times as long is none.
+/// After a walk, so many times as long as it kept the processor busy is none.
 const REST: u32 = 9;
 
 /// See the module's text.
@@ -121,9 +122,9 @@ impl Owners {
             Some(rest) => std::thread::sleep(rest),
             None => {}
         }
-        let began = Instant::now();
+        let before = cpu_time();
         let findings = find_holders(&self.root, &wanted, Extent::Everywhere);
-        self.rests = Some(Instant::now() + began.elapsed() * REST);
+        self.rests = Some(Instant::now() + cpu_time().saturating_sub(before) * REST);
         if self.holders.len() + wanted.len() > MOST {
             self.holders.clear();
         }
@@ -195,6 +196,11 @@ impl Owners {
             },
         }
     }
+}
+
+/// Of this thread, so far.
+fn cpu_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 /// The listener that gets connections to an address.
