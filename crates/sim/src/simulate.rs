@@ -78,7 +78,6 @@ impl World {
             moments: Moments::new(options.moments_kept),
             watch: Watch::new(options.sample_every),
             effects: Effects::default(),
-            spare: Effects::default(),
             budget: Budget::new(options.most_events),
         };
         world.set(&scenario.sysctl)?;

@@ -41,8 +41,6 @@ pub(crate) struct World {
     pub(crate) moments: Moments,
     pub(crate) watch: Watch,
     pub(crate) effects: Effects,
-    /// Empty, with room: for what follows while effects are carried out.
-    pub(crate) spare: Effects,
     /// What may still happen.
     pub(crate) budget: Budget,
 }
@@ -142,34 +140,40 @@ impl World {
 
     /// Sends what a host's stack wants to send, and tells programs what they wait for.
     pub(crate) fn carry_out(&mut self, host: usize) {
-        if self.effects.segments.is_empty() && self.effects.events.is_empty() {
-            return;
+        // What is sent arrives later, and has no effect before.
+        for at in 0..self.effects.segments.len() {
+            let segment = self.effects.segments[at];
+            self.send(host, &segment);
         }
-        let mut effects = std::mem::replace(&mut self.effects, std::mem::take(&mut self.spare));
-        for segment in effects.segments.drain(..) {
-            self.send(host, segment);
+        self.effects.segments.clear();
+        // What programs do then is carried out at once.
+        match self.effects.events.as_slice() {
+            [] => {}
+            &[event] => {
+                self.effects.events.clear();
+                self.tell(host, event);
+            }
+            _ => {
+                let events = std::mem::take(&mut self.effects.events);
+                events.into_iter().for_each(|event| self.tell(host, event));
+            }
         }
-        for event in effects.events.drain(..) {
-            self.tell(host, event);
-        }
-        // Programs may have caused effects of their own meanwhile; those were carried out.
-        self.spare = effects;
     }
 
-    fn send(&mut self, host: usize, segment: Segment) {
+    fn send(&mut self, host: usize, segment: &Segment) {
         let to = *segment.to.ip();
-        if !self.hosts[host].tracks(self.now, &segment) {
-            return self.note_untracked(host, &segment);
+        if !self.hosts[host].tracks(self.now, segment) {
+            return self.note_untracked(host, segment);
         }
         if to.is_loopback() || to == self.hosts[host].address && to == *segment.from.ip() {
-            self.arrive(host, segment, LOOPBACK, Some(Interface::Loopback));
+            self.arrive(host, *segment, LOOPBACK, Some(Interface::Loopback));
             return;
         }
         if host == 0 && to == FAR {
             self.send_over_wire(segment);
         } else if host == 0 && self.peers.has(to) {
-            self.tap.see(self.now, Interface::Wire, &segment);
-            if let Some(answer) = self.peers.receive(&segment) {
+            self.tap.see(self.now, Interface::Wire, segment);
+            if let Some(answer) = self.peers.receive(segment) {
                 self.arrive(0, answer, HOP, Some(Interface::Wire));
             }
         } else if let Some(there) = self.host_of(to) {
@@ -177,19 +181,19 @@ impl World {
         }
     }
 
-    fn send_over_wire(&mut self, segment: Segment) {
-        self.tap.see(self.now, Interface::Wire, &segment);
-        if !self.path.always_loses(&segment) {
-            self.arrive(0, swapped(&segment), HOP, Some(Interface::Wire));
+    fn send_over_wire(&mut self, segment: &Segment) {
+        self.tap.see(self.now, Interface::Wire, segment);
+        if !self.path.always_loses(segment) {
+            self.arrive(0, swapped(segment), HOP, Some(Interface::Wire));
         }
     }
 
-    fn send_over_network(&mut self, from: usize, to: usize, segment: Segment) {
+    fn send_over_network(&mut self, from: usize, to: usize, segment: &Segment) {
         if from == 0 {
-            self.tap.see(self.now, Interface::Wire, &segment);
+            self.tap.see(self.now, Interface::Wire, segment);
         }
-        if let Some(delay) = self.path.carry(&segment, &mut self.chance) {
-            self.arrive(to, segment, delay, Some(Interface::Wire));
+        if let Some(delay) = self.path.carry(segment, &mut self.chance) {
+            self.arrive(to, *segment, delay, Some(Interface::Wire));
         }
     }
 

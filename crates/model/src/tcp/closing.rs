@@ -68,7 +68,7 @@ impl Stack {
         if socket.marks.has(Marks::ORPHAN) {
             return self.finish(id);
         }
-        if socket.queued_at.is_none() {
+        if socket.queued_at.get().is_none() {
             effects.events.push(Event::Broken { socket: id, tag });
         }
         self.leave_table(id);
@@ -180,13 +180,10 @@ impl Stack {
         self.release(&before, id);
     }
 
-    /// Gives back the pair and the port of a socket.
+    /// Gives back the pair of a socket.
     fn release(&mut self, socket: &super::Socket, id: SocketId) {
-        self.table.remove(socket.local, socket.peer, Entry::Socket(id.0));
+        self.table.remove(Entry::Socket(id.0));
         self.buckets -= u32::from(socket.marks.has(Marks::BUCKET));
-        if socket.marks.has(Marks::OWN_PORT) {
-            self.ports.disconnect(socket.local.port());
-        }
         let measured = socket.state != TcpState::SynSent && !self.sysctls.no_metrics_save;
         if measured {
             self.proven.insert(*socket.peer.ip());

@@ -2,7 +2,8 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use super::port_search::{Found, PortUse};
+use super::port_search::Found;
+use super::slab::Index;
 use super::socket::Marks;
 use super::table::Entry;
 use super::{
@@ -40,6 +41,15 @@ pub struct Connect {
     pub visited: u32,
 }
 
+/// Who has a pair of ends that connect() wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pair {
+    Free,
+    /// A connection in TIME_WAIT, which gives it up.
+    TakenOver(SocketId),
+    Taken,
+}
+
 impl Stack {
     /// connect(2), which does not wait: [`Event::Connected`] or [`Event::ConnectFailed`] follows.
     ///
@@ -53,15 +63,15 @@ impl Stack {
         options: &ConnectOptions,
         effects: &mut Effects,
     ) -> Result<Connect, (ConnectError, u32)> {
-        let found = self.find_port(now, options);
+        let (found, pair) = self.find_port(now, options);
         let Some(port) = found.port else {
             return Err((ConnectError::NoPort, found.visited));
         };
         let local = SocketAddrV4::new(options.from, port);
-        let isn = self.take_over_time_wait(local, options.to);
+        let isn = self.take_over_time_wait(pair);
         let isn = isn.unwrap_or_else(|| self.initial_sequence(now, local, options.to));
         let timestamps = self.sysctls.timestamps;
-        let marks = Marks::OWN_PORT
+        let marks = Marks::default()
             .with(Marks::TIMESTAMPS, timestamps)
             .with(Marks::DELAY_ACK, options.delay_ack);
         let serial = self.next_serial();
@@ -81,14 +91,13 @@ impl Stack {
             timer: Time::NEVER,
             sent_at: now,
             since: now,
-            challenged_at: None,
-            behind: None,
-            queued_at: None,
+            challenges_from: Time::ZERO,
+            behind: Index::NONE,
+            queued_at: Index::NONE,
             keepalive_s: options.keepalive_s,
         });
         let socket = SocketId(index);
-        self.enter(local, options.to, Entry::Socket(index));
-        self.ports.connect(port);
+        self.table.insert(local, options.to, Entry::Socket(index));
         self.counters.count(Counter::ActiveOpens);
         self.counters.count(Counter::OutSegs);
         self.send_syn(now, socket, effects);
@@ -179,37 +188,36 @@ impl Stack {
         }
     }
 
-    fn find_port(&mut self, now: Time, options: &ConnectOptions) -> Found {
+    fn find_port(&mut self, now: Time, options: &ConnectOptions) -> (Found, Pair) {
         let seed = SocketAddrV4::new(options.from, 0);
         let destination = hash::of_pair(self.secret, seed, options.to);
         let range = self.sysctls.local_ports;
         let order = self.semantics.ports.search;
-        // The search needs the ports and, for each shared one, the rest of the stack.
+        // The search needs the ports and, for each that is not bound, the rest of the stack.
         let mut ports = std::mem::replace(
             &mut self.ports,
             super::Ports::new(self.semantics.ports.first_port, self.secret),
         );
-        let found = ports.search(range, order, destination, |port, used| match used {
-            _ if self.sysctls.is_reserved(port) => false,
-            PortUse::Bound => false,
-            PortUse::Free => true,
-            PortUse::Shared => {
-                self.pair_is_free(now, SocketAddrV4::new(options.from, port), options.to)
+        let mut pair = Pair::Taken;
+        let found = ports.search(range, order, destination, |port| {
+            if self.sysctls.is_reserved(port) {
+                return false;
             }
+            pair = self.pair(now, SocketAddrV4::new(options.from, port), options.to);
+            pair != Pair::Taken
         });
         self.ports = ports;
-        found
+        (found, pair)
     }
 
     /// `__inet_check_established`: nobody has the pair, or a connection in TIME_WAIT that may be
     /// taken over.
-    fn pair_is_free(&self, now: Time, local: SocketAddrV4, peer: SocketAddrV4) -> bool {
-        match self.find(local, peer) {
-            None => true,
-            Some(Entry::Request(_)) => false,
-            Some(Entry::Socket(index)) => {
-                self.sockets.get(index).is_none_or(|socket| self.may_take_over(now, socket))
-            }
+    fn pair(&self, now: Time, local: SocketAddrV4, peer: SocketAddrV4) -> Pair {
+        let Some(entry) = self.find(local, peer) else { return Pair::Free };
+        let Entry::Socket(index) = entry else { return Pair::Taken };
+        match self.sockets.get(index) {
+            Some(socket) if self.may_take_over(now, socket) => Pair::TakenOver(SocketId(index)),
+            _ => Pair::Taken,
         }
     }
 
@@ -237,13 +245,13 @@ impl Stack {
         allowed && socket.marks.has(Marks::TIMESTAMPS) && self.sysctls.timestamps && old_enough
     }
 
-    /// Removes the connection in TIME_WAIT that has this pair; the new one begins beyond its
-    /// sequence numbers (`tcp_twsk_unique`).
-    fn take_over_time_wait(&mut self, local: SocketAddrV4, peer: SocketAddrV4) -> Option<Seq> {
-        let Some(Entry::Socket(index)) = self.find(local, peer) else { return None };
-        let next = self.sockets.get(index)?.next;
+    /// Removes the connection in TIME_WAIT that has the pair; the new one begins beyond its sequence
+    /// numbers (`tcp_twsk_unique`).
+    fn take_over_time_wait(&mut self, pair: Pair) -> Option<Seq> {
+        let Pair::TakenOver(socket) = pair else { return None };
+        let next = self.sockets.get(socket.0)?.next;
         self.counters.count(Counter::TimeWaitRecycled);
-        self.remove_socket(SocketId(index));
+        self.remove_socket(socket);
         Some(next + u32::from(u16::MAX) + 2)
     }
 

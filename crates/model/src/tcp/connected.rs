@@ -103,11 +103,10 @@ impl Stack {
             return Some(DropReason::AlreadyTaken);
         }
         let socket = self.sockets.get_mut(id.0)?;
-        let lately = socket.challenged_at.is_some_and(|at| now.since(at) < CHALLENGE_LIMIT);
-        if rules.challenge_limit_per_socket && lately {
+        if rules.challenge_limit_per_socket && now < socket.challenges_from {
             return Some(DropReason::ChallengeLimited);
         }
-        socket.challenged_at = Some(now);
+        socket.challenges_from = now + CHALLENGE_LIMIT;
         if self.host_may_challenge(now) {
             self.send_ack(now, id, effects);
             return Some(DropReason::Challenged);
@@ -198,7 +197,7 @@ impl Stack {
         socket.unread = socket.unread.saturating_add(segment.payload);
         socket.peer_clock = segment.timestamps.map_or(socket.peer_clock, |theirs| theirs.value);
         socket.expected = segment.end();
-        let (tag, queued) = (socket.tag, socket.queued_at.is_some());
+        let (tag, queued) = (socket.tag, socket.queued_at.get().is_some());
         self.send_ack(now, id, effects);
         if fin {
             self.on_fin(now, id);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddrV4;
 
+use super::slab::Index;
 use super::socket::Marks;
 use super::{
     Effects, Event, Flags, ListenOptions, Listener, ListenerId, Segment, SocketId, Stack, hash,
@@ -53,7 +54,7 @@ impl Stack {
         let queue = self.listener_mut(listener.0)?;
         queue.accepted += 1;
         let child = self.sockets.get_mut(socket.0)?;
-        child.queued_at = None;
+        child.queued_at = Index::NONE;
         child.tag = tag;
         Some(socket)
     }
@@ -150,8 +151,8 @@ impl Stack {
     /// migration can exceed it.
     pub(super) fn put_in_accept_queue(&mut self, socket: SocketId, listener: u32) {
         if let Some(child) = self.sockets.get_mut(socket.0) {
-            child.queued_at = Some(listener);
-            child.behind = None;
+            child.queued_at = Index::of(listener);
+            child.behind = Index::NONE;
         }
         let Some(queue) = self.listener_mut(listener) else { return };
         queue.queue.depth += 1;
@@ -160,13 +161,13 @@ impl Stack {
             queue.first = Some(socket);
         }
         if let Some(last) = last.and_then(|last| self.sockets.get_mut(last.0)) {
-            last.behind = Some(socket);
+            last.behind = Index::of(socket.0);
         }
     }
 
     fn take_first(&mut self, listener: u32) -> Option<SocketId> {
         let socket = self.listener(listener)?.first?;
-        let behind = self.sockets.get_mut(socket.0)?.behind.take();
+        let behind = self.sockets.get(socket.0)?.behind.get().map(SocketId);
         let queue = self.listener_mut(listener)?;
         queue.first = behind;
         if behind.is_none() {
@@ -190,7 +191,7 @@ impl Stack {
     /// A child that nobody will accept: reset, if its client has not reset it before.
     fn discard_child(&mut self, now: Time, socket: SocketId, effects: &mut Effects) {
         let Some(child) = self.sockets.get_mut(socket.0) else { return };
-        child.queued_at = None;
+        child.queued_at = Index::NONE;
         child.marks.set(Marks::ORPHAN, true);
         if child.state == TcpState::Close {
             self.sockets.remove(socket.0);

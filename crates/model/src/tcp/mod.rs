@@ -254,14 +254,16 @@ impl Stack {
     }
 
     fn find(&self, local: SocketAddrV4, peer: SocketAddrV4) -> Option<Entry> {
-        self.table.find(local, peer, |entry| {
-            pair_of(&self.requests, &self.sockets, entry) == (local, peer)
+        self.table.find(local, peer, |entry| match entry {
+            Entry::Request(index) => {
+                let request = self.requests.get(index);
+                request.is_some_and(|request| (request.local, request.peer) == (local, peer))
+            }
+            Entry::Socket(index) => {
+                let socket = self.sockets.get(index);
+                socket.is_some_and(|socket| (socket.local, socket.peer) == (local, peer))
+            }
         })
-    }
-
-    fn enter(&mut self, local: SocketAddrV4, peer: SocketAddrV4, entry: Entry) {
-        let Self { table, requests, sockets, .. } = self;
-        table.insert(local, peer, entry, |entry| pair_of(requests, sockets, entry));
     }
 
     const fn next_serial(&mut self) -> u32 {
@@ -302,19 +304,4 @@ impl Stack {
         };
         self.send(reset, effects);
     }
-}
-
-/// The local and the remote end of an entry. What is not there any more has no pair that could be
-/// looked for.
-fn pair_of(
-    requests: &Slab<Request>,
-    sockets: &Slab<Socket>,
-    entry: Entry,
-) -> (SocketAddrV4, SocketAddrV4) {
-    let nowhere = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
-    match entry {
-        Entry::Request(index) => requests.get(index).map(|request| (request.local, request.peer)),
-        Entry::Socket(index) => sockets.get(index).map(|socket| (socket.local, socket.peer)),
-    }
-    .unwrap_or((nowhere, nowhere))
 }

@@ -7,20 +7,13 @@ use crate::{FirstPort, PortRange, PortSearch};
 #[derive(Clone, Debug)]
 pub(super) struct Ports {
     secret: u64,
-    /// Users of each port; made with the first one.
-    buckets: Vec<Bucket>,
+    /// Sockets that were bound to each port, listeners above all: connect() leaves such a port alone.
+    /// Made with the first one.
+    bound: Vec<u32>,
     first: FirstPort,
     /// One hint, or a table of them by destination; made with the first search.
     hints: Vec<u32>,
     searches: u64,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
-    /// Sockets whose port connect() chose.
-    connected: u32,
-    /// Sockets that were bound to it, listeners above all: connect() leaves such a port alone.
-    bound: u32,
 }
 
 /// What a search found.
@@ -32,56 +25,37 @@ pub(super) struct Found {
     pub(super) visited: u32,
 }
 
-/// What is known of a port before the connection table is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PortUse {
-    /// Nobody has it.
-    Free,
-    /// connect() chose it for other connections: free for this one if the pair is.
-    Shared,
-    /// bind() gave it away.
-    Bound,
-}
-
 impl Ports {
     pub(super) const fn new(first: FirstPort, secret: u64) -> Self {
-        Self { secret, buckets: Vec::new(), first, hints: Vec::new(), searches: 0 }
+        Self { secret, bound: Vec::new(), first, hints: Vec::new(), searches: 0 }
     }
 
     pub(super) fn bind(&mut self, port: u16) {
-        self.bucket(port).bound += 1;
+        if self.bound.is_empty() {
+            self.bound = vec![0; 1 << 16];
+        }
+        self.bound[usize::from(port)] += 1;
     }
 
     pub(super) fn unbind(&mut self, port: u16) {
-        let bucket = self.bucket(port);
-        bucket.bound = bucket.bound.saturating_sub(1);
-    }
-
-    pub(super) fn connect(&mut self, port: u16) {
-        self.bucket(port).connected += 1;
-    }
-
-    pub(super) fn disconnect(&mut self, port: u16) {
-        let bucket = self.bucket(port);
-        bucket.connected = bucket.connected.saturating_sub(1);
-    }
-
-    fn of(&self, port: u16) -> PortUse {
-        match self.buckets.get(usize::from(port)) {
-            Some(Bucket { bound: 1.., .. }) => PortUse::Bound,
-            Some(Bucket { connected: 1.., .. }) => PortUse::Shared,
-            _ => PortUse::Free,
+        if let Some(bound) = self.bound.get_mut(usize::from(port)) {
+            *bound = bound.saturating_sub(1);
         }
     }
 
-    /// Looks for a port. `is_free` says whether a shared port is free for this connection;
+    fn is_bound(&self, port: u16) -> bool {
+        self.bound.get(usize::from(port)).is_some_and(|&bound| bound > 0)
+    }
+
+    /// Looks for a port. `may_have` says whether one that nobody
+    /// was bound to is free for this connection;
     /// `destination` is a hash of the addresses.
     pub(super) fn search(
         &mut self,
         range: PortRange,
         order: PortSearch,
         destination: u64,
-        mut may_have: impl FnMut(u16, PortUse) -> bool,
+        mut may_have: impl FnMut(u16) -> bool,
     ) -> Found {
         let slot = self.slot(destination);
         let offset = self.hints[slot].wrapping_add(hash::low(destination >> 32));
@@ -92,7 +66,7 @@ impl Ports {
             while step < walk.remaining {
                 let port = walk.port(pass, step);
                 visited += 1;
-                if may_have(port, self.of(port)) {
+                if !self.is_bound(port) && may_have(port) {
                     self.leave_behind(slot, order, step + walk.first);
                     return Found { port: Some(port), visited };
                 }
@@ -129,13 +103,6 @@ impl Ports {
             self.hints = vec![0; slots as usize];
         }
         hash::low(destination) as usize & (self.hints.len() - 1)
-    }
-
-    fn bucket(&mut self, port: u16) -> &mut Bucket {
-        if self.buckets.is_empty() {
-            self.buckets = vec![Bucket::default(); 1 << 16];
-        }
-        &mut self.buckets[usize::from(port)]
     }
 }
 
@@ -191,7 +158,7 @@ mod tests {
         let mut ports = Ports::new(first, 3);
         let mut taken = Vec::new();
         loop {
-            let found = ports.search(RANGE, order, 77 << 32, |port, _| !taken.contains(&port));
+            let found = ports.search(RANGE, order, 77 << 32, |port| !taken.contains(&port));
             match found.port {
                 Some(port) => taken.push(port),
                 None => return (taken, found),
@@ -220,7 +187,7 @@ mod tests {
     #[test]
     fn a_search_beyond_half_of_the_range_visits_the_whole_first_half() {
         let mut ports = Ports::new(FirstPort::HintPerDestination { slots: 65_536 }, 3);
-        let even_taken = |port: u16, _| port % 2 == 1;
+        let even_taken = |port: u16| port % 2 == 1;
         let found = ports.search(RANGE, PortSearch::TwoPasses, 0, even_taken);
         assert_eq!(found.visited, 6);
     }
@@ -230,7 +197,7 @@ mod tests {
         let range = PortRange { low: 5, high: 5 };
         for order in [PortSearch::OnePass, PortSearch::TwoPasses] {
             let mut ports = Ports::new(FirstPort::OneHint, 3);
-            assert_eq!(ports.search(range, order, 9, |_, _| true).port, Some(5));
+            assert_eq!(ports.search(range, order, 9, |_| true).port, Some(5));
         }
     }
 }

@@ -8,6 +8,22 @@ pub(crate) struct Slab<T> {
     free: Vec<u32>,
 }
 
+/// The number of a value, or none, in four bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Index(u32);
+
+impl Index {
+    pub(crate) const NONE: Self = Self(u32::MAX);
+
+    pub(crate) const fn of(number: u32) -> Self {
+        Self(number)
+    }
+
+    pub(crate) const fn get(self) -> Option<u32> {
+        if self.0 == Self::NONE.0 { None } else { Some(self.0) }
+    }
+}
+
 impl<T> Slab<T> {
     pub(crate) const fn new() -> Self {
         Self { entries: Vec::new(), free: Vec::new() }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddrV4;
 
+use super::slab::Index;
 use super::{Seq, SocketId};
 use crate::{Span, TcpState, Time};
 
@@ -31,11 +32,12 @@ pub(super) struct Socket {
     pub(super) sent_at: Time,
     /// When the connection was made, or the state last changed.
     pub(super) since: Time,
-    pub(super) challenged_at: Option<Time>,
+    /// From when on a challenge ACK may be sent again.
+    pub(super) challenges_from: Time,
     /// The next one in the accept queue.
-    pub(super) behind: Option<SocketId>,
+    pub(super) behind: Index,
     /// The listener in whose queue it is.
-    pub(super) queued_at: Option<u32>,
+    pub(super) queued_at: Index,
     /// SO_KEEPALIVE: idle time before a probe; zero for off.
     pub(super) keepalive_s: u32,
 }
@@ -57,10 +59,8 @@ impl Marks {
     pub(super) const DELAY_ACK: Self = Self(16);
     /// Its tail was probed (TLP) since the last new data.
     pub(super) const PROBED: Self = Self(32);
-    /// Its local port was chosen by connect().
-    pub(super) const OWN_PORT: Self = Self(64);
     /// It counts for `tcp_max_tw_buckets`.
-    pub(super) const BUCKET: Self = Self(128);
+    pub(super) const BUCKET: Self = Self(64);
 
     pub(super) const fn has(self, mark: Self) -> bool {
         self.0 & mark.0 != 0
@@ -131,8 +131,8 @@ impl Socket {
             state: self.state,
             local: self.local,
             peer: self.peer,
-            held: self.queued_at.is_none() && !orphan,
-            queued: self.queued_at.is_some(),
+            held: self.queued_at.get().is_none() && !orphan,
+            queued: self.queued_at.get().is_some(),
             passive: self.marks.has(Marks::PASSIVE),
             tag: self.tag,
             unread: self.unread.saturating_add(u32::from(got_fin)),

@@ -165,7 +165,7 @@ impl Stack {
             answered_at: None,
             clock_sent: (clock, clock),
         });
-        self.enter(syn.to, syn.from, Entry::Request(index));
+        self.table.insert(syn.to, syn.from, Entry::Request(index));
         let polled = self.semantics.timers.syn_ack_timer == SynAckTimer::Polled;
         if let Some(listener) = self.listener_mut(listener) {
             if polled && listener.requests == 0 {

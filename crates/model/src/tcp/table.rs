@@ -22,9 +22,16 @@ pub(crate) enum Entry {
 pub(crate) struct ConnectionTable {
     secret: u64,
     heads: Vec<Link>,
-    requests: Vec<Link>,
-    sockets: Vec<Link>,
+    requests: Vec<Node>,
+    sockets: Vec<Node>,
     len: usize,
+}
+
+/// An entry's place in its chain, and the hash that says which chain that is.
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    next: Link,
+    hash: u32,
 }
 
 /// An entry in 32 bits; the highest bit tells requests from sockets.
@@ -33,6 +40,7 @@ struct Link(u32);
 
 const END: Link = Link(u32::MAX);
 const REQUEST: u32 = 1 << 31;
+const UNLINKED: Node = Node { next: END, hash: 0 };
 
 impl ConnectionTable {
     pub(crate) fn new(secret: u64) -> Self {
@@ -47,98 +55,106 @@ impl ConnectionTable {
         peer: SocketAddrV4,
         mut is_it: impl FnMut(Entry) -> bool,
     ) -> Option<Entry> {
-        let mut link = self.heads[self.chain(local, peer)];
+        let hash = self.hash(local, peer);
+        let mut link = self.heads[self.chain(hash)];
         while let Some(entry) = link.entry() {
-            if is_it(entry) {
+            let node = self.node(entry);
+            if node.hash == hash && is_it(entry) {
                 return Some(entry);
             }
-            link = self.after(entry);
+            link = node.next;
         }
         None
     }
 
-    /// Enters a pair that is not in the table. `pair_of` gives the addresses of any entry, for when
-    /// the table has to grow.
-    pub(crate) fn insert(
-        &mut self,
-        local: SocketAddrV4,
-        peer: SocketAddrV4,
-        entry: Entry,
-        pair_of: impl Fn(Entry) -> (SocketAddrV4, SocketAddrV4),
-    ) {
+    /// Enters a pair that is not in the table.
+    pub(crate) fn insert(&mut self, local: SocketAddrV4, peer: SocketAddrV4, entry: Entry) {
         if self.len >= self.heads.len() {
-            self.grow(pair_of);
+            self.grow();
         }
         self.len += 1;
-        let chain = self.chain(local, peer);
-        self.push(chain, entry);
+        self.push(self.hash(local, peer), entry);
     }
 
     /// Takes an entry out.
-    pub(crate) fn remove(&mut self, local: SocketAddrV4, peer: SocketAddrV4, entry: Entry) {
-        let chain = self.chain(local, peer);
-        let next = self.after(entry);
-        let mut at = self.heads[chain];
-        if at == Link::to(entry) {
-            self.heads[chain] = next;
+    pub(crate) fn remove(&mut self, entry: Entry) {
+        let Node { next, hash } = self.node(entry);
+        if self.relink(hash, entry, next) {
             self.len -= 1;
-            return;
         }
-        while let Some(before) = at.entry() {
-            at = self.after(before);
-            if at == Link::to(entry) {
-                self.set_after(before, next);
-                self.len -= 1;
-                return;
-            }
+    }
+
+    /// Puts another entry of the same pair in the place of one.
+    pub(crate) fn replace(&mut self, entry: Entry, by: Entry) {
+        let node = self.node(entry);
+        if self.relink(node.hash, entry, Link::to(by)) {
+            *self.node_mut(by) = node;
         }
     }
 
     /// Ports are added to a hash of the rest, so that neighbours stay neighbours.
-    fn chain(&self, local: SocketAddrV4, peer: SocketAddrV4) -> usize {
+    fn hash(&self, local: SocketAddrV4, peer: SocketAddrV4) -> u32 {
         let addresses = u64::from(local.ip().to_bits()) << 32 | u64::from(peer.ip().to_bits());
-        let ports = u64::from(local.port()) + u64::from(peer.port());
-        let mask = self.heads.len() - 1;
-        hash::low(hash::mix(self.secret ^ addresses).wrapping_add(ports)) as usize & mask
+        let ports = u32::from(local.port()) + u32::from(peer.port());
+        hash::low(hash::mix(self.secret ^ addresses)).wrapping_add(ports)
     }
 
-    fn push(&mut self, chain: usize, entry: Entry) {
-        let head = std::mem::replace(&mut self.heads[chain], Link::to(entry));
-        let (links, index) = match entry {
-            Entry::Request(index) => (&mut self.requests, index as usize),
-            Entry::Socket(index) => (&mut self.sockets, index as usize),
-        };
-        if links.len() <= index {
-            links.resize(index + 1, END);
+    fn chain(&self, hash: u32) -> usize {
+        hash as usize & (self.heads.len() - 1)
+    }
+
+    fn push(&mut self, hash: u32, entry: Entry) {
+        let chain = self.chain(hash);
+        let next = std::mem::replace(&mut self.heads[chain], Link::to(entry));
+        *self.node_mut(entry) = Node { next, hash };
+    }
+
+    /// Lets what leads to an entry lead to something else. False if it is in no chain.
+    fn relink(&mut self, hash: u32, entry: Entry, to: Link) -> bool {
+        let chain = self.chain(hash);
+        let mut at = self.heads[chain];
+        if at == Link::to(entry) {
+            self.heads[chain] = to;
+            return true;
         }
-        links[index] = head;
+        while let Some(before) = at.entry() {
+            at = self.node(before).next;
+            if at == Link::to(entry) {
+                self.node_mut(before).next = to;
+                return true;
+            }
+        }
+        false
     }
 
-    fn after(&self, entry: Entry) -> Link {
-        let link = match entry {
+    fn node(&self, entry: Entry) -> Node {
+        let node = match entry {
             Entry::Request(index) => self.requests.get(index as usize),
             Entry::Socket(index) => self.sockets.get(index as usize),
         };
-        link.copied().unwrap_or(END)
+        node.copied().unwrap_or(UNLINKED)
     }
 
-    fn set_after(&mut self, entry: Entry, link: Link) {
-        match entry {
-            Entry::Request(index) => self.requests[index as usize] = link,
-            Entry::Socket(index) => self.sockets[index as usize] = link,
+    fn node_mut(&mut self, entry: Entry) -> &mut Node {
+        let (nodes, index) = match entry {
+            Entry::Request(index) => (&mut self.requests, index as usize),
+            Entry::Socket(index) => (&mut self.sockets, index as usize),
+        };
+        if nodes.len() <= index {
+            nodes.resize(index + 1, UNLINKED);
         }
+        &mut nodes[index]
     }
 
-    fn grow(&mut self, pair_of: impl Fn(Entry) -> (SocketAddrV4, SocketAddrV4)) {
+    fn grow(&mut self) {
         let size = self.heads.len() * 4;
         let heads = std::mem::replace(&mut self.heads, vec![END; size]);
         for head in heads {
             let mut link = head;
             while let Some(entry) = link.entry() {
-                link = self.after(entry);
-                let (local, peer) = pair_of(entry);
-                let chain = self.chain(local, peer);
-                self.push(chain, entry);
+                let Node { next, hash } = self.node(entry);
+                link = next;
+                self.push(hash, entry);
             }
         }
     }
@@ -182,15 +198,29 @@ mod tests {
             Entry::Request(n) | Entry::Socket(n) => n,
         };
         for n in 0..5000 {
-            table.insert(LOCAL, peer(n), entry(n), |e| (LOCAL, peer(number(e))));
+            table.insert(LOCAL, peer(n), entry(n));
         }
         for n in (0..5000).step_by(2) {
-            table.remove(LOCAL, peer(n), entry(n));
+            table.remove(entry(n));
         }
         for n in 0..5000 {
             let found = table.find(LOCAL, peer(n), |e| peer(number(e)) == peer(n));
             assert_eq!(found, (n % 2 == 1).then(|| entry(n)), "{n}");
         }
         assert_eq!(table.len, 2500);
+    }
+
+    #[test]
+    fn an_entry_gives_its_place_to_another_of_its_pair() {
+        let mut table = ConnectionTable::new(1);
+        (0..600).for_each(|n| table.insert(LOCAL, peer(n), Entry::Request(n)));
+        (0..600).for_each(|n| table.replace(Entry::Request(n), Entry::Socket(n)));
+        for n in 0..600 {
+            let found = table.find(LOCAL, peer(n), |entry| entry == Entry::Socket(n));
+            assert_eq!(found, Some(Entry::Socket(n)), "{n}");
+        }
+        (0..600).for_each(|n| table.remove(Entry::Socket(n)));
+        assert_eq!(table.len, 0);
+        assert!(table.heads.iter().all(|&head| head == END));
     }
 }

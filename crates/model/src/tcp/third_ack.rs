@@ -2,6 +2,7 @@
 //! `tcp_check_req`), and to an ACK that brings back a SYN cookie (net/ipv4/syncookies.c).
 
 use super::request::Request;
+use super::slab::Index;
 use super::socket::Marks;
 use super::table::Entry;
 use super::{
@@ -75,9 +76,10 @@ impl Stack {
             return Some(DropReason::Deferred);
         }
         if !listener.queue.is_full() {
-            self.remove_request(index);
+            self.drop_request(index);
             let ends = (request.isn, request.peer_isn);
             let child = self.make_child(now, request.listener, segment, ends, request.timestamps);
+            self.table.replace(Entry::Request(index), Entry::Socket(child.0));
             return self.start_child(now, child, request.listener, segment, effects);
         }
         if self.sysctls.abort_on_overflow {
@@ -187,6 +189,7 @@ impl Stack {
         let ends = (Seq(segment.ack.0.wrapping_sub(1)), Seq(segment.seq.0.wrapping_sub(1)));
         let timestamps = segment.timestamps.is_some();
         let child = self.make_child(now, listener, segment, ends, timestamps);
+        self.table.insert(segment.to, segment.from, Entry::Socket(child.0));
         self.start_child(now, child, listener, segment, effects)
     }
 
@@ -205,7 +208,7 @@ impl Stack {
         rules.shared_by_group && shares && self.group_of(listener).into_iter().any(recent)
     }
 
-    /// `tcp_create_openreq_child`. `ends` are our and the peer's initial sequence numbers.
+    /// `tcp_create_openreq_child`; it is in no table yet. `ends` are our and the peer's initial sequence numbers.
     fn make_child(
         &mut self,
         now: Time,
@@ -233,12 +236,11 @@ impl Stack {
             timer: Time::NEVER,
             sent_at: now,
             since: now,
-            challenged_at: None,
-            behind: None,
-            queued_at: Some(listener),
+            challenges_from: Time::ZERO,
+            behind: Index::NONE,
+            queued_at: Index::of(listener),
             keepalive_s: 0,
         });
-        self.enter(segment.to, segment.from, Entry::Socket(index));
         SocketId(index)
     }
 
@@ -286,11 +288,18 @@ impl Stack {
 
     /// Takes a request out of its SYN queue and the table.
     pub(super) fn remove_request(&mut self, index: u32) {
-        let Some(request) = self.requests.remove(index) else { return };
-        self.table.remove(request.local, request.peer, Entry::Request(index));
+        if self.drop_request(index).is_some() {
+            self.table.remove(Entry::Request(index));
+        }
+    }
+
+    /// Takes a request out of its SYN queue only.
+    fn drop_request(&mut self, index: u32) -> Option<Request> {
+        let request = self.requests.remove(index)?;
         if let Some(listener) = self.listener_mut(request.listener) {
             listener.requests -= 1;
             listener.young -= u32::from(request.timeouts == 0);
         }
+        Some(request)
     }
 }

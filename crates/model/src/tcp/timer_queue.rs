@@ -19,7 +19,12 @@ pub struct TimerQueue<T> {
     classes: Vec<Class<T>>,
     others: BinaryHeap<Reverse<Due<T>>>,
     put_in: u64,
+    /// What comes first; it is asked for more often than anything is put in.
+    first: Option<First>,
 }
+
+/// When something is due, the order in which it was put in, and its class; none for the heap.
+type First = (Time, u64, Option<usize>);
 
 #[derive(Clone, Debug)]
 struct Class<T> {
@@ -38,41 +43,58 @@ impl<T> TimerQueue<T> {
     /// An empty queue.
     #[must_use]
     pub const fn new() -> Self {
-        Self { classes: Vec::new(), others: BinaryHeap::new(), put_in: 0 }
+        Self { classes: Vec::new(), others: BinaryHeap::new(), put_in: 0, first: None }
     }
 
     /// Puts in a value that is due `delay` after `now`. `now` must not go backwards.
     pub fn put(&mut self, now: Time, delay: Span, value: T) {
-        let due = Due { at: now + delay, order: self.put_in, value };
-        self.put_in += 1;
-        if let Some(class) = self.classes.iter_mut().find(|class| class.delay == delay) {
-            class.queue.push_back(due);
+        let due = self.due(now, delay, value);
+        let (at, order) = (due.at, due.order);
+        let class = if let Some(class) = self.classes.iter().position(|c| c.delay == delay) {
+            self.classes[class].queue.push_back(due);
+            Some(class)
         } else if self.classes.len() < CLASSES {
             self.classes.push(Class { delay, queue: VecDeque::from([due]) });
-        } else if let Some(class) = self.classes.iter_mut().find(|class| class.queue.is_empty()) {
-            class.delay = delay;
-            class.queue.push_back(due);
+            Some(self.classes.len() - 1)
+        } else if let Some(class) = self.classes.iter().position(|c| c.queue.is_empty()) {
+            self.classes[class].delay = delay;
+            self.classes[class].queue.push_back(due);
+            Some(class)
         } else {
             self.others.push(Reverse(due));
-        }
+            None
+        };
+        self.note_first(at, order, class);
     }
 
     /// Puts in a value whose delay is no usual one: it gets no queue of its own.
     pub fn put_once(&mut self, now: Time, delay: Span, value: T) {
-        let due = Due { at: now + delay, order: self.put_in, value };
-        self.put_in += 1;
+        let due = self.due(now, delay, value);
+        self.note_first(due.at, due.order, None);
         self.others.push(Reverse(due));
+    }
+
+    fn due(&mut self, now: Time, delay: Span, value: T) -> Due<T> {
+        self.put_in += 1;
+        Due { at: now + delay, order: self.put_in, value }
+    }
+
+    /// What was just put in comes after everything else of its time.
+    fn note_first(&mut self, at: Time, order: u64, class: Option<usize>) {
+        if self.first.is_none_or(|(first, ..)| at < first) {
+            self.first = Some((at, order, class));
+        }
     }
 
     /// When the next value is due.
     #[must_use]
     pub fn next_at(&self) -> Option<Time> {
-        self.earliest().map(|(at, _, _)| at)
+        self.first.map(|(at, ..)| at)
     }
 
     /// The next value and when it was due, if that is not after `now`.
     pub fn take_due(&mut self, now: Time) -> Option<(Time, T)> {
-        let (at, _, class) = self.earliest()?;
+        let (at, _, class) = self.first?;
         if at > now {
             return None;
         }
@@ -80,25 +102,31 @@ impl<T> TimerQueue<T> {
             Some(class) => self.classes[class].queue.pop_front()?,
             None => self.others.pop()?.0,
         };
+        self.first = self.earliest();
         Some((due.at, due.value))
     }
 
     /// Drops values at the front that are not wanted any more.
     pub fn forget_while(&mut self, mut is_stale: impl FnMut(Time, &T) -> bool) {
+        let mut any = false;
         for class in &mut self.classes {
             while class.queue.front().is_some_and(|due| is_stale(due.at, &due.value)) {
                 class.queue.pop_front();
+                any = true;
             }
         }
         while self.others.peek().is_some_and(|due| is_stale(due.0.at, &due.0.value)) {
             self.others.pop();
+            any = true;
+        }
+        if any {
+            self.first = self.earliest();
         }
     }
 
     /// The front of the class that comes first; `None` is the heap.
-    fn earliest(&self) -> Option<(Time, u64, Option<usize>)> {
-        let mut first: Option<(Time, u64, Option<usize>)> =
-            self.others.peek().map(|due| (due.0.at, due.0.order, None));
+    fn earliest(&self) -> Option<First> {
+        let mut first: Option<First> = self.others.peek().map(|due| (due.0.at, due.0.order, None));
         for (index, class) in self.classes.iter().enumerate() {
             if let Some(due) = class.queue.front()
                 && first.is_none_or(|(at, order, _)| (due.at, due.order) < (at, order))
