@@ -57,6 +57,20 @@ impl Segment {
         self.flags & flags == flags
     }
 
+    /// The RST that refuses it; none for an RST (RFC 9293, 3.10.7.1).
+    pub(crate) fn reset(&self) -> Option<Self> {
+        if self.has(flag::RST) {
+            return None;
+        }
+        let control = u32::from(self.has(flag::SYN)) + u32::from(self.has(flag::FIN));
+        let end = self.seq.wrapping_add(self.payload).wrapping_add(control);
+        let (seq, ack, flags) = match self.has(flag::ACK) {
+            true => (self.ack, 0, flag::RST),
+            false => (0, end, flag::RST | flag::ACK),
+        };
+        Some(Self { from: self.to, to: self.from, seq, ack, flags, payload: 0 })
+    }
+
     /// The packet, with a window of 64240 bytes and data that means nothing.
     pub(crate) fn to_packet(self) -> Vec<u8> {
         let options: &[u8] = if self.has(flag::SYN) { &MSS } else { &[] };
@@ -77,6 +91,19 @@ impl Segment {
         tcp[16..18].copy_from_slice(&tcp_sum);
         ipv4(TCP, from, to, &tcp)
     }
+}
+
+/// The ICMP error "destination unreachable" about a packet, of which it quotes the IP header and eight
+/// bytes (RFC 792).
+pub(crate) fn unreachable(code: u8, from: [u8; 4], to: [u8; 4], about: &[u8]) -> Vec<u8> {
+    const ICMP: u8 = 1;
+    const DESTINATION_UNREACHABLE: u8 = 3;
+    let header = about.first().map_or(20, |first| usize::from(first & 0x0f) * 4);
+    let mut icmp = vec![DESTINATION_UNREACHABLE, code, 0, 0, 0, 0, 0, 0];
+    icmp.extend(about.iter().take(header + 8));
+    let sum = checksum(&icmp, 0);
+    icmp[2..4].copy_from_slice(&sum);
+    ipv4(ICMP, from, to, &icmp)
 }
 
 /// An IPv4 packet with these contents.
@@ -142,6 +169,24 @@ mod tests {
             assert_eq!(checksum(&packet[..20], 0), [0, 0]);
             assert_eq!(checksum(&packet[20..], pseudo), [0, 0]);
         }
+    }
+
+    #[test]
+    fn a_syn_is_refused_by_a_reset_of_its_number_and_anything_else_at_what_it_acknowledges() {
+        let reset = segment(flag::SYN, 0).reset().expect("no RST itself");
+        assert_eq!((reset.flags, reset.seq, reset.ack), (flag::RST | flag::ACK, 0, 0xffff_fff1));
+        let reset = segment(flag::ACK, 17).reset().expect("no RST itself");
+        assert_eq!((reset.flags, reset.seq, reset.from.port()), (flag::RST, 7, 8080));
+        assert_eq!(reset.reset(), None);
+    }
+
+    #[test]
+    fn an_icmp_error_quotes_the_ports_and_its_checksum_is_right() {
+        let syn = segment(flag::SYN, 0).to_packet();
+        let error = unreachable(13, [10, 77, 0, 1], [10, 77, 0, 16], &syn);
+        assert_eq!((error[9], error[20], error[21]), (1, 3, 13));
+        assert_eq!(checksum(&error[20..], 0), [0, 0]);
+        assert_eq!(error[28..], syn[..28]);
     }
 
     #[test]

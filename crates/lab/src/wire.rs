@@ -4,7 +4,8 @@
 //! [`FAR`], and the thread swaps source and destination of each packet and writes it back. So the
 //! server, which listens on every address, sees a client at [`FAR`], and the client sees a server
 //! there. The TCP checksum stays right, because the sum over both addresses does not depend on their
-//! order. On its way the thread drops what the path is to lose.
+//! order. On its way the thread drops what the path is to lose, and answers what it is to reject, as a
+//! firewall on the way does.
 //!
 //! Raw peers live beyond the wire too (module `peers`); what goes to them does not come back.
 
@@ -15,10 +16,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use anyhow::{Context, Result};
-use halfopen_scenario::{Loss, Lost};
+use halfopen_scenario::{Loss, Lost, Reject};
 
 use crate::namespace::set_sysctls;
-use crate::packet::{Segment, flag};
+use crate::packet::{Segment, flag, unreachable};
 use crate::peers::RawPeers;
 use crate::sys;
 
@@ -73,7 +74,10 @@ impl Wire {
 impl Link {
     /// Sends a segment to this host, unless it is lost.
     pub(crate) fn send(&self, segment: &Segment) -> io::Result<()> {
-        if self.loses(segment) { Ok(()) } else { self.write(&segment.to_packet()) }
+        match self.loss_of(segment) {
+            Some(_) => Ok(()),
+            None => self.write(&segment.to_packet()),
+        }
     }
 
     pub(crate) fn write(&self, packet: &[u8]) -> io::Result<()> {
@@ -81,9 +85,9 @@ impl Link {
         Ok(())
     }
 
-    fn loses(&self, segment: &Segment) -> bool {
+    fn loss_of(&self, segment: &Segment) -> Option<Loss> {
         let losses = self.losses.lock().unwrap_or_else(PoisonError::into_inner);
-        losses.iter().any(|loss| is_lost(segment, *loss))
+        losses.iter().copied().find(|loss| is_lost(segment, *loss))
     }
 }
 
@@ -92,7 +96,12 @@ fn carry(link: &Link, peers: &RawPeers) {
     while let Ok(length) = rustix::io::read(&link.tun, &mut buffer) {
         let Some(packet) = buffer.get_mut(..length) else { return };
         let segment = Segment::of(packet);
-        if segment.is_some_and(|segment| link.loses(&segment)) {
+        if let Some(segment) = segment
+            && let Some(loss) = link.loss_of(&segment)
+        {
+            let answer = loss.rejected.and_then(|with| rejection(packet, &segment, with));
+            // A packet that the kernel does not take is a packet lost, as on any wire.
+            answer.map(|answer| link.write(&answer));
             continue;
         }
         if peers.receive(packet) || segment.is_none() {
@@ -103,6 +112,18 @@ fn carry(link: &Link, peers: &RawPeers) {
         packet[16..20].copy_from_slice(&source);
         // A packet that the kernel does not take is a packet lost, as on any wire.
         let _ = link.write(packet);
+    }
+}
+
+/// What a firewall answers to a packet that it rejects (net/ipv4/netfilter/nf_reject_ipv4.c
+/// `nf_send_reset`, `nf_send_unreach`), in the name of whom the packet is for.
+fn rejection(packet: &[u8], segment: &Segment, with: Reject) -> Option<Vec<u8>> {
+    match with.icmp_code() {
+        None => segment.reset().map(Segment::to_packet),
+        Some(code) => {
+            let (from, to) = (segment.to.ip().octets(), segment.from.ip().octets());
+            Some(unreachable(code, from, to, packet))
+        }
     }
 }
 
@@ -131,7 +152,7 @@ mod tests {
             ack: 0,
             payload: 0,
         };
-        let lost = |lost, port| is_lost(&segment, Loss { lost, port });
+        let lost = |lost, port| is_lost(&segment, Loss { lost, port, rejected: None });
         assert!(lost(Lost::Syns, 8080));
         assert!(!lost(Lost::Syns, 8081));
         assert!(!lost(Lost::SynAcks, 8080));

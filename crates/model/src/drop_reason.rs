@@ -43,6 +43,9 @@ pub enum DropReason {
     WrongTimestampEcho,
     /// An RST removed a request.
     RequestReset,
+    /// An ICMP error about its SYN-ACK removed a request (`tcp_req_err`). What is dropped is the request,
+    /// and no segment of TCP.
+    RequestUnreachable,
     /// A new SYN inside the window of a request: RST, and the request is removed.
     SynInsideRequest,
     /// A segment outside the window of its request or connection: answered by an ACK at the most.
@@ -84,6 +87,7 @@ impl DropReason {
         Self::WrongAck,
         Self::WrongTimestampEcho,
         Self::RequestReset,
+        Self::RequestUnreachable,
         Self::SynInsideRequest,
         Self::OutsideWindow,
         Self::NoSocket,
@@ -105,7 +109,9 @@ impl DropReason {
         let limits_syns = semantics.timers.repeated_syn_limit_ms > 0;
         let checks_echo = semantics.queues.checks_echoed_timestamp;
         self.moves().iter().copied().filter(move |&counter| match counter {
-            Counter::ListenOverflows | Counter::ListenDrops if self.is_syn() => {
+            Counter::ListenOverflows | Counter::ListenDrops
+                if self.is_syn() || self == Self::RequestUnreachable =>
+            {
                 counting.syn_drops_are_counted
             }
             Counter::TcpReqQFullDrop | Counter::TcpReqQFullDoCookies => {
@@ -174,6 +180,7 @@ impl DropReason {
             Self::WrongAck => "third ACK answered by RST: wrong acknowledgement",
             Self::WrongTimestampEcho => "third ACK refused: its timestamp was never sent",
             Self::RequestReset => "request reset by the client",
+            Self::RequestUnreachable => "request given up: an ICMP error about its SYN-ACK",
             Self::SynInsideRequest => "request answered by RST: a new SYN inside its window",
             Self::OutsideWindow => "segment outside the window",
             Self::NoSocket => "answered by RST: no socket",
@@ -208,6 +215,7 @@ impl DropReason {
             Self::CookieAckQueueFull | Self::CookieInvalid | Self::CookieNotAsked => {
                 "net/ipv4/syncookies.c cookie_v4_check"
             }
+            Self::RequestUnreachable => "net/ipv4/tcp_ipv4.c tcp_v4_err, tcp_req_err",
             Self::NoSocket | Self::ResetNoSocket => "net/ipv4/tcp_ipv4.c tcp_v4_rcv",
             Self::Challenged | Self::ChallengeLimited | Self::ResetChallenged => {
                 "net/ipv4/tcp_input.c tcp_validate_incoming"
@@ -229,7 +237,7 @@ impl DropReason {
             Self::SynQueueFull => &[TcpReqQFullDrop, ListenDrops],
             Self::SynAcceptQueueFull | Self::ThirdAckQueueFull => &[ListenOverflows, ListenDrops],
             Self::CookieSynAcceptQueueFull => &[TcpReqQFullDoCookies, ListenOverflows, ListenDrops],
-            Self::SynReserve | Self::SynNoRoute => &[ListenDrops],
+            Self::SynReserve | Self::SynNoRoute | Self::RequestUnreachable => &[ListenDrops],
             Self::RepeatedSynLimited => &[TcpAckSkippedSynRecv],
             Self::ThirdAckAborted => &[ListenOverflows, ListenDrops, EmbryonicRsts],
             Self::CookieAckQueueFull => &[SyncookiesRecv, ListenOverflows, ListenDrops],

@@ -52,9 +52,9 @@ pub use kernel_version::{KernelVersion, ParseKernelVersionError, Vendor};
 pub use ports::{ParsePortRangeError, PortRange};
 pub use semantics::{
     BacklogWidth, ChallengeLimit, ClientRules, CookieRules, CountingRules, FirstPort, GENERATIONS,
-    Generation, ListenDropsPerCookie, MigrateReq, PortRules, PortSearch, QueueRules,
-    ResetOfRequest, Semantics, SomaxconnCheck, SynAckTimer, SynGiveUp, SynOnFullAcceptQueue,
-    SynQueueFull, TimeWaitReuse, TimerRules,
+    Generation, IcmpErrorOfRequest, ListenDropsPerCookie, MigrateReq, PortRules, PortSearch,
+    QueueRules, ResetOfRequest, Semantics, SomaxconnCheck, SynAckTimer, SynGiveUp,
+    SynOnFullAcceptQueue, SynQueueFull, TimeWaitReuse, TimerRules,
 };
 pub use syn_ack_retries::{SynAckLife, SynAckRetries};
 pub use syn_queue::{SynQueue, last_quarter_threshold};

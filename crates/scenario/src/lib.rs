@@ -47,4 +47,4 @@ pub use remote::{Network, Remote};
 pub use scenario::{Need, Scenario, Wrong};
 pub use seen_segment::{Interface, SeenSegment};
 pub use server::{CpuQuota, Exception, Listen, OnConnection, Server, Then, ThreadPlan, Waits};
-pub use step::{Loss, Lost, Step};
+pub use step::{Loss, Lost, Reject, Step};

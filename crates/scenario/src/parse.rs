@@ -397,6 +397,25 @@ mod tests {
     }
 
     #[test]
+    fn a_path_loses_or_rejects_with_an_answer_that_iptables_knows() {
+        for (step, expected) in [
+            ("loses = \"syns\"\nwith = \"tcp-reset\"", "6:8: `with` belongs to `rejects`"),
+            (
+                "loses = \"syns\"\nrejects = \"syns\"",
+                "6:11: a path either `loses` or `rejects`; two steps can do both",
+            ),
+            ("", "3:1: `loses` or `rejects` is missing"),
+            (
+                "rejects = \"syns\"\nwith = \"icmp\"",
+                "6:8: `with` is \"icmp\", but must be one of \"tcp-reset\", \"icmp-net-unreachable\", \
+                 \"icmp-host-unreachable\", \"icmp-port-unreachable\", \"icmp-admin-prohibited\"",
+            ),
+        ] {
+            check_step_refused(&format!("do = \"path\"\n{step}\nport = 80\n"), expected);
+        }
+    }
+
+    #[test]
     fn cpu_quotas_are_those_that_the_kernel_takes() {
         let serve = |quota: &str, period: &str| {
             format!(

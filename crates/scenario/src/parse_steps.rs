@@ -12,8 +12,8 @@ use crate::parse_clients::{arrivals, clients, network};
 use crate::parse_peers::peers;
 use crate::{
     ClientCondition, ClientState, Condition, ConnectionState, Connections, Counted, CpuQuota,
-    Exception, Listen, Loss, Lost, OnConnection, Server, Step, Then, ThreadCondition, ThreadPlan,
-    ThreadState, Waits,
+    Exception, Listen, Loss, Lost, OnConnection, Reject, Server, Step, Then, ThreadCondition,
+    ThreadPlan, ThreadState, Waits,
 };
 
 const PORTS: RangeInclusive<i64> = 1..=65_535;
@@ -310,8 +310,24 @@ fn time_to_pass(fields: &Fields<'_>) -> Result<Duration, Problem> {
 fn loss(fields: &Fields<'_>) -> Result<Loss, Problem> {
     let words =
         [("syns", Lost::Syns), ("syn-acks", Lost::SynAcks), ("third-acks", Lost::ThirdAcks)];
-    let lost = fields.required("loses", fields.word("loses", &words)?)?;
-    Ok(Loss { lost, port: port(fields)? })
+    let answers = Reject::ALL.map(|with| (with.as_str(), with));
+    let (loses, rejects) = (fields.word("loses", &words)?, fields.word("rejects", &words)?);
+    let with = fields.word("with", &answers)?;
+    let (lost, rejected) = match (loses, rejects) {
+        (Some(lost), None) if with.is_none() => (lost, None),
+        (Some(_), None) => {
+            return Err(Problem::new(fields.at_field("with"), "`with` belongs to `rejects`"));
+        }
+        (None, Some(lost)) => (lost, Some(with.unwrap_or(Reject::PortUnreachable))),
+        (Some(_), Some(_)) => {
+            let message = "a path either `loses` or `rejects`; two steps can do both";
+            return Err(Problem::new(fields.at_field("rejects"), message));
+        }
+        (None, None) => {
+            return Err(Problem::new(fields.at(), "`loses` or `rejects` is missing"));
+        }
+    };
+    Ok(Loss { lost, port: port(fields)?, rejected })
 }
 
 fn condition(fields: &Fields<'_>) -> Result<Condition, Problem> {

@@ -114,6 +114,59 @@ pub struct Loss {
     pub lost: Lost,
     /// The server's port of the connections that it concerns.
     pub port: u16,
+    /// What the sender gets for each; none if nobody tells it.
+    pub rejected: Option<Reject>,
+}
+
+/// What a firewall answers to a packet that it rejects, by the names of iptables
+/// (`REJECT --reject-with`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reject {
+    /// `tcp-reset`: an RST in the name of the other end.
+    TcpReset,
+    /// `icmp-net-unreachable`.
+    NetUnreachable,
+    /// `icmp-host-unreachable`.
+    HostUnreachable,
+    /// `icmp-port-unreachable`, which is what iptables says if it is not told otherwise.
+    PortUnreachable,
+    /// `icmp-admin-prohibited`.
+    AdminProhibited,
+}
+
+impl Reject {
+    /// Every answer.
+    pub const ALL: [Self; 5] = [
+        Self::TcpReset,
+        Self::NetUnreachable,
+        Self::HostUnreachable,
+        Self::PortUnreachable,
+        Self::AdminProhibited,
+    ];
+
+    /// The word for it in a scenario file.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TcpReset => "tcp-reset",
+            Self::NetUnreachable => "icmp-net-unreachable",
+            Self::HostUnreachable => "icmp-host-unreachable",
+            Self::PortUnreachable => "icmp-port-unreachable",
+            Self::AdminProhibited => "icmp-admin-prohibited",
+        }
+    }
+
+    /// The code of the ICMP message "destination unreachable" (RFC 792, RFC 1812); none for an RST.
+    #[must_use]
+    pub const fn icmp_code(self) -> Option<u8> {
+        match self {
+            Self::TcpReset => None,
+            Self::NetUnreachable => Some(0),
+            Self::HostUnreachable => Some(1),
+            Self::PortUnreachable => Some(3),
+            Self::AdminProhibited => Some(13),
+        }
+    }
 }
 
 /// A kind of packet that a path can lose.
@@ -171,7 +224,12 @@ impl fmt::Display for Step {
                 let host = host.as_deref().unwrap_or("the server's host");
                 write!(f, "{host} tracks connections from now on, in a table for {max}")
             }
-            Step::Path(loss) => write!(f, "the path to port {} begins to lose packets", loss.port),
+            Step::Path(Loss { port, rejected: None, .. }) => {
+                write!(f, "the path to port {port} begins to lose packets")
+            }
+            Step::Path(Loss { port, rejected: Some(with), .. }) => {
+                write!(f, "a firewall before port {port} rejects with {}", with.as_str())
+            }
             Step::Sysctl { set } => {
                 let set: Vec<_> =
                     set.iter().map(|(name, value)| format!("{name}={value}")).collect();

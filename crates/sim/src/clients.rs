@@ -55,6 +55,8 @@ pub struct Outcomes {
     pub connected: u64,
     /// ECONNREFUSED.
     pub refused: u64,
+    /// EHOSTUNREACH or ENETUNREACH.
+    pub unreachable: u64,
     /// ETIMEDOUT.
     pub timed_out: u64,
     /// EADDRNOTAVAIL.
@@ -113,8 +115,9 @@ impl Crowd {
             ClientState::Connecting => group.connecting,
             ClientState::Connected => group.connected,
             ClientState::Failed => {
-                let Outcomes { refused, timed_out, no_port, reset, .. } = group.outcomes;
-                refused + timed_out + no_port + reset
+                let Outcomes { refused, unreachable, timed_out, no_port, reset, .. } =
+                    group.outcomes;
+                refused + unreachable + timed_out + no_port + reset
             }
         };
         groups.iter().map(|&group| of(&self.groups[group as usize])).sum()
@@ -295,6 +298,7 @@ impl World {
         let outcomes = &mut self.crowd.groups[group as usize].outcomes;
         match error {
             ConnectError::Refused => outcomes.refused += 1,
+            ConnectError::Unreachable => outcomes.unreachable += 1,
             ConnectError::TimedOut => outcomes.timed_out += 1,
             ConnectError::NoPort => outcomes.no_port += 1,
         }

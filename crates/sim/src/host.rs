@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use halfopen_model::tcp::{Segment, Stack, TimerQueue};
+use halfopen_model::tcp::{Segment, Stack, TimerQueue, Unreachable};
 use halfopen_model::{ConntrackTable, KernelVersion, Time};
 use halfopen_scenario::Interface;
 
@@ -33,6 +33,8 @@ pub(crate) struct Host {
 pub(crate) struct Arriving {
     pub(crate) segment: Segment,
     pub(crate) over: Option<Interface>,
+    /// If so, what arrives is an ICMP error about this segment, which the host has sent.
+    pub(crate) unreachable: Option<Unreachable>,
 }
 
 impl Host {

@@ -42,4 +42,5 @@ pub use options::{Awaited, Options};
 pub use run::{ClientsSummary, HostSummary, Moment, MomentKind, Run};
 pub use simulate::{account, simulate};
 pub use snapshot::BEGINNING_UNIX_MS;
+pub use tap::Packet;
 pub use watch::{QueueSample, Sample};

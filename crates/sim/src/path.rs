@@ -3,7 +3,7 @@
 
 use halfopen_model::Span;
 use halfopen_model::tcp::Segment;
-use halfopen_scenario::{Loss, Lost, Network};
+use halfopen_scenario::{Loss, Lost, Network, Reject};
 
 use crate::chance::Chance;
 
@@ -15,6 +15,15 @@ pub(crate) const HOP: Span = Span::from_micros(25);
 
 /// How long a segment takes between two hosts of which the scenario says nothing.
 const NEARBY: Span = Span::from_micros(100);
+
+/// What becomes of a segment by the rules of the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Passes,
+    Lost,
+    /// Its sender is told that it is lost.
+    Rejected(Reject),
+}
 
 /// What is between clients and servers.
 #[derive(Clone, Debug)]
@@ -38,6 +47,11 @@ impl Path {
         }
     }
 
+    /// How long a segment takes, but for what is left to chance.
+    pub(crate) const fn delay(&self) -> Span {
+        self.delay
+    }
+
     pub(crate) fn lose(&mut self, loss: Loss) {
         self.losses.push(loss);
     }
@@ -49,15 +63,20 @@ impl Path {
         self.late_per_thousand = network.late_per_thousand;
     }
 
-    /// Whether a segment is of a kind that is lost.
-    pub(crate) fn always_loses(&self, segment: &Segment) -> bool {
-        self.losses.iter().any(|loss| match loss.lost {
+    /// What becomes of a segment of its kind, always.
+    pub(crate) fn fate(&self, segment: &Segment) -> Fate {
+        let loss = self.losses.iter().find(|loss| match loss.lost {
             Lost::Syns => segment.is_syn() && segment.to.port() == loss.port,
             Lost::SynAcks => segment.is_syn_ack() && segment.from.port() == loss.port,
             Lost::ThirdAcks => {
                 !segment.is_syn() && !segment.is_syn_ack() && segment.to.port() == loss.port
             }
-        })
+        });
+        match loss {
+            None => Fate::Passes,
+            Some(Loss { rejected: None, .. }) => Fate::Lost,
+            Some(Loss { rejected: Some(with), .. }) => Fate::Rejected(*with),
+        }
     }
 
     /// Whether each segment takes equally long.
@@ -65,9 +84,9 @@ impl Path {
         self.jitter == Span::ZERO
     }
 
-    /// How long a segment takes over the network; none if it is lost.
-    pub(crate) fn carry(&self, segment: &Segment, chance: &mut Chance) -> Option<Span> {
-        if self.always_loses(segment) || chance.happens(self.lost_per_thousand) {
+    /// How long a segment that passes takes over the network; none if it is lost by chance.
+    pub(crate) fn carry(&self, chance: &mut Chance) -> Option<Span> {
+        if chance.happens(self.lost_per_thousand) {
             return None;
         }
         let jitter = match self.jitter.as_micros() {

@@ -8,11 +8,15 @@
 use std::io::{self, Write};
 
 use etherparse::err::packet::BuildWriteError;
+use etherparse::icmpv4::DestUnreachableHeader;
 use etherparse::{
-    IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, PacketBuilder, TcpHeader, TcpOptionElement,
+    Icmpv4Type, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, PacketBuilder, TcpHeader,
+    TcpOptionElement,
 };
-use halfopen_model::tcp::{Flags, Segment};
-use halfopen_scenario::{Interface, SeenSegment};
+use halfopen_model::tcp::{Flags, Segment, Unreachable};
+use halfopen_scenario::Interface;
+
+use crate::tap::Packet;
 
 /// Packets that begin with their IPv4 header. With the more common LINKTYPE_RAW (101), libpcap stops at
 /// the second interface: it compares the number in the file with its own for the first one, 12.
@@ -38,7 +42,7 @@ const PAYLOAD_MOST: usize = 65_483;
 ///
 /// Those of the writer.
 pub fn write(
-    capture: &[(SeenSegment, Segment)],
+    capture: &[Packet],
     begin_unix_us: u64,
     about: &str,
     out: &mut impl Write,
@@ -47,10 +51,13 @@ pub fn write(
     for (_, name, mtu) in INTERFACES {
         out.write_all(&interface_description(name, mtu))?;
     }
-    for (at, (seen, segment)) in capture.iter().enumerate() {
+    for (at, Packet { seen, segment, unreachable }) in capture.iter().enumerate() {
         // The kernel counts the packets of a socket up; a router looks at it only in fragments.
         let identification = u16::try_from(at % 0x1_0000).unwrap_or(0);
-        let packet = packet(segment, seen.interface, identification)?;
+        let mut packet = packet(segment, seen.interface, identification)?;
+        if let Some(what) = unreachable {
+            packet = error_about(&packet, segment, *what)?;
+        }
         let time = begin_unix_us.saturating_add(seen.at_us);
         out.write_all(&enhanced_packet(seen.interface, time, &packet))?;
     }
@@ -97,6 +104,24 @@ fn packet(segment: &Segment, interface: Interface, identification: u16) -> io::R
         BuildWriteError::Io(error) => error,
         other => io::Error::other(other.to_string()),
     })?;
+    Ok(bytes)
+}
+
+/// The bytes of the ICMP error about a packet: as much of it as fits into 576 bytes
+/// (net/ipv4/icmp.c `icmp_send`). It comes in the name of whom the packet was for.
+fn error_about(packet: &[u8], segment: &Segment, what: Unreachable) -> io::Result<Vec<u8>> {
+    const QUOTED_MOST: usize = 576 - 20 - 8;
+    let quoted = &packet[..packet.len().min(QUOTED_MOST)];
+    let header = match what {
+        Unreachable::Network => DestUnreachableHeader::Network,
+        Unreachable::Host => DestUnreachableHeader::Host,
+        Unreachable::Port => DestUnreachableHeader::Port,
+        Unreachable::Prohibited => DestUnreachableHeader::FilterProhibited,
+    };
+    let builder = PacketBuilder::ipv4(segment.to.ip().octets(), segment.from.ip().octets(), 64)
+        .icmpv4(Icmpv4Type::DestinationUnreachable(header));
+    let mut bytes = Vec::with_capacity(builder.size(quoted.len()));
+    builder.write(&mut bytes, quoted).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(bytes)
 }
 
@@ -210,8 +235,8 @@ mod tests {
     use super::*;
     use crate::tap;
 
-    fn seen(interface: Interface, at_us: u64, segment: Segment) -> (SeenSegment, Segment) {
-        (tap::seen(at_us, interface, &segment), segment)
+    fn seen(interface: Interface, at_us: u64, segment: Segment) -> Packet {
+        Packet { seen: tap::seen(at_us, interface, &segment), segment, unreachable: None }
     }
 
     fn segment(flags: Flags, payload: u32, timestamps: Option<Timestamps>) -> Segment {
@@ -227,7 +252,7 @@ mod tests {
     }
 
     /// The packets of a capture with their times and interfaces, as another parser reads them.
-    fn packets(capture: &[(SeenSegment, Segment)], begin: u64) -> Vec<(u64, u32, Vec<u8>)> {
+    fn packets(capture: &[Packet], begin: u64) -> Vec<(u64, u32, Vec<u8>)> {
         let mut bytes = Vec::new();
         write(capture, begin, "x", &mut bytes).expect("a Vec takes everything");
         let mut reader = PcapNgReader::new(bytes.as_slice()).expect("a section header");
@@ -292,6 +317,24 @@ mod tests {
         for ((at, (time, interface, bytes)), segment) in (0..).zip(&packets).zip(&segments) {
             assert_eq!((*time, u64::from(*interface)), (begin + at, at % 2));
             check_packet(bytes, segment);
+        }
+    }
+
+    #[test]
+    fn an_icmp_error_quotes_the_packet_that_did_not_arrive() {
+        let syn = segment(Flags::SYN, 0, None);
+        for (what, code) in [(Unreachable::Host, 1), (Unreachable::Prohibited, 13)] {
+            let sent = seen(Interface::Wire, 0, syn);
+            let error = Packet { unreachable: Some(what), ..sent };
+            let packets = packets(&[sent, error], 0);
+            let sliced = SlicedPacket::from_ip(&packets[1].2).expect("an IP packet");
+            let ip = sliced.net.as_ref().and_then(|net| net.ipv4_ref()).expect("IPv4").header();
+            assert_eq!((ip.source_addr(), ip.destination_addr()), (*syn.to.ip(), *syn.from.ip()));
+            let Some(TransportSlice::Icmpv4(icmp)) = &sliced.transport else { panic!("ICMP") };
+            assert_eq!((icmp.type_u8(), icmp.code_u8()), (3, code));
+            assert_eq!(code, what.code());
+            // Only the identification differs, which each packet has for itself.
+            assert_eq!(icmp.payload()[12..], packets[0].2[12..]);
         }
     }
 

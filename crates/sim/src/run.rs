@@ -3,9 +3,10 @@
 use halfopen_evidence::Evidence;
 use halfopen_model::tcp::Segment;
 use halfopen_model::{CounterSet, DropReason, Time};
-use halfopen_scenario::{Account, SeenSegment};
+use halfopen_scenario::Account;
 
 use crate::clients::Outcomes;
+use crate::tap::Packet;
 use crate::watch::Sample;
 
 /// What came of a simulation.
@@ -18,7 +19,7 @@ pub struct Run {
     /// Pictures and segments of the servers' host, as the lab gives them.
     pub account: Account,
     /// The segments of the account, with what an account leaves out.
-    pub capture: Vec<(SeenSegment, Segment)>,
+    pub capture: Vec<Packet>,
     /// What happened, in order.
     pub timeline: Vec<Moment>,
     /// Moments that are missing there.

@@ -111,7 +111,9 @@ impl World {
     }
 
     fn account(&self, looks: Vec<halfopen_scenario::Picture>) -> Account {
-        let segments = self.tap.segments.iter().map(|&(seen, _)| seen).collect();
+        let packets = self.tap.packets.iter();
+        let segments = packets.filter(|packet| packet.unreachable.is_none());
+        let segments = segments.map(|packet| packet.seen).collect();
         Account { looks, segments, segments_omitted: self.tap.omitted }
     }
 
@@ -151,7 +153,7 @@ impl World {
 
     fn summarise(self, run: &mut Run) {
         run.elapsed_us = self.now.as_micros();
-        run.capture = self.tap.segments;
+        run.capture = self.tap.packets;
         run.timeline = self.moments.moments;
         run.moments_omitted = self.moments.omitted;
         run.samples = self.watch.samples;

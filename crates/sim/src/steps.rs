@@ -176,7 +176,7 @@ impl World {
 
     fn send_from_peers(&mut self, segments: Vec<halfopen_model::tcp::Segment>) {
         for segment in segments {
-            self.arrive(0, segment, HOP, Some(halfopen_scenario::Interface::Wire));
+            self.arrive_from_peer(segment);
         }
     }
 

@@ -1,28 +1,47 @@
 //! What crosses the interfaces of the servers' host, as a capture there would show it.
 
 use halfopen_model::Time;
-use halfopen_model::tcp::Segment;
+use halfopen_model::tcp::{Segment, Unreachable};
 use halfopen_scenario::{Interface, SeenSegment};
 
-/// Segments that were seen, up to a bound.
+/// A packet as it crossed an interface of the servers' host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// When and where, and what an account has of a segment.
+    pub seen: SeenSegment,
+    /// The whole segment.
+    pub segment: Segment,
+    /// If so, the packet is an ICMP error that tells its sender that this segment did not arrive. No
+    /// account has it.
+    pub unreachable: Option<Unreachable>,
+}
+
+/// Packets that were seen, up to a bound.
 #[derive(Debug)]
 pub(crate) struct Tap {
     kept: usize,
-    pub(crate) segments: Vec<(SeenSegment, Segment)>,
+    pub(crate) packets: Vec<Packet>,
     pub(crate) omitted: u64,
 }
 
 impl Tap {
     pub(crate) const fn new(kept: usize) -> Self {
-        Self { kept, segments: Vec::new(), omitted: 0 }
+        Self { kept, packets: Vec::new(), omitted: 0 }
     }
 
-    pub(crate) fn see(&mut self, now: Time, interface: Interface, segment: &Segment) {
-        if self.segments.len() >= self.kept {
+    pub(crate) fn see(
+        &mut self,
+        now: Time,
+        interface: Interface,
+        segment: &Segment,
+        unreachable: Option<Unreachable>,
+    ) {
+        if self.packets.len() >= self.kept {
             self.omitted += 1;
             return;
         }
-        self.segments.push((seen(now.as_micros(), interface, segment), *segment));
+        let seen = seen(now.as_micros(), interface, segment);
+        self.packets.push(Packet { seen, segment: *segment, unreachable });
     }
 }
 

@@ -3,16 +3,16 @@
 
 use std::net::Ipv4Addr;
 
-use halfopen_model::tcp::{Effects, Event, Segment, SocketId, TimerQueue};
+use halfopen_model::tcp::{Effects, Event, Segment, SocketId, TimerQueue, Unreachable};
 use halfopen_model::{DropReason, KernelVersion, Span, Time};
-use halfopen_scenario::Interface;
+use halfopen_scenario::{Interface, Reject};
 
 use crate::budget::Budget;
 use crate::chance::Chance;
 use crate::clients::Crowd;
 use crate::host::{Arriving, FAR, Host, swapped};
 use crate::ids::Owner;
-use crate::path::{HOP, LOOPBACK, Path};
+use crate::path::{Fate, HOP, LOOPBACK, Path};
 use crate::peers::RawPeers;
 use crate::programs::Programs;
 use crate::run::Moments;
@@ -119,12 +119,15 @@ impl World {
     }
 
     fn take_in(&mut self, index: usize, arriving: &Arriving) {
-        let Arriving { segment, over } = arriving;
+        let Arriving { segment, over, unreachable } = arriving;
         self.budget.spend(1);
         if index == 0
             && let Some(over) = over
         {
-            self.tap.see(self.now, *over, segment);
+            self.tap.see(self.now, *over, segment, *unreachable);
+        }
+        if let Some(what) = unreachable {
+            return self.take_in_error(index, *what, segment);
         }
         // What came over loopback was tracked as it was sent (`nf_conntrack_in`: previously seen).
         let seen = *over == Some(Interface::Loopback);
@@ -134,6 +137,15 @@ impl World {
         let reason = self.hosts[index].stack.on_segment(self.now, segment, &mut self.effects);
         if let Some(reason) = reason {
             self.note_drop(index, reason, segment);
+        }
+        self.carry_out(index);
+    }
+
+    /// An ICMP error. Connection tracking passes it as related to the connection.
+    fn take_in_error(&mut self, index: usize, what: Unreachable, about: &Segment) {
+        let stack = &mut self.hosts[index].stack;
+        if let Some(reason) = stack.on_unreachable(what, about, &mut self.effects) {
+            self.note_drop(index, reason, about);
         }
         self.carry_out(index);
     }
@@ -172,28 +184,72 @@ impl World {
         if host == 0 && to == FAR {
             self.send_over_wire(segment);
         } else if host == 0 && self.peers.has(to) {
-            self.tap.see(self.now, Interface::Wire, segment);
-            if let Some(answer) = self.peers.receive(segment) {
-                self.arrive(0, answer, HOP, Some(Interface::Wire));
-            }
+            self.send_to_peer(segment);
         } else if let Some(there) = self.host_of(to) {
             self.send_over_network(host, there, segment);
         }
     }
 
-    fn send_over_wire(&mut self, segment: &Segment) {
-        self.tap.see(self.now, Interface::Wire, segment);
-        if !self.path.always_loses(segment) {
-            self.arrive(0, swapped(segment), HOP, Some(Interface::Wire));
+    fn send_to_peer(&mut self, segment: &Segment) {
+        self.tap.see(self.now, Interface::Wire, segment, None);
+        match self.path.fate(segment) {
+            Fate::Passes => {
+                if let Some(answer) = self.peers.receive(segment) {
+                    self.arrive_from_peer(answer);
+                }
+            }
+            Fate::Lost => {}
+            Fate::Rejected(with) => self.reject(0, segment, with, HOP),
         }
+    }
+
+    /// A peer does not mind whether what it sends is lost or rejected.
+    pub(crate) fn arrive_from_peer(&mut self, segment: Segment) {
+        if self.path.fate(&segment) == Fate::Passes {
+            self.arrive(0, segment, HOP, Some(Interface::Wire));
+        }
+    }
+
+    fn send_over_wire(&mut self, segment: &Segment) {
+        self.tap.see(self.now, Interface::Wire, segment, None);
+        match self.path.fate(segment) {
+            Fate::Passes => self.arrive(0, swapped(segment), HOP, Some(Interface::Wire)),
+            Fate::Lost => {}
+            Fate::Rejected(with) => self.reject(0, segment, with, HOP),
+        }
+    }
+
+    /// A firewall on the way tells the sender that a segment is not let through.
+    fn reject(&mut self, sender: usize, segment: &Segment, with: Reject, delay: Span) {
+        let over = Some(Interface::Wire);
+        let unreachable = match with {
+            Reject::TcpReset => {
+                if let Some(reset) = segment.reset() {
+                    self.arrive(sender, reset, delay, over);
+                }
+                return;
+            }
+            Reject::NetUnreachable => Unreachable::Network,
+            Reject::HostUnreachable => Unreachable::Host,
+            Reject::PortUnreachable => Unreachable::Port,
+            Reject::AdminProhibited => Unreachable::Prohibited,
+        };
+        let unreachable = Some(unreachable);
+        self.put_on_its_way(sender, delay, Arriving { segment: *segment, over, unreachable });
     }
 
     fn send_over_network(&mut self, from: usize, to: usize, segment: &Segment) {
         if from == 0 {
-            self.tap.see(self.now, Interface::Wire, segment);
+            self.tap.see(self.now, Interface::Wire, segment, None);
         }
-        if let Some(delay) = self.path.carry(segment, &mut self.chance) {
-            self.arrive(to, *segment, delay, Some(Interface::Wire));
+        match self.path.fate(segment) {
+            Fate::Passes => {
+                if let Some(delay) = self.path.carry(&mut self.chance) {
+                    self.arrive(to, *segment, delay, Some(Interface::Wire));
+                }
+            }
+            Fate::Lost => {}
+            Fate::Rejected(with) => self.reject(from, segment, with, self.path.delay()),
         }
     }
 
@@ -204,7 +260,10 @@ impl World {
         delay: Span,
         over: Option<Interface>,
     ) {
-        let arriving = Arriving { segment, over };
+        self.put_on_its_way(host, delay, Arriving { segment, over, unreachable: None });
+    }
+
+    fn put_on_its_way(&mut self, host: usize, delay: Span, arriving: Arriving) {
         let line = &mut self.hosts[host].arriving;
         if self.path.is_steady() {
             line.put(self.now, delay, arriving);

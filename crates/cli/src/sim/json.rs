@@ -119,6 +119,8 @@ struct ClientsEntry<'a> {
     connected: u64,
     /// ECONNREFUSED.
     refused: u64,
+    /// EHOSTUNREACH or ENETUNREACH.
+    unreachable: u64,
     /// ETIMEDOUT.
     timed_out: u64,
     /// EADDRNOTAVAIL.
@@ -319,6 +321,7 @@ fn clients(group: &halfopen_sim::ClientsSummary) -> ClientsEntry<'_> {
         started: outcomes.started,
         connected: outcomes.connected,
         refused: outcomes.refused,
+        unreachable: outcomes.unreachable,
         timed_out: outcomes.timed_out,
         no_port: outcomes.no_port,
         gave_up: outcomes.gave_up,

@@ -118,6 +118,7 @@ const OUTCOMES: &[(Column, Speaks)] = &[
     (("gave up", 8, |c| c.outcomes.gave_up.to_string()), |c| c.outcomes.gave_up > 0),
     (("timed out", 10, |c| c.outcomes.timed_out.to_string()), |c| c.outcomes.timed_out > 0),
     (("refused", 8, |c| c.outcomes.refused.to_string()), |c| c.outcomes.refused > 0),
+    (("unreachable", 12, |c| c.outcomes.unreachable.to_string()), |c| c.outcomes.unreachable > 0),
     (("no port", 8, |c| c.outcomes.no_port.to_string()), |c| c.outcomes.no_port > 0),
     (("reset", 7, |c| c.outcomes.reset.to_string()), |c| c.outcomes.reset > 0),
     (("p50", 10, |c| quantile(c, 500)), |_| true),

@@ -115,7 +115,9 @@ impl Figures {
             third_acks: dropped(run, |reason| reason.is_overflow() && !reason.is_syn()),
             started: sum(|o| o.started),
             connected: sum(|o| o.connected),
-            failed: sum(|o| o.refused + o.timed_out + o.no_port + o.gave_up + o.reset),
+            failed: sum(|o| {
+                o.refused + o.unreachable + o.timed_out + o.no_port + o.gave_up + o.reset
+            }),
             waiting: run.clients.iter().map(waiting).sum(),
             p50_us: of_a_thousand(&latencies, 500),
             p99_us: of_a_thousand(&latencies, 990),

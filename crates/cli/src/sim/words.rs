@@ -16,7 +16,7 @@ pub(super) fn latency_or_dash(us: Option<u64>) -> String {
 /// Clients that neither are connected nor have failed or given up.
 pub(super) fn waiting(clients: &ClientsSummary) -> u64 {
     let o = &clients.outcomes;
-    let over = o.connected + o.gave_up + o.timed_out + o.refused + o.no_port;
+    let over = o.connected + o.gave_up + o.timed_out + o.refused + o.unreachable + o.no_port;
     o.started.saturating_sub(over)
 }
 

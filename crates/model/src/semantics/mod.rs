@@ -24,8 +24,8 @@ pub use counting::{CountingRules, ListenDropsPerCookie};
 pub use generations::{GENERATIONS, Generation};
 pub use ports::{FirstPort, PortRules, PortSearch, TimeWaitReuse};
 pub use queues::{
-    BacklogWidth, MigrateReq, QueueRules, ResetOfRequest, SomaxconnCheck, SynOnFullAcceptQueue,
-    SynQueueFull,
+    BacklogWidth, IcmpErrorOfRequest, MigrateReq, QueueRules, ResetOfRequest, SomaxconnCheck,
+    SynOnFullAcceptQueue, SynQueueFull,
 };
 pub use timers::{SynAckTimer, TimerRules};
 

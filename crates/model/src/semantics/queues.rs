@@ -31,9 +31,21 @@ pub struct QueueRules {
     pub abort_on_overflow_per_netns: bool,
     /// What an RST does to a request.
     pub reset_of_request: ResetOfRequest,
+    /// What an ICMP error about its SYN-ACK does to a request.
+    pub icmp_error_of_request: IcmpErrorOfRequest,
     /// Whether a third ACK is refused if it echoes a timestamp that was never sent. In 6.18.2, not
     /// in 6.14; the release in between is UNCONFIRMED, 6.15 is taken.
     pub checks_echoed_timestamp: bool,
+}
+
+/// What an ICMP error does to a request (`tcp_req_err`; to 4.3 `tcp_v4_err`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IcmpErrorOfRequest {
+    /// To 4.4: whatever it says, the request is given up.
+    AnyEndsIt,
+    /// From 4.5 (9cf7490360bf; UNCONFIRMED which stable branches have it): only if it says that there is
+    /// no way to the host or its network.
+    NoWayEndsIt,
 }
 
 /// Width of the stored accept-queue limit.
@@ -137,6 +149,11 @@ impl QueueRules {
                 ResetOfRequest::ExactSequence
             } else {
                 ResetOfRequest::InWindow
+            },
+            icmp_error_of_request: if v.at_least(4, 5) {
+                IcmpErrorOfRequest::NoWayEndsIt
+            } else {
+                IcmpErrorOfRequest::AnyEndsIt
             },
             checks_echoed_timestamp: v.at_least(6, 15),
         }

@@ -270,7 +270,12 @@ impl Stack {
         });
     }
 
-    fn fail_connect(&mut self, id: SocketId, error: ConnectError, effects: &mut Effects) {
+    pub(super) fn fail_connect(
+        &mut self,
+        id: SocketId,
+        error: ConnectError,
+        effects: &mut Effects,
+    ) {
         self.counters.count(Counter::AttemptFails);
         let Some(socket) = self.sockets.get(id.0) else { return };
         effects.events.push(Event::ConnectFailed { tag: socket.tag, error });

@@ -52,8 +52,10 @@ pub enum Event {
 /// Why connect() failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectError {
-    /// ECONNREFUSED: an RST came.
+    /// ECONNREFUSED: an RST came, or an ICMP error for the port.
     Refused,
+    /// EHOSTUNREACH or ENETUNREACH: another ICMP error came.
+    Unreachable,
     /// ETIMEDOUT: no SYN was answered.
     TimedOut,
     /// EADDRNOTAVAIL: no local port was left. No packet is sent, no counter moves.

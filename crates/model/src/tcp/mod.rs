@@ -32,6 +32,7 @@ mod syn_ack_timer;
 mod table;
 mod third_ack;
 mod timer_queue;
+mod unreachable;
 mod views;
 
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub use segment::{Flags, Segment, Seq, Timestamps};
 pub use socket::SocketView;
 pub use syn::{Admission, SynArrival};
 pub use timer_queue::TimerQueue;
+pub use unreachable::Unreachable;
 
 use listener::Listener;
 use port_search::Ports;
@@ -175,11 +177,15 @@ impl Stack {
     ) -> Option<DropReason> {
         self.counters.count(Counter::InSegs);
         let reason = self.deliver(now, segment, effects)?;
+        self.count_drop(reason);
+        Some(reason)
+    }
+
+    fn count_drop(&mut self, reason: DropReason) {
         self.dropped[reason as usize] += 1;
         for counter in reason.counters(&self.semantics) {
             self.counters.count(counter);
         }
-        Some(reason)
     }
 
     /// Fires every timer that is due.
@@ -284,24 +290,9 @@ impl Stack {
 
     /// The RST that answers a segment for which there is no connection (`tcp_v4_send_reset`).
     fn refuse_with_reset(&mut self, segment: &Segment, effects: &mut Effects) {
-        if segment.flags.has(Flags::RST) {
-            return;
+        if let Some(reset) = segment.reset() {
+            self.counters.count(Counter::OutRsts);
+            self.send(reset, effects);
         }
-        let (seq, ack, flags) = if segment.flags.has(Flags::ACK) {
-            (segment.ack, Seq(0), Flags::RST)
-        } else {
-            (Seq(0), segment.end(), Flags::RST | Flags::ACK)
-        };
-        self.counters.count(Counter::OutRsts);
-        let reset = Segment {
-            from: segment.to,
-            to: segment.from,
-            seq,
-            ack,
-            flags,
-            payload: 0,
-            timestamps: None,
-        };
-        self.send(reset, effects);
     }
 }

@@ -101,6 +101,21 @@ impl Segment {
         self.flags.has(Flags::SYN) && !self.flags.has(Flags::ACK)
     }
 
+    /// The RST that refuses it; none for an RST (RFC 9293, 3.10.7.1).
+    #[must_use]
+    pub fn reset(&self) -> Option<Self> {
+        if self.flags.has(Flags::RST) {
+            return None;
+        }
+        let (seq, ack, flags) = if self.flags.has(Flags::ACK) {
+            (self.ack, Seq(0), Flags::RST)
+        } else {
+            (Seq(0), self.end(), Flags::RST | Flags::ACK)
+        };
+        let (from, to) = (self.to, self.from);
+        Some(Self { from, to, seq, ack, flags, payload: 0, timestamps: None })
+    }
+
     /// Whether it answers a SYN.
     #[must_use]
     pub const fn is_syn_ack(&self) -> bool {

@@ -577,6 +577,54 @@ fn a_port_nobody_listens_on_refuses() {
 }
 
 #[test]
+fn an_icmp_error_about_a_syn_ends_connect_at_once() {
+    for (what, error) in [
+        (Unreachable::Port, ConnectError::Refused),
+        (Unreachable::Host, ConnectError::Unreachable),
+        (Unreachable::Network, ConnectError::Unreachable),
+        (Unreachable::Prohibited, ConnectError::Unreachable),
+    ] {
+        let mut scene = Scene::new("6.18.44", &[], 8);
+        let options = ConnectOptions {
+            from: *SERVER.ip(),
+            to: SocketAddrV4::new(Ipv4Addr::new(10, 77, 0, 2), 443),
+            tag: 5,
+            delay_ack: false,
+            keepalive_s: 0,
+        };
+        scene.stack.connect(scene.now, &options, &mut scene.effects).expect("a port");
+        let syn = scene.effects.segments.pop().expect("a SYN");
+        let other = Segment { seq: syn.seq + 1, ..syn };
+        assert_eq!(scene.stack.on_unreachable(what, &other, &mut scene.effects), None);
+        assert_eq!(scene.effects.events, [], "it is about another segment");
+        assert_eq!(scene.stack.on_unreachable(what, &syn, &mut scene.effects), None);
+        assert_eq!(scene.effects.events, [Event::ConnectFailed { tag: 5, error }]);
+        assert_eq!(scene.counts([Counter::AttemptFails]), [1]);
+        assert_eq!(scene.stack.sockets(), 0);
+    }
+}
+
+#[test]
+fn an_icmp_error_about_a_syn_ack_ends_the_request_if_there_is_no_way_and_before_4_5_always() {
+    let no_way = [Unreachable::Network, Unreachable::Host];
+    let not_wanted = [Unreachable::Port, Unreachable::Prohibited];
+    for (kernel, what, ends) in no_way
+        .map(|what| ("6.18.44", what, true))
+        .into_iter()
+        .chain(not_wanted.map(|what| ("6.18.44", what, false)))
+        .chain(not_wanted.map(|what| ("4.4.0", what, true)))
+    {
+        let mut scene = Scene::new(kernel, &[], 8);
+        let (_, answers) = scene.send(1, Flags::SYN, 100, Seq(0), 0);
+        let reason = scene.stack.on_unreachable(what, &answers[0], &mut scene.effects);
+        assert_eq!(reason, ends.then_some(DropReason::RequestUnreachable), "{kernel} {what:?}");
+        assert_eq!(scene.counts([Counter::ListenDrops]), [u64::from(ends)]);
+        let requests = scene.stack.listener_view(scene.listener).map(|view| view.requests);
+        assert_eq!(requests, Some(u32::from(!ends)));
+    }
+}
+
+#[test]
 fn ports_run_out_without_a_packet_or_a_counter_and_a_search_visits_all() {
     let range = [("ip_local_port_range", "40000 40009")];
     let mut both = Loop::new("6.18.44", &range, 128);

@@ -181,7 +181,7 @@ fn reasons_add_up(host: &HostSummary) {
 fn clients_add_up(run: &Run) {
     for group in &run.clients {
         let o = group.outcomes;
-        let ended = o.connected + o.refused + o.timed_out + o.no_port + o.gave_up;
+        let ended = o.connected + o.refused + o.unreachable + o.timed_out + o.no_port + o.gave_up;
         assert!(ended <= o.started, "{group:?}");
         assert!(o.reset <= o.connected, "{group:?}");
         assert_eq!(group.latencies_us.len() as u64, o.connected, "{group:?}");
@@ -189,7 +189,7 @@ fn clients_add_up(run: &Run) {
 }
 
 fn time_goes_forward(run: &Run) {
-    assert!(run.capture.is_sorted_by_key(|(seen, _)| seen.at_us));
+    assert!(run.capture.is_sorted_by_key(|packet| packet.seen.at_us));
     assert!(run.timeline.is_sorted_by_key(|moment| moment.at_us));
     assert!(run.samples.is_sorted_by_key(|sample| sample.at_us));
     assert!(run.samples.last().is_none_or(|sample| sample.at_us <= run.elapsed_us));
