@@ -3,6 +3,7 @@
 
 #![no_main]
 
+use halfopen_model::tcp::Unreachable;
 use libfuzzer_sys::fuzz_target;
 use play::{Act, Opening, Play, Setting};
 
@@ -120,6 +121,16 @@ impl Bytes<'_> {
             27 => Act::Migrate(self.flag()),
             28 => Act::LoseRoute { peer },
             29 => Act::Pass { micros: u64::from(self.any()) },
+            30 => Act::Unreachable {
+                peer,
+                what: [
+                    Unreachable::Network,
+                    Unreachable::Host,
+                    Unreachable::Port,
+                    Unreachable::Prohibited,
+                ][usize::from(self.byte() % 4)],
+                beyond: self.number(),
+            },
             _ => Act::NextTimer,
         })
     }

@@ -1,8 +1,10 @@
 //! Settings and acts, as likely as they are worth trying.
 
+use halfopen_model::tcp::Unreachable;
 use halfopen_model::{GENERATIONS, Semantics, SynAckTimer};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 use crate::play::{Act, Opening, PEERS, Setting};
 
@@ -86,6 +88,15 @@ fn any_segment() -> impl Strategy<Value = Act> {
         })
 }
 
+fn unreachable() -> impl Strategy<Value = Unreachable> {
+    select(vec![
+        Unreachable::Network,
+        Unreachable::Host,
+        Unreachable::Port,
+        Unreachable::Prohibited,
+    ])
+}
+
 fn time() -> impl Strategy<Value = Act> {
     prop_oneof![
         2 => (0..1_000_000_u64).prop_map(|micros| Act::Pass { micros }),
@@ -123,6 +134,8 @@ fn quiet_act() -> BoxedStrategy<Act> {
         2 => (any::<u8>(), backlog())
             .prop_map(|(listener, backlog)| Act::ListenAgain { listener, backlog }),
         1 => any::<u8>().prop_map(|listener| Act::CloseListener { listener }),
+        3 => (peer(), unreachable(), small_or_any())
+            .prop_map(|(peer, what, beyond)| Act::Unreachable { peer, what, beyond }),
         1 => any::<bool>().prop_map(Act::AbortOnOverflow),
         6 => time(),
     ]

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use halfopen_model::tcp::{
     ConnectOptions, Effects, Event, Flags, ListenOptions, ListenerId, ListenerView, Segment, Seq,
-    SocketId, Stack, Timestamps,
+    SocketId, Stack, Timestamps, Unreachable,
 };
 use halfopen_model::{
     Counter, DropReason, GENERATIONS, MigrateReq, Semantics, Span, SynOnFullAcceptQueue, SynQueue,
@@ -131,6 +131,12 @@ pub(crate) enum Act {
     LoseRoute {
         peer: u8,
     },
+    /// An ICMP error about the SYN-ACK that a peer was sent, or about something so far beyond it.
+    Unreachable {
+        peer: u8,
+        what: Unreachable,
+        beyond: u32,
+    },
     /// Time passes, and timers fire when they are due.
     Pass {
         micros: u64,
@@ -162,6 +168,7 @@ struct Ledger {
     requests: u64,
     promoted: u64,
     reset: u64,
+    unreachable: u64,
     expired: u64,
     /// Forgotten because their listener had closed.
     abandoned: u64,
@@ -335,6 +342,7 @@ impl Play {
                 let address = *self.peer(peer).address.ip();
                 self.stack.lose_route(address);
             }
+            Act::Unreachable { peer, what, beyond } => self.unreachable(peer, what, beyond),
             Act::Pass { micros } => self.pass(Span::from_micros(micros)),
             Act::NextTimer => {
                 if let Some(at) = self.stack.next_deadline() {
@@ -497,6 +505,38 @@ impl Play {
         self.follow_syn(segment, reason, &before, &after);
         self.follow_request(pair, reason, &before, &after);
         self.check_growth(pair, &before, &after);
+    }
+
+    /// Brings an ICMP error to the stack. Law: it ends the request that it is about if it gives a reason,
+    /// and nothing else changes by it.
+    fn unreachable(&mut self, peer: u8, what: Unreachable, beyond: u32) {
+        let Peer { address, port, next, expected, .. } = *self.peer(peer);
+        let from = SocketAddrV4::new(HERE, PORT + u16::from(port));
+        let seq = Seq(expected.0.wrapping_sub(1)) + beyond;
+        let flags = Flags::SYN | Flags::ACK;
+        let (payload, timestamps) = (0, None);
+        let about = Segment { from, to: address, seq, ack: next, flags, payload, timestamps };
+        let before = self.seen();
+        let reason = self.stack.on_unreachable(what, &about, &mut self.effects);
+        let after = self.seen();
+        self.log.push(reason);
+        let mut left = before.requests.clone();
+        if let Some(reason) = reason {
+            assert_eq!(reason, DropReason::RequestUnreachable);
+            assert!(left.remove(&(from, address)), "{about}");
+            *self.ledger.dropped.entry(reason).or_default() += 1;
+            self.ledger.unreachable += 1;
+            let drops_of = |seen: &Seen| -> u64 {
+                seen.listeners.values().map(|view| u64::from(view.drops)).sum()
+            };
+            let counted = self.stack.semantics().counting.listener_counts_its_drops;
+            if counted && drops_of(&before) == drops_of(&after) {
+                assert!(self.orphans, "its listener has closed");
+                self.ledger.drops_of_closed += 1;
+            }
+        }
+        assert_eq!((left, before.sockets), (after.requests, after.sockets), "{about}");
+        assert!(self.effects.segments.is_empty(), "nothing answers an ICMP error");
     }
 
     /// Law: a SYN for a listener, from a pair of which nothing is known, is kept, answered with a
@@ -714,7 +754,8 @@ impl Play {
         for &reason in DropReason::ALL {
             assert_eq!(self.stack.dropped(reason), dropped(reason), "{reason}");
         }
-        let ended = ledger.promoted + ledger.reset + ledger.expired + ledger.abandoned;
+        let ended =
+            ledger.promoted + ledger.reset + ledger.unreachable + ledger.expired + ledger.abandoned;
         assert_eq!(ledger.requests, ended + self.seen_requests(), "{ledger:?}");
         let depths: u64 =
             self.stack.listener_views().map(|(_, v)| u64::from(v.accept_queue.depth)).sum();

@@ -1,8 +1,9 @@
 //! Laws over whole simulations, of scenarios that nobody thought of.
 
 use halfopen_diagnose::diagnose;
+use halfopen_evidence::{CpuQuota, Evidence, Throttling};
 use halfopen_model::{Counter, DropReason, GENERATIONS, Semantics, counters_of_cookie};
-use halfopen_scenario::Scenario;
+use halfopen_scenario::{Scenario, Step};
 use halfopen_sim::{HostSummary, Options, Run, simulate};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -17,7 +18,7 @@ fn preamble(settings: [u32; 4], web: &str, workers: &str) -> String {
         r#"
 about = "anything"
 expect = []
-needs = ["tun", "simulator"]
+needs = ["tun", "cpu-quota", "freezer", "simulator"]
 [sysctl]
 "net.core.somaxconn" = {somaxconn}
 "net.ipv4.tcp_syncookies" = {syncookies}
@@ -57,14 +58,40 @@ fn workers() -> impl Strategy<Value = String> {
     let waits = select(vec!["accept", "poll", "select", "epoll", "epoll-edge"]);
     let connection = select(vec!["close", "keep", "read-request", "serve"]);
     let pause = select(vec!["0ms", "1ms", "50ms", "2s"]);
+    let work = select(vec!["0ms", "0ms", "300us", "20ms", "1s"]);
     let ending = select(vec!["", ", accepts = 3, then = \"sleep\"", ", accepts = 0"]);
-    (1..4_u32, 0..6_i32, waits, connection, pause, ending).prop_map(
-        |(copies, backlog, waits, connection, pause, ending)| {
+    let thread = (waits, connection, pause, work, ending).prop_map(
+        |(waits, connection, pause, work, ending)| {
+            format!(
+                "{{ port = 8081, waits = \"{waits}\", connection = \"{connection}\", \
+                 pause = \"{pause}\", work = \"{work}\"{ending} }}"
+            )
+        },
+    );
+    let cpu = select(vec![
+        "",
+        "cpu = { quota = \"1ms\", period = \"10ms\" }\n",
+        "cpu = { quota = \"20ms\", period = \"100ms\" }\n",
+        "cpu = { quota = \"300ms\", period = \"100ms\" }\n",
+    ]);
+    // The first copy is the one that the law of copies is about.
+    let except = select(vec![
+        "",
+        "except = [{ copy = 1, threads = [{ port = 8081, accepts = 0, then = \"sleep\" }] }]\n",
+    ]);
+    // A helper has a lock for ever; another thread waits for it once it has accepted enough.
+    let helper = select(vec![
+        "",
+        ", { name = \"helper\", holds = \"a\" }, \
+         { name = \"other\", port = 8081, accepts = 2, then = \"lock\", then_lock = \"a\" }",
+    ]);
+    (1..4_u32, 0..6_i32, thread, cpu, except, helper, any::<bool>()).prop_map(
+        |(copies, backlog, thread, cpu, except, helper, reuseport)| {
             format!(
                 "[[step]]\ndo = \"serve\"\nprocess = \"pool\"\ncopies = {copies}\nopen_files = 12\n\
-                 listen = [{{ port = 8081, backlog = {backlog}, reuseport = true }}]\n\
-                 threads = [{{ port = 8081, waits = \"{waits}\", connection = \"{connection}\", \
-                 pause = \"{pause}\"{ending} }}]\n"
+                 {cpu}{except}\
+                 listen = [{{ port = 8081, backlog = {backlog}, reuseport = {reuseport} }}]\n\
+                 threads = [{thread}{helper}]\n"
             )
         },
     )
@@ -74,7 +101,14 @@ fn step() -> BoxedStrategy<String> {
     let port = || 8080..8083_u16;
     let clients = || select(vec!["first", "later"]);
     let sent = select(vec!["syn", "ack", "bad-ack", "data", "rst", "fin"]);
-    let lost = select(vec!["syns", "syn-acks", "third-acks"]);
+    let lost = || select(vec!["syns", "syn-acks", "third-acks"]);
+    let answers = select(vec![
+        "tcp-reset",
+        "icmp-net-unreachable",
+        "icmp-host-unreachable",
+        "icmp-port-unreachable",
+        "icmp-admin-prohibited",
+    ]);
     let way = || select(vec!["loopback", "wire", "network"]);
     let handshakes = || select(vec!["in-turn", "overlapping", "half-open"]);
     prop_oneof![
@@ -105,14 +139,19 @@ fn step() -> BoxedStrategy<String> {
         1 => (-1..9_i32)
             .prop_map(|n| format!("do = \"listen\"\nprocess = \"web\"\nport = 8080\nbacklog = {n}")),
         4 => (100..9_000_u32).prop_map(|time| format!("do = \"pass\"\ntime = \"{time}ms\"")),
-        1 => (lost, port())
+        1 => (lost(), port())
             .prop_map(|(lost, port)| format!("do = \"path\"\nloses = \"{lost}\"\nport = {port}")),
+        1 => (lost(), answers, port()).prop_map(|(lost, with, port)| format!(
+            "do = \"path\"\nrejects = \"{lost}\"\nwith = \"{with}\"\nport = {port}"
+        )),
+        1 => (1..30_u32).prop_map(|max| format!("do = \"conntrack\"\nmax = {max}")),
         1 => (0..50_u32, 0..200_u32, 0..200_u32).prop_map(|(delay, lost, late)| format!(
             "do = \"network\"\ndelay = \"{delay}ms\"\njitter = \"1ms\"\n\
              lost_per_thousand = {lost}\nlate_per_thousand = {late}"
         )),
         1 => Just("do = \"look\"".to_owned()),
-        1 => Just("do = \"stop\"\nprocess = \"pool\"".to_owned()),
+        1 => select(vec!["stop", "freeze"])
+            .prop_map(|kept| format!("do = \"{kept}\"\nprocess = \"pool\"")),
     ]
     .boxed()
 }
@@ -149,6 +188,9 @@ proptest! {
         clients_add_up(&run);
         time_goes_forward(&run);
         queues_keep_their_limits(&run, &scenario);
+        an_idle_copy_accepts_nothing(&run, &scenario);
+        quotas_are_kept(&run);
+        tables_keep_their_limits(&run);
         for evidence in std::iter::once(&run.evidence).chain(&run.clients_evidence) {
             let _ = diagnose(evidence);
         }
@@ -202,5 +244,48 @@ fn queues_keep_their_limits(run: &Run, scenario: &Scenario) {
     let highest: u32 = somaxconn.and_then(|(_, value)| value.parse().ok()).expect("it is set");
     for queue in run.samples.iter().flat_map(|sample| &sample.queues) {
         assert!(queue.limit <= highest && queue.depth <= highest + 1, "{queue:?}");
+    }
+}
+
+/// A copy that accepts nothing has a queue of its own in a SO_REUSEPORT group; the others' help it
+/// nothing.
+fn an_idle_copy_accepts_nothing(run: &Run, scenario: &Scenario) {
+    let idle = scenario.steps.iter().any(|step| match step {
+        Step::Serve(server) => !server.except.is_empty() && !server.shares_its_listener(),
+        _ => false,
+    });
+    let queues = || run.samples.iter().flat_map(|sample| &sample.queues);
+    // Its listener was opened first.
+    let first = queues().filter(|queue| queue.port == 8081).map(|queue| queue.listener).min();
+    if idle && let Some(first) = first {
+        let mut of_copy = queues().filter(|queue| queue.listener == first);
+        assert!(of_copy.all(|queue| queue.accepted == 0), "{:?}", run.samples.last());
+    }
+}
+
+/// A control group is throttled in periods that there were, and no longer than they are.
+fn quotas_are_kept(run: &Run) {
+    let Evidence::Window(window) = &run.evidence else { panic!("a check of two looks") };
+    for process in window.second.processes.values() {
+        let group = process.cgroup.as_ref().known();
+        let quotas = group.and_then(|group| group.cpu_quotas.as_ref().known());
+        let quotas = quotas.into_iter().flatten();
+        for &CpuQuota { period_us, throttling, .. } in quotas {
+            let Throttling { periods, throttled_periods, throttled_us } = throttling;
+            assert!(throttled_periods <= periods && throttled_us <= run.elapsed_us);
+            assert!(periods * period_us <= run.elapsed_us, "{throttling:?}");
+            // The period that is not over yet is not counted.
+            assert!(throttled_us <= (throttled_periods + 1) * period_us, "{throttling:?}");
+        }
+    }
+}
+
+/// A connection-tracking table has no more entries than fit.
+fn tables_keep_their_limits(run: &Run) {
+    let Evidence::Window(window) = &run.evidence else { panic!("a check of two looks") };
+    for netns in &window.second.netns {
+        if let Some(table) = netns.conntrack.as_ref().known() {
+            assert!(table.count <= table.max, "{table:?}");
+        }
     }
 }
