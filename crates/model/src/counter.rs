@@ -62,6 +62,10 @@ pub enum Counter {
     TcpSynRetrans,
     /// Retransmission timers that fired, SYN-ACK timers included.
     TcpTimeouts,
+    /// Retransmission timers that fired and chose another path for the flow, SYN's too.
+    TcpTimeoutRehash,
+    /// Retransmissions that were not acknowledged in time either, SYNs among them.
+    TcpLostRetransmit,
     /// Connections given up after their last retransmission.
     TcpAbortOnTimeout,
     /// Resets that could not be sent for want of memory.
@@ -86,6 +90,14 @@ pub enum Counter {
     TcpMigrateReqSuccess,
     /// Queued connections that could not be moved to another socket.
     TcpMigrateReqFailure,
+    /// Segments sent for the first time with data or a FIN.
+    TcpOrigDataSent,
+    /// Segments sent with a SYN, data or a FIN that were acknowledged.
+    TcpDelivered,
+    /// ACKs sent by the timer that puts them off.
+    DelayedAcks,
+    /// ACKs without data that arrived and were not taken by the fast path.
+    TcpPureAcks,
     /// Sockets that skipped TIME_WAIT because tcp_max_tw_buckets was reached.
     TcpTimeWaitOverflow,
     /// Sockets whose TIME_WAIT ended.
@@ -142,6 +154,8 @@ impl Counter {
         Self::TcpDeferAcceptDrop,
         Self::TcpSynRetrans,
         Self::TcpTimeouts,
+        Self::TcpTimeoutRehash,
+        Self::TcpLostRetransmit,
         Self::TcpAbortOnTimeout,
         Self::TcpAbortFailed,
         Self::TcpAbortOnMemory,
@@ -154,6 +168,10 @@ impl Counter {
         Self::TcpFastOpenListenOverflow,
         Self::TcpMigrateReqSuccess,
         Self::TcpMigrateReqFailure,
+        Self::TcpOrigDataSent,
+        Self::TcpDelivered,
+        Self::DelayedAcks,
+        Self::TcpPureAcks,
         Self::TcpTimeWaitOverflow,
         Self::TimeWaited,
         Self::TimeWaitRecycled,
@@ -285,6 +303,34 @@ impl Counter {
                 CounterTable::TcpExt,
                 "TCPTimeouts",
                 "retransmission timers that fired, SYN-ACK timers included",
+            ),
+            Self::TcpTimeoutRehash => (
+                CounterTable::TcpExt,
+                "TcpTimeoutRehash",
+                "retransmission timers that fired and chose another path for the flow, SYN's too",
+            ),
+            Self::TcpLostRetransmit => (
+                CounterTable::TcpExt,
+                "TCPLostRetransmit",
+                "retransmissions that were not acknowledged in time either, SYNs among them",
+            ),
+            Self::TcpOrigDataSent => (
+                CounterTable::TcpExt,
+                "TCPOrigDataSent",
+                "segments sent for the first time with data or a FIN",
+            ),
+            Self::TcpDelivered => (
+                CounterTable::TcpExt,
+                "TCPDelivered",
+                "segments sent with a SYN, data or a FIN that were acknowledged",
+            ),
+            Self::DelayedAcks => {
+                (CounterTable::TcpExt, "DelayedACKs", "ACKs sent by the timer that puts them off")
+            }
+            Self::TcpPureAcks => (
+                CounterTable::TcpExt,
+                "TCPPureAcks",
+                "ACKs without data that arrived and were not taken by the fast path",
             ),
             Self::TcpAbortOnTimeout => (
                 CounterTable::TcpExt,

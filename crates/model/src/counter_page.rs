@@ -296,6 +296,25 @@ impl Counter {
                 false => "not SYN-ACK timers".to_owned(),
             })
             .rules(&["syn-ack-timer", "syn-retries"]),
+            Self::TcpTimeoutRehash => page(
+                Unit::Timeout,
+                "Moved each time that a SYN, data or a FIN is sent again after a time-out: the flow \
+                 gets another hash, so that routers and network cards may send it another way. \
+                 SYN-ACK timers do not move it.",
+            )
+            .differs(|s| exists(s.counting.timeout_rehashes_are_counted))
+            .rules(&["syn-retries"]),
+            Self::TcpLostRetransmit => page(
+                Unit::Timeout,
+                "Moved by the second time-out in a row, and each further one that ends nothing: the \
+                 retransmission was lost too. Of a connect() that nobody answers, all \
+                 retransmissions of the SYN but the last. SYN-ACK timers do not move it.",
+            )
+            .differs(|s| match s.counting.timeouts_lose_retransmissions {
+                true => "time-outs too".to_owned(),
+                false => "not time-outs".to_owned(),
+            })
+            .rules(&["syn-retries"]),
             Self::TcpAbortOnTimeout => page(
                 Unit::Connection,
                 "Moved when a connection or a connect() is given up after its last retransmission \
@@ -400,6 +419,32 @@ impl Counter {
             )
             .differs(|s| exists(s.queues.migrate_req == MigrateReq::Moves))
             .rules(&["migration"]),
+            Self::TcpOrigDataSent => page(
+                Unit::SegmentOut,
+                "Moved by each segment with data or a FIN, retransmissions left out. A SYN, a SYN-ACK \
+                 and an ACK alone do not move it.",
+            )
+            .differs(|s| exists(s.counting.syn_retransmissions_are_counted)),
+            Self::TcpDelivered => page(
+                Unit::SegmentOut,
+                "Moved by each segment with a SYN, data or a FIN that the peer acknowledges, once \
+                 however often it was sent. The ACK of a SYN-ACK does not move it.",
+            )
+            .differs(|s| exists(s.counting.deliveries_are_counted)),
+            Self::DelayedAcks => page(
+                Unit::SegmentOut,
+                "Moved by an ACK that waited for data to go with until its timer fired: the ACK of a \
+                 FIN above all, if the program does not close within 40 ms (within one tick of the \
+                 kernel's clock if no data has come before).",
+            ),
+            Self::TcpPureAcks => page(
+                Unit::SegmentIn,
+                "Moved by an ACK without data that takes the slow path: a third ACK, an ACK of a FIN, \
+                 one that acknowledges nothing new, and of data the first. Whether a later one takes \
+                 the fast path (TCPHPAcks instead) depends on whether the peer's window is still the \
+                 same, and so on what its program has read and how its buffer grew; the simulator \
+                 knows no windows and does not count it.",
+            ),
             Self::TcpTimeWaitOverflow => page(
                 Unit::Connection,
                 "Moved when a connection was closed without TIME_WAIT because tcp_max_tw_buckets \

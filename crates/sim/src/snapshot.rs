@@ -236,7 +236,13 @@ fn counters(host: &Host) -> Counters {
         Counter::TcpReqQFullDrop | Counter::TcpReqQFullDoCookies => {
             counting.syn_queue_full_is_counted
         }
-        Counter::TcpSynRetrans => counting.syn_retransmissions_are_counted,
+        Counter::TcpSynRetrans | Counter::TcpOrigDataSent => {
+            counting.syn_retransmissions_are_counted
+        }
+        Counter::TcpDelivered => counting.deliveries_are_counted,
+        Counter::TcpTimeoutRehash => counting.timeout_rehashes_are_counted,
+        // Windows decide it, and there are none here.
+        Counter::TcpPureAcks => false,
         Counter::TcpDeferAcceptDrop => counting.defer_accept_drops_are_counted,
         Counter::TcpBacklogDrop => counting.backlog_drops_are_counted,
         Counter::TcpTimeWaitOverflow => counting.time_wait_overflows_are_counted,

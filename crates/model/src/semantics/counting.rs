@@ -18,7 +18,7 @@ pub struct CountingRules {
     pub listener_counts_its_drops: bool,
     /// Whether TCPTimeouts counts the SYN-ACK timer. From 3.0 (absent in 2.6.32 and RHEL 6).
     pub syn_ack_timeouts_are_counted: bool,
-    /// Whether TCPSynRetrans exists. From 3.16 and in RHEL 7.
+    /// Whether TCPSynRetrans and TCPOrigDataSent exist. From 3.16 and in RHEL 7.
     pub syn_retransmissions_are_counted: bool,
     /// Whether TCPDeferAcceptDrop exists. From 3.0 (absent in 2.6.32 and RHEL 6).
     pub defer_accept_drops_are_counted: bool,
@@ -26,6 +26,14 @@ pub struct CountingRules {
     pub backlog_drops_are_counted: bool,
     /// Whether TCPTimeWaitOverflow exists. From 3.0 (67631510a318); UNCONFIRMED before 6.18.
     pub time_wait_overflows_are_counted: bool,
+    /// Whether TCPDelivered exists. From 4.18 (feb5f2ec6464); UNCONFIRMED before 6.18.
+    pub deliveries_are_counted: bool,
+    /// Whether TcpTimeoutRehash exists. From 5.6 (32efcc06d2a1); UNCONFIRMED before 6.18. Until about
+    /// 5.11 it counts the first time-outs only.
+    pub timeout_rehashes_are_counted: bool,
+    /// Whether a time-out counts the retransmission before it in TCPLostRetransmit. From 4.18;
+    /// UNCONFIRMED before 6.18.
+    pub timeouts_lose_retransmissions: bool,
     /// Whether tcp_tw_recycle refuses SYNs, which PAWSPassive counts. To 4.11.
     pub recycling_refuses_syns: bool,
     /// Whether CurrEstab counts connections in CLOSE_WAIT, as RFC 4022 has it. From 6.11, and in
@@ -63,6 +71,9 @@ impl CountingRules {
             defer_accept_drops_are_counted: v.at_least(3, 0),
             backlog_drops_are_counted: v.at_least(3, 0) || rhel6,
             time_wait_overflows_are_counted: v.at_least(3, 0),
+            deliveries_are_counted: v.at_least(4, 18),
+            timeout_rehashes_are_counted: v.at_least(5, 6),
+            timeouts_lose_retransmissions: v.at_least(4, 18),
             recycling_refuses_syns: !v.at_least(4, 12),
             close_wait_is_current: v.at_least(6, 11) || late_5_10(v) || late_6_1(v),
             // e34100c2ecbb and a11a791ca81e (6.15); a reason as such exists from 5.17.

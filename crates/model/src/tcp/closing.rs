@@ -32,7 +32,9 @@ impl Stack {
         if was_current {
             self.counters.uncount(Counter::CurrEstab);
         }
+        socket.marks.set(Marks::ACK_DUE, false);
         self.counters.count(Counter::OutSegs);
+        self.count_sent(id);
         self.push_segment(now, id, seq, Flags::FIN | Flags::ACK, 0, effects);
         self.arm_retransmission(now, id);
     }

@@ -15,6 +15,9 @@ use crate::{Counter, DropReason, Span, TcpState, Time, TimeWaitReuse};
 /// How long an ACK is put off at the most (`TCP_DELACK_MAX`).
 const DELAYED_ACK: Span = Span::from_millis(200);
 
+/// The longest idle time before a keep-alive probe, in seconds (`MAX_TCP_KEEPIDLE`).
+const MAX_KEEPIDLE: u16 = 32_767;
+
 /// What a program asks for when it connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectOptions {
@@ -26,7 +29,7 @@ pub struct ConnectOptions {
     pub tag: u32,
     /// TCP_QUICKACK 0: the ACK of the SYN-ACK is put off for 200 ms, or until data goes out.
     pub delay_ack: bool,
-    /// SO_KEEPALIVE with this idle time in seconds; 0 for off.
+    /// SO_KEEPALIVE with this idle time in seconds, 32,767 at the most; 0 for off.
     pub keepalive_s: u32,
 }
 
@@ -83,6 +86,7 @@ impl Stack {
             tag: options.tag,
             serial,
             retransmits: 0,
+            segments_out: 0,
             unacknowledged: isn,
             next: isn + 1,
             expected: Seq(0),
@@ -94,7 +98,8 @@ impl Stack {
             challenges_from: Time::ZERO,
             behind: Index::NONE,
             queued_at: Index::NONE,
-            keepalive_s: options.keepalive_s,
+            keepalive_s: u16::try_from(options.keepalive_s)
+                .map_or(MAX_KEEPIDLE, |s| s.min(MAX_KEEPIDLE)),
         });
         let socket = SocketId(index);
         self.table.insert(local, options.to, Entry::Socket(index));
@@ -131,6 +136,7 @@ impl Stack {
             return Some(DropReason::OutsideWindow);
         }
         self.counters.count(Counter::CurrEstab);
+        self.count_delivered(1);
         let socket = self.sockets.get_mut(id.0)?;
         socket.state = TcpState::Established;
         socket.unacknowledged = segment.ack;
@@ -143,6 +149,8 @@ impl Stack {
         socket.peer_clock = segment.timestamps.map_or(0, |theirs| theirs.value);
         let (tag, delay) = (socket.tag, socket.marks.has(Marks::DELAY_ACK));
         socket.marks.set(Marks::ACK_DUE, delay);
+        // `tcp_enter_quickack_mode` sets `ato`.
+        socket.marks.set(Marks::TIMED_ACKS, delay);
         if delay {
             self.arm_socket(now, id, DELAYED_ACK);
         } else {
@@ -166,7 +174,9 @@ impl Stack {
                 self.fail_connect(id, ConnectError::TimedOut, effects);
             }
             SynTimeout::SendAgain { next_ms } => {
+                let again = socket.retransmits > 0;
                 socket.retransmits += 1;
+                self.count_timeout(again);
                 self.counters.count(Counter::RetransSegs);
                 if self.semantics.counting.syn_retransmissions_are_counted {
                     self.counters.count(Counter::TcpSynRetrans);

@@ -8,6 +8,13 @@ use crate::{ChallengeLimit, Counter, DropReason, Span, TcpState, Time};
 /// A connection sends a challenge ACK at most once in this time (`tcp_invalid_ratelimit`).
 const CHALLENGE_LIMIT: Span = Span::from_millis(500);
 
+/// How long an ACK is put off at the least (`TCP_ATO_MIN`) once `ato` is set.
+const LEAST_DELAY: Span = Span::from_millis(40);
+
+/// Without `ato`, a put-off ACK is due at the next tick of the kernel's clock, which can be any moment
+/// within one to ten milliseconds; here it comes soon, but leaves a program the time to close first.
+const NEXT_TICK: Span = Span::from_micros(100);
+
 /// The window that a connection announces.
 const WINDOW: u32 = 65_535;
 
@@ -28,6 +35,7 @@ impl Stack {
         socket.next += bytes;
         socket.marks.set(Marks::ACK_DUE, false);
         self.counters.count(Counter::OutSegs);
+        self.count_sent(id);
         self.push_segment(now, id, seq, Flags::PSH | Flags::ACK, bytes, effects);
         self.arm_retransmission(now, id);
         true
@@ -144,7 +152,12 @@ impl Stack {
         socket.retransmits = 0;
         socket.marks.set(Marks::PROBED, false);
         let all = socket.in_flight() == 0;
-        match (socket.state, all) {
+        // Which of several segments ended where is not known.
+        let delivered = if all { socket.segments_out } else { socket.segments_out.min(1) };
+        socket.segments_out -= delivered;
+        let state = socket.state;
+        self.count_delivered(delivered);
+        match (state, all) {
             (TcpState::FinWait1, true) => {
                 self.enter_fin_wait2(now, id, segment.flags.has(Flags::FIN))?;
             }
@@ -154,7 +167,7 @@ impl Stack {
                 return None;
             }
             (_, true) => {
-                socket.timer = Time::NEVER;
+                self.sockets.get_mut(id.0)?.timer = Time::NEVER;
                 self.arm_keepalive(now, id);
             }
             (_, false) => self.arm_retransmission(now, id),
@@ -198,7 +211,14 @@ impl Stack {
         socket.peer_clock = segment.timestamps.map_or(socket.peer_clock, |theirs| theirs.value);
         socket.expected = segment.end();
         let (tag, queued) = (socket.tag, socket.queued_at.get().is_some());
-        self.send_ack(now, id, effects);
+        if segment.payload > 0 {
+            socket.marks.set(Marks::TIMED_ACKS, true);
+        }
+        if fin && socket.state == TcpState::Established && socket.in_flight() == 0 {
+            self.put_off_ack(now, id);
+        } else {
+            self.send_ack(now, id, effects);
+        }
         if fin {
             self.on_fin(now, id);
         }
@@ -206,6 +226,14 @@ impl Stack {
             effects.events.push(Event::Readable { socket: id, tag, closed: fin });
         }
         None
+    }
+
+    /// The ACK of a FIN may go with the FIN that answers it (`tcp_fin` enters the pingpong mode).
+    fn put_off_ack(&mut self, now: Time, id: SocketId) {
+        let Some(socket) = self.sockets.get_mut(id.0) else { return };
+        socket.marks.set(Marks::ACK_DUE, true);
+        let timed = socket.marks.has(Marks::TIMED_ACKS);
+        self.arm_socket(now, id, if timed { LEAST_DELAY } else { NEXT_TICK });
     }
 
     fn on_fin(&mut self, now: Time, id: SocketId) {

@@ -48,6 +48,7 @@ impl Stack {
             TcpState::FinWait2 if socket.marks.has(Marks::ORPHAN) => self.finish(id),
             _ if socket.in_flight() > 0 => self.on_retransmission(now, id, effects),
             _ if socket.marks.has(Marks::ACK_DUE) => {
+                self.counters.count(Counter::DelayedAcks);
                 self.send_ack(now, id, effects);
                 self.arm_keepalive(now, id);
             }
@@ -74,10 +75,40 @@ impl Stack {
                 self.break_connection(id, effects);
             }
             SynTimeout::SendAgain { next_ms } => {
+                let again = socket.retransmits > 0;
                 socket.retransmits += 1;
+                self.count_timeout(again);
                 self.resend(now, id, effects);
                 self.arm_socket(now, id, Span::from_millis(next_ms.min(RTO_MAX_MS)));
             }
+        }
+    }
+
+    /// What is counted of a time-out that ends nothing, beside TCPTimeouts: the flow's hash is chosen anew
+    /// (`tcp_write_timeout`), and the retransmission before it is lost too (`tcp_mark_skb_lost`).
+    pub(super) fn count_timeout(&mut self, again: bool) {
+        if self.semantics.counting.timeout_rehashes_are_counted {
+            self.counters.count(Counter::TcpTimeoutRehash);
+        }
+        if again && self.semantics.counting.timeouts_lose_retransmissions {
+            self.counters.count(Counter::TcpLostRetransmit);
+        }
+    }
+
+    /// Segments left this socket for the first time (`tcp_event_new_data_sent`): data or a FIN.
+    pub(super) fn count_sent(&mut self, id: SocketId) {
+        if self.semantics.counting.syn_retransmissions_are_counted {
+            self.counters.count(Counter::TcpOrigDataSent);
+        }
+        if let Some(socket) = self.sockets.get_mut(id.0) {
+            socket.segments_out = socket.segments_out.saturating_add(1);
+        }
+    }
+
+    /// Segments of a socket were acknowledged (`tcp_newly_delivered`).
+    pub(super) fn count_delivered(&mut self, segments: u8) {
+        if self.semantics.counting.deliveries_are_counted {
+            (0..segments).for_each(|_| self.counters.count(Counter::TcpDelivered));
         }
     }
 

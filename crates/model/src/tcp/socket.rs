@@ -19,6 +19,8 @@ pub(super) struct Socket {
     pub(super) serial: u32,
     /// Retransmissions of what is unacknowledged (`icsk_retransmits`).
     pub(super) retransmits: u16,
+    /// Segments with data or a FIN that are out (`packets_out`), as far as they can be counted here.
+    pub(super) segments_out: u8,
     pub(super) unacknowledged: Seq,
     pub(super) next: Seq,
     pub(super) expected: Seq,
@@ -39,7 +41,7 @@ pub(super) struct Socket {
     /// The listener in whose queue it is.
     pub(super) queued_at: Index,
     /// SO_KEEPALIVE: idle time before a probe; zero for off.
-    pub(super) keepalive_s: u32,
+    pub(super) keepalive_s: u16,
 }
 
 /// Facts about a socket, in one byte.
@@ -53,7 +55,7 @@ impl Marks {
     pub(super) const ORPHAN: Self = Self(2);
     /// Both ends use timestamps.
     pub(super) const TIMESTAMPS: Self = Self(4);
-    /// Its ACK of the SYN-ACK is put off.
+    /// Its ACK of the SYN-ACK, or of the peer's FIN, is put off.
     pub(super) const ACK_DUE: Self = Self(8);
     /// The program asked for its first ACK to be put off (TCP_QUICKACK 0).
     pub(super) const DELAY_ACK: Self = Self(16);
@@ -61,6 +63,8 @@ impl Marks {
     pub(super) const PROBED: Self = Self(32);
     /// It counts for `tcp_max_tw_buckets`.
     pub(super) const BUCKET: Self = Self(64);
+    /// Data has come, or its first ACK was put off: ACKs are put off by `TCP_ATO_MIN` at least.
+    pub(super) const TIMED_ACKS: Self = Self(128);
 
     pub(super) const fn has(self, mark: Self) -> bool {
         self.0 & mark.0 != 0

@@ -565,6 +565,8 @@ fn syns_to_a_full_queue_are_sent_on_the_timetable_of_the_kernel() {
     assert!(both.events.contains(&failed));
     let counters = [Counter::AttemptFails, Counter::TcpAbortOnTimeout, Counter::TcpSynRetrans];
     assert_eq!(both.scene.counts(counters), [1, 1, 10]);
+    let counters = [Counter::TcpTimeoutRehash, Counter::TcpLostRetransmit, Counter::TcpDelivered];
+    assert_eq!(both.scene.counts(counters), [10, 9, 1]);
 }
 
 #[test]
@@ -574,6 +576,36 @@ fn a_port_nobody_listens_on_refuses() {
     both.connect(3).expect("a port");
     assert!(both.events.contains(&Event::ConnectFailed { tag: 3, error: ConnectError::Refused }));
     assert_eq!(both.scene.counts([Counter::AttemptFails, Counter::OutRsts]), [1, 1]);
+}
+
+#[test]
+fn the_ack_of_a_fin_waits_for_the_fin_that_answers_it_but_not_long() {
+    let ack_and_fin = Flags::FIN | Flags::ACK;
+    for (bytes, waits) in [(0, Span::from_micros(100)), (10, Span::from_millis(40))] {
+        let mut scene = Scene::new("6.18.44", &[], 8);
+        let isn = scene.syn(1).expect("an answer");
+        assert_eq!(scene.ack(1, isn), None);
+        let child = scene.stack.accept(scene.listener, 0).expect("it waits");
+        if bytes > 0 {
+            scene.send(1, Flags::PSH | Flags::ACK, 101, isn + 1, bytes);
+            scene.stack.read(child);
+        }
+        let (_, answers) = scene.send(1, ack_and_fin, 101 + bytes, isn + 1, 0);
+        assert_eq!(answers, [], "{bytes}");
+        let mut closing = scene.stack.clone();
+        closing.close(scene.now, child, &mut scene.effects);
+        let fin = scene.effects.segments.pop().expect("a FIN");
+        assert_eq!(
+            (fin.flags, fin.ack, closing.counters().value(Counter::DelayedAcks)),
+            (ack_and_fin, Seq(102 + bytes), 0)
+        );
+        assert_eq!(scene.stack.next_deadline(), Some(scene.now + waits));
+        scene.stack.on_timer(scene.now + waits, &mut scene.effects);
+        let ack = scene.effects.segments.pop().expect("an ACK");
+        assert_eq!((ack.flags, ack.ack), (Flags::ACK, Seq(102 + bytes)));
+        assert_eq!(scene.counts([Counter::DelayedAcks]), [1]);
+        assert_eq!(scene.stack.next_deadline(), None);
+    }
 }
 
 #[test]

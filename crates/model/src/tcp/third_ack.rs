@@ -228,6 +228,7 @@ impl Stack {
             tag: 0,
             serial,
             retransmits: 0,
+            segments_out: 0,
             unacknowledged: isn + 1,
             next: isn + 1,
             expected: peer_isn + 1,

@@ -101,7 +101,11 @@ fn requests_and_other_sockets_are_told_apart() {
 
 #[test]
 fn every_counter_of_both_tables_is_compared() {
-    for counter in Counter::ALL.iter().filter(|counter| counter.table() != CounterTable::Ip) {
+    let compared = |counter: &&Counter| {
+        let named = NOT_COMPARED.iter().any(|(other, _)| other == *counter);
+        counter.table() != CounterTable::Ip && !named
+    };
+    for counter in Counter::ALL.iter().filter(compared) {
         let name = format!("{}.{counter}", counter.table().name());
         let more = |account: &mut Account| {
             *account.looks[0].counters.entry(name).or_default() += 1;
@@ -109,7 +113,7 @@ fn every_counter_of_both_tables_is_compared() {
         check("no-listener", more, &[Aspect::Counters]);
     }
     let unknown = |account: &mut Account| {
-        account.looks[0].counters.insert("TcpExt.TCPPureAcks".to_owned(), 3);
+        account.looks[0].counters.insert("TcpExt.TCPHPAcks".to_owned(), 3);
     };
     check("no-listener", unknown, &[]);
 }

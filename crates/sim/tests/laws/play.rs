@@ -801,6 +801,14 @@ impl Play {
             let sum = dropped + per_cookie * self.ledger.cookies;
             assert_eq!(counters.value(counter), sum, "{counter}: {:?}", self.ledger);
         }
+        let value = |counter| counters.value(counter);
+        // Each SYN, segment with data and FIN is delivered once; each time-out that ends nothing sends again.
+        let sent = value(Counter::ActiveOpens) + value(Counter::TcpOrigDataSent);
+        assert!(value(Counter::TcpDelivered) <= sent);
+        assert!(value(Counter::TcpTimeoutRehash) <= value(Counter::TcpTimeouts));
+        if semantics.counting.timeout_rehashes_are_counted {
+            assert!(value(Counter::TcpLostRetransmit) <= value(Counter::TcpTimeoutRehash));
+        }
         let drops: u64 = self.stack.listener_views().map(|(_, view)| u64::from(view.drops)).sum();
         let drops = drops + self.ledger.drops_of_closed;
         let counted = semantics.counting.listener_counts_its_drops;
