@@ -148,3 +148,13 @@ impl Socket {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_million_connections_with_both_their_ends_are_no_more_than_168_mib() {
+        assert_eq!(size_of::<Option<Socket>>(), 88);
+    }
+}
