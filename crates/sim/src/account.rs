@@ -23,10 +23,21 @@ impl World {
         listeners.sort_unstable();
         let ports = &self.hosts[0].served;
         let mut counts: BTreeMap<_, u32> = BTreeMap::new();
-        for view in stack.socket_views(self.now) {
-            if let Some(key) = key_of(&view, ports) {
-                *counts.entry(key).or_default() += 1;
+        // Neighbours are alike more often than not.
+        let keys = stack.socket_views(self.now).filter_map(|view| key_of(&view, ports));
+        let mut alike = None;
+        for key in keys {
+            match &mut alike {
+                Some((of, count)) if *of == key => *count += 1,
+                _ => {
+                    if let Some((of, count)) = alike.replace((key, 1)) {
+                        *counts.entry(of).or_default() += count;
+                    }
+                }
             }
+        }
+        if let Some((of, count)) = alike {
+            *counts.entry(of).or_default() += count;
         }
         let sockets = counts.into_iter().map(|((port, side, state, accepted), count)| {
             SocketCount { port, side, state, accepted, count }

@@ -11,6 +11,11 @@ pub(crate) const fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
+/// A cheap hash (Fibonacci hashing): only its high bits depend on the whole input, so they are it.
+pub(crate) const fn scattered(value: u64) -> u32 {
+    low(value.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32)
+}
+
 /// A hash of two addresses with their ports.
 pub(crate) fn of_pair(secret: u64, local: SocketAddrV4, peer: SocketAddrV4) -> u64 {
     let address = |end: SocketAddrV4| u64::from(end.ip().to_bits()) << 16 | u64::from(end.port());

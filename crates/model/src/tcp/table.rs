@@ -96,7 +96,7 @@ impl ConnectionTable {
     fn hash(&self, local: SocketAddrV4, peer: SocketAddrV4) -> u32 {
         let addresses = u64::from(local.ip().to_bits()) << 32 | u64::from(peer.ip().to_bits());
         let ports = u32::from(local.port()) + u32::from(peer.port());
-        hash::low(hash::mix(self.secret ^ addresses)).wrapping_add(ports)
+        hash::scattered(self.secret ^ addresses).wrapping_add(ports)
     }
 
     fn chain(&self, hash: u32) -> usize {
