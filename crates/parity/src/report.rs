@@ -56,7 +56,11 @@ pub fn table(rows: &[Row]) -> String {
             Outcome::Skipped(why) => format!("SKIPPED: {why}"),
             Outcome::Failed(why) => format!("FAILED: {why}"),
         };
-        let line = format!("{:name_width$}  {outcome}", row.name);
+        let plays = match row.plays {
+            0 | 1 => String::new(),
+            plays => format!("  (play {plays}: times differed before)"),
+        };
+        let line = format!("{:name_width$}  {}{plays}", row.name, outcome.trim_end());
         text.push_str(line.trim_end());
         text.push('\n');
         text.push_str(&explanation(row));
@@ -102,6 +106,8 @@ struct Report<'r> {
 #[derive(Serialize)]
 struct ScenarioReport<'r> {
     name: &'r str,
+    /// How often it was played; more than once where nothing but times differed.
+    plays: u32,
     /// Per aspect whether it agrees; nothing if it was not compared.
     agrees: BTreeMap<&'static str, bool>,
     disagreements: &'r [Disagreement],
@@ -124,6 +130,7 @@ pub fn json(rows: &[Row]) -> serde_json::Result<String> {
 fn report_of(row: &Row) -> ScenarioReport<'_> {
     let mut report = ScenarioReport {
         name: &row.name,
+        plays: row.plays,
         agrees: BTreeMap::new(),
         disagreements: &[],
         skipped: None,

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 }
 
 fn line(row: &Row) -> String {
-    let Row { name, outcome, took } = row;
+    let Row { name, outcome, took, plays: _ } = row;
     match outcome {
         Outcome::Compared(found) if found.is_empty() => {
             format!("test parity of {name} ... ok ({took:.1?})\n")
