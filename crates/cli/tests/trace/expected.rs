@@ -68,6 +68,13 @@ pub(crate) const MUST: &[(&str, &[&str])] = &[
     ("defer-accept-talking", &["established"]),
     ("edge-triggered", &["established"]),
     ("fin-is-third-ack", &["established"]),
+    ("fin-wait-overflow", &["established"]),
+    ("firewall-rejects-syn-acks", &["aborted-by-client", "third-ack-missing"]),
+    ("firewall-rejects-syns", &["refused", "unreachable"]),
+    (
+        "firewall-rejects-third-acks",
+        &["reset-after-ack", "reset-by-middlebox", "third-ack-missing"],
+    ),
     ("forgotten-connection", &["third-ack-ignored reset-by-data"]),
     ("frozen-group", &["established", "syn-unanswered"]),
     ("idle-pool", &["established"]),
@@ -114,6 +121,7 @@ pub(crate) const MUST: &[(&str, &[&str])] = &[
     ("throttled-in-time", &["established"]),
     ("throttled-server", &["established", "syn-unanswered"]),
     ("throttled-work", &["established"]),
+    ("time-wait-overflow", &["established"]),
     ("too-slow-accept", &["established", "syn-unanswered"]),
     ("unanswered-connect", &["syn-unanswered"]),
     ("wrong-ack-to-request", &["established"]),
@@ -144,8 +152,10 @@ pub(crate) const BLIND: &[(&str, &str)] = &[
     ("defer-accept-silent", "no SYN-ACK is sent again before the scenario ends"),
     ("listener-returns", STRAY),
     ("request-life-shortest", "no SYN-ACK is sent again at all"),
-    ("rst-to-request", "no tracepoint tells of a reset that takes a request away"),
+    ("rst-to-request", TAKEN_AWAY),
 ];
+
+const TAKEN_AWAY: &str = "no tracepoint tells of a reset that takes a request away";
 
 const STRAY: &str = "the ACK has no request any more: the kernel answers it like any stray segment";
 
@@ -168,6 +178,12 @@ pub(crate) const IN_KERNEL: &[(&str, &[&str], &str)] = &[
         "data-promotes",
         &["third-ack-ignored open", "third-ack-ignored recovered"],
         "the kernel sees that the ACK is dropped before the data come",
+    ),
+    ("firewall-rejects-syn-acks", &["third-ack-missing"], TAKEN_AWAY),
+    (
+        "firewall-rejects-third-acks",
+        &["reset-after-ack", "third-ack-missing"],
+        "the kernel does not compare a reset with what the peer sent before",
     ),
     (
         "listener-ends",
