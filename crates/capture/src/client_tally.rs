@@ -161,7 +161,7 @@ mod tests {
             vantage: Vantage::Both,
             outcome,
             marks: Vec::new(),
-            syns: Sends { count: 1, at_us: vec![0] },
+            syns: Sends::once(0),
             syn_acks: Sends::default(),
             stages: Stages::default(),
             first_record: 1,
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn who_resets_an_answer_that_came_soon_has_not_given_up() {
         let answered = |us| {
-            let syn_acks = Sends { count: 1, at_us: vec![us] };
+            let syn_acks = Sends::once(us);
             Handshake { syn_acks, ..handshake(1, Outcome::AbortedByClient) }
         };
         assert!(gave_up(&answered(700_000)) && gave_up(&handshake(1, Outcome::AbortedByClient)));

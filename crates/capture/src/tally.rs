@@ -303,7 +303,7 @@ mod tests {
             vantage: Vantage::Both,
             outcome,
             marks: vec![Mark::FastOpen],
-            syns: Sends { count: syns, at_us: vec![0] },
+            syns: Sends { count: syns, ..Sends::once(0) },
             syn_acks: Sends::default(),
             stages: Stages { connect_ns, ..Stages::default() },
             first_record: 1,

@@ -157,7 +157,8 @@ mod tests {
         let at_us: Vec<u64> =
             std::iter::once(0).chain(sent_ms.iter().copied()).map(|ms| ms * 1000).collect();
         let count = u32::try_from(at_us.len()).expect("a few");
-        let timetable = Timetable::of(&Sends { count, at_us }).expect("more than one");
+        let timetable =
+            Timetable::of(&Sends { count, at_us: at_us.into() }).expect("more than one");
         assert_eq!(timetable.fits, expected, "{timetable}");
     }
 
@@ -189,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_timetable_prints_its_times_and_its_systems() {
-        let sends = |at_us: &[u64]| Sends { count: 0, at_us: at_us.to_vec() };
+        let sends = |at_us: &[u64]| Sends { count: 0, at_us: at_us.into() };
         let print = |at_us: &[u64]| Timetable::of(&sends(at_us)).map(|it| it.to_string());
         let doubling = "1.0/3.1/7.3 s: Linux before 6.5 or Windows";
         assert_eq!(print(&[0, 1_020_000, 3_100_000, 7_300_000]).as_deref(), Some(doubling));

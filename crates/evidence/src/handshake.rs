@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use smallvec::{SmallVec, smallvec};
 
 /// One attempt to make a connection. A pair of addresses that is used again is another attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,8 +201,17 @@ impl Mark {
 pub struct Sends {
     /// How many were seen; copies of one packet count once.
     pub count: u32,
-    /// Microseconds from the handshake's first segment to each of them; the first eight.
-    pub at_us: Vec<u64>,
+    /// Microseconds from the handshake's first segment to each of them; the first eight. Most
+    /// handshakes have one, which takes no allocation.
+    pub at_us: SmallVec<[u64; 2]>,
+}
+
+impl Sends {
+    /// One segment, so many microseconds from the handshake's first.
+    #[must_use]
+    pub fn once(at_us: u64) -> Self {
+        Self { count: 1, at_us: smallvec![at_us] }
+    }
 }
 
 /// How long the stages of a handshake took where it was watched, in nanoseconds.

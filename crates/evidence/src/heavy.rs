@@ -1,7 +1,9 @@
 //! Counts per key when there may be more keys than memory: the many keys with small counts are
 //! forgotten, the few with large counts stay, and the possible error is known.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher, Hash};
+
+use foldhash::quality::RandomState;
 
 use crate::{Index, prefetch};
 

@@ -89,7 +89,7 @@ mod tests {
         for at in [5_u64, 1, 3, 2, 9, 8, 7, 6, 4, 10] {
             times.push(Lapse::of(at * 1000));
         }
-        let sends = Sends { count: 10, at_us: vec![1, 2, 3, 4, 5, 6, 7, 8] };
+        let sends = Sends { count: 10, at_us: vec![1, 2, 3, 4, 5, 6, 7, 8].into() };
         assert_eq!((times.sends(), times.last()), (sends, Lapse::of(10_000)));
     }
 }

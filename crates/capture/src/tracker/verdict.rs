@@ -294,7 +294,7 @@ impl Case<'_> {
         match self.resends {
             _ if !flow.has(of_end::SYN, flow.client()) => Sends::default(),
             Some(resends) if resends.syns.count() > 0 => resends.syns.sends(),
-            _ => Sends { count: 1, at_us: vec![0] },
+            _ => Sends::once(0),
         }
     }
 
@@ -303,7 +303,7 @@ impl Case<'_> {
         match self.resends {
             _ if !flow.has(of_end::SYN_ACK, flow.server()) => Sends::default(),
             Some(resends) if resends.syn_acks.count() > 0 => resends.syn_acks.sends(),
-            _ => Sends { count: 1, at_us: vec![flow.syn_ack_at.us()] },
+            _ => Sends::once(flow.syn_ack_at.us()),
         }
     }
 

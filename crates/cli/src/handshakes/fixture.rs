@@ -22,8 +22,8 @@ pub(crate) fn handshake(outcome: Outcome) -> Handshake {
         vantage: Vantage::Both,
         outcome,
         marks: Vec::new(),
-        syns: Sends { count: 1, at_us: vec![0] },
-        syn_acks: Sends { count: 1, at_us: vec![40] },
+        syns: Sends::once(0),
+        syn_acks: Sends::once(40),
         stages: Stages {
             syn_ack_ns: Some(40_000),
             ack_ns: Some(60_000),
@@ -38,14 +38,14 @@ pub(crate) fn handshake(outcome: Outcome) -> Handshake {
 /// One of several kinds, in the order of their beginnings.
 pub(crate) fn some() -> Vec<Found> {
     let mut late = handshake(Outcome::EstablishedLate { answered_syn: 3 });
-    late.syns = Sends { count: 3, at_us: vec![0, 1_010_000, 3_030_000] };
+    late.syns = Sends { count: 3, at_us: vec![0, 1_010_000, 3_030_000].into() };
     late.stages.connect_ns = Some(3_030_100_000);
     let mut unanswered = handshake(Outcome::SynUnanswered);
-    unanswered.syns = Sends { count: 4, at_us: vec![0, 1_010_000, 2_040_000, 3_060_000] };
+    unanswered.syns = Sends { count: 4, at_us: vec![0, 1_010_000, 2_040_000, 3_060_000].into() };
     unanswered.syn_acks = Sends::default();
     unanswered.stages = Stages::default();
     let mut ignored = handshake(Outcome::ThirdAckIgnored { ended: IgnoredEnd::Open });
-    ignored.syn_acks = Sends { count: 3, at_us: vec![40, 1_000_000, 3_000_000] };
+    ignored.syn_acks = Sends { count: 3, at_us: vec![40, 1_000_000, 3_000_000].into() };
     ignored.marks = vec![Mark::DataIgnored];
     ignored.scope = "vlan 7".to_owned();
     let mut v6 = handshake(Outcome::Refused);

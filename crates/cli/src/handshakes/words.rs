@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn repeated_segments_are_told_with_their_times() {
-        let sends = Sends { count: 10, at_us: vec![0, 1_010_000, 2_040_000, 3_060_000] };
+        let sends = Sends { count: 10, at_us: vec![0, 1_010_000, 2_040_000, 3_060_000].into() };
         assert_eq!(sent_at(&sends), "0, 1.0, 2.0, 3.0, … s");
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn traced(outcome: Outcome, phase: Phase) -> Traced {
 pub(super) fn some() -> [Traced; 4] {
     let process = |pid, comm: &str| ProcessName { pid: Pid(pid), comm: comm.to_owned() };
     let mut whole = traced(Outcome::ThirdAckIgnored { ended: IgnoredEnd::Open }, Phase::Open);
-    whole.handshake.syn_acks = Sends { count: 2, at_us: vec![40, 1_000_000] };
+    whole.handshake.syn_acks = Sends { count: 2, at_us: vec![40, 1_000_000].into() };
     whole.handshake.marks = vec![Mark::DataIgnored];
     let local = address("0.0.0.0:8080");
     whole.listener = Reading::Known(Some(EndpointKey { local, device: 0, v6_only: false }));
@@ -51,7 +51,7 @@ pub(super) fn some() -> [Traced; 4] {
         cause: Some("accept queue full".to_owned()),
     }));
     let mut unanswered = traced(Outcome::SynUnanswered, Phase::Ended);
-    unanswered.handshake.syns = Sends { count: 3, at_us: vec![0, 1_010_000, 2_030_000] };
+    unanswered.handshake.syns = Sends { count: 3, at_us: vec![0, 1_010_000, 2_030_000].into() };
     unanswered.handshake.syn_acks = Sends::default();
     unanswered.handshake.stages = Stages::default();
     unanswered.handshake.scope = "vlan \u{1b}[2J7".to_owned();

@@ -24,7 +24,7 @@ fn stages_are_measured_from_the_syn_that_was_answered() {
             response_ns: Some(200_000_000),
         };
         assert_eq!(told[0].stages, expected);
-        assert_eq!(told[0].syns, Sends { count: 2, at_us: vec![0, 1_000_000] });
+        assert_eq!(told[0].syns, Sends { count: 2, at_us: vec![0, 1_000_000].into() });
         assert_eq!(told[0].lasted_ns, 1_300_000_000);
     }
 }
