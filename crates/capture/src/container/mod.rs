@@ -192,8 +192,23 @@ impl<R: Read> Reader<R> {
     ///
     /// # Errors
     /// If reading fails. What is wrong with the bytes is a warning.
+    #[inline(always)]
     pub fn next_packet(&mut self) -> Result<Option<Packet<'_>>, ContainerError> {
-        let found = loop {
+        let sound = match &mut self.format {
+            Format::Pcap(parser) => parser.sound(self.buffer.window()),
+            Format::Pcapng(_) => None,
+        };
+        if let Some(found) = sound {
+            return Ok(Some(self.packet(found)));
+        }
+        let found = self.find()?;
+        Ok(found.map(|found| self.packet(found)))
+    }
+
+    /// Reads on until there is a packet in the window, or no more for now.
+    #[inline(never)]
+    fn find(&mut self) -> Result<Option<Found>, ContainerError> {
+        loop {
             let context = Context {
                 offset: self.buffer.offset(),
                 record: self.records,
@@ -205,7 +220,7 @@ impl<R: Read> Reader<R> {
                 Format::Pcapng(parser) => parser.step(self.buffer.window(), context),
             };
             match step {
-                Step::Packet(found) => break found,
+                Step::Packet(found) => return Ok(Some(found)),
                 Step::Pass(bytes) => self.buffer.pass(bytes),
                 Step::Need(bytes) => {
                     let knew = self.buffer.ended();
@@ -217,11 +232,16 @@ impl<R: Read> Reader<R> {
                     }
                 }
             }
-        };
+        }
+    }
+
+    /// Takes a packet out of the window.
+    #[inline(always)]
+    fn packet(&mut self, found: Found) -> Packet<'_> {
         let offset = self.buffer.offset();
         self.records += 1;
         let record = self.buffer.take(found.whole);
-        Ok(Some(Packet {
+        Packet {
             time_ns: found.time_ns,
             record: self.records,
             offset,
@@ -229,7 +249,7 @@ impl<R: Read> Reader<R> {
             link: found.link,
             captured: record.get(found.data).unwrap_or_default(),
             original_len: found.original_len,
-        }))
+        }
     }
 
     /// Packets so far.

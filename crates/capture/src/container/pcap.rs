@@ -83,7 +83,15 @@ impl Parser {
         self.damage
     }
 
-    #[inline]
+    /// The record at the beginning, if all of it is there and nothing about it is odd.
+    #[inline(always)]
+    pub(super) fn sound(&mut self, window: &[u8]) -> Option<Found> {
+        let (Some(file), None) = (self.file, self.damage.since()) else { return None };
+        let header = self.header(window)?;
+        let is_there = window.len() >= self.record_header + header.captured as usize;
+        (is_there && !self.is_odd(header, file)).then(|| self.packet(header, file))
+    }
+
     pub(super) fn step(&mut self, window: &[u8], mut context: Context<'_>) -> Step {
         let (Some(file), None) = (self.file, self.damage.since()) else {
             return self.rare(window, &mut context);
@@ -98,7 +106,7 @@ impl Parser {
         if window.len() < whole {
             return self.incomplete(whole, window, &context);
         }
-        self.packet(header, file)
+        Step::Packet(self.packet(header, file))
     }
 
     /// The capture may end in this record, unless there are others in what is left: then its length is
@@ -130,19 +138,19 @@ impl Parser {
             || header.fraction >= 1_000_000_000 / self.unit
     }
 
-    #[inline]
-    fn packet(&mut self, header: Header, file: File) -> Step {
+    #[inline(always)]
+    fn packet(&mut self, header: Header, file: File) -> Found {
         self.last_s = Some(header.seconds);
         let ns = i64::from(header.fraction) * i64::from(self.unit);
         let whole = self.record_header + header.captured as usize;
-        Step::Packet(Found {
+        Found {
             time_ns: i64::from(header.seconds) * 1_000_000_000 + ns,
             interface: 0,
             link: file.link,
             data: self.record_header..whole,
             original_len: header.original,
             whole,
-        })
+        }
     }
 
     #[cold]
@@ -187,7 +195,7 @@ impl Parser {
             return self.damage.begin(context);
         }
         context.warnings.push(context.record + 1, context.offset, self.oddity(header, file));
-        self.packet(header, file)
+        Step::Packet(self.packet(header, file))
     }
 
     fn oddity(&self, header: Header, file: File) -> Problem {
