@@ -17,9 +17,14 @@ impl Lapse {
 
     /// Of so many nanoseconds, rounded down.
     pub(super) fn of(ns: u64) -> Self {
-        let fitting = (0..).zip(UNITS).find(|&(_, unit)| ns / unit <= COUNT);
-        let (scale, unit) = fitting.unwrap_or((2_u32, UNITS[2]));
-        let count = (ns / unit).min(COUNT);
+        // Divisors that are known need no division.
+        let (scale, count) = if ns <= COUNT {
+            (0_u32, ns)
+        } else if ns / UNITS[1] <= COUNT {
+            (1, ns / UNITS[1])
+        } else {
+            (2, (ns / UNITS[2]).min(COUNT))
+        };
         Self(scale << COUNT_BITS | u32::try_from(count).unwrap_or(u32::MAX))
     }
 
