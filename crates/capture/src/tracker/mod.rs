@@ -63,6 +63,8 @@ pub struct Tracker {
     resends: AllResends,
     clock: Clock,
     statistics: Statistics,
+    /// Flows that were taken out of the table.
+    forgotten: u64,
     first_ns: Option<i64>,
     /// The latest packet's time.
     now_ns: i64,
@@ -76,6 +78,10 @@ struct Sender {
     key: Key,
     end: End,
     hash: u32,
+    /// The flow with this hash when its memory was asked for, and how many had been forgotten then: it
+    /// is still there while that has not changed.
+    likely: Option<u32>,
+    forgotten: u64,
 }
 
 /// What is to be done with a flow that was looked at.
@@ -96,6 +102,7 @@ impl Tracker {
             resends: AllResends::default(),
             clock: Clock::new(),
             statistics: Statistics::default(),
+            forgotten: 0,
             first_ns: None,
             now_ns: i64::MIN,
             told_ns: i64::MIN,
@@ -117,7 +124,7 @@ impl Tracker {
         for step in 0..batch.len().div_ceil(TOGETHER) + 2 {
             self.ask(together(step), &mut senders[step % 3]);
             if let Some(next) = step.checked_sub(1) {
-                self.fetch(&senders[next % 3][..together(next).len()]);
+                self.fetch(&mut senders[next % 3][..together(next).len()]);
             }
             if let Some(now) = step.checked_sub(2) {
                 for (sender, observed) in senders[now % 3].iter().zip(together(now)) {
@@ -136,12 +143,20 @@ impl Tracker {
     }
 
     /// Asks for the flows of segments.
-    fn fetch(&self, senders: &[Sender]) {
+    fn fetch(&self, senders: &mut [Sender]) {
         for sender in senders {
-            if let Some(number) = self.index.find(sender.hash, |_| true) {
-                self.flows.fetch(number);
-            }
+            sender.likely = self.index.find(sender.hash, |_| true);
+            sender.forgotten = self.forgotten;
+            sender.likely.into_iter().for_each(|number| self.flows.fetch(number));
         }
+    }
+
+    /// The flow of a segment.
+    #[inline]
+    fn find(&self, sender: &Sender) -> Option<u32> {
+        let is_it = |number: u32| self.flows.get(number).key == sender.key;
+        let likely = sender.likely.filter(|_| sender.forgotten == self.forgotten);
+        likely.filter(|&number| is_it(number)).or_else(|| self.index.find(sender.hash, is_it))
     }
 
     #[inline]
@@ -169,7 +184,7 @@ impl Tracker {
     #[inline]
     fn sender(&self, segment: &TcpSegment) -> Sender {
         let (key, end) = Key::of(segment.from, segment.to, segment.scope);
-        Sender { key, end, hash: key.hash(self.limits.hash_seed) }
+        Sender { key, end, hash: key.hash(self.limits.hash_seed), likely: None, forgotten: 0 }
     }
 
     /// Takes in a segment.
@@ -180,19 +195,18 @@ impl Tracker {
     #[inline]
     fn on_segment_of(
         &mut self,
-        &Sender { key, end, hash }: &Sender,
+        sender: &Sender,
         segment: &TcpSegment,
         sink: &mut impl FnMut(Handshake, u32),
     ) {
         self.statistics.segments += 1;
         self.on_time(segment.time_ns, sink);
-        let flows = &self.flows;
-        let Some(number) = self.index.find(hash, |flow| flows.get(flow).key == key) else {
-            self.add(key, hash, segment, end, sink);
+        let Some(number) = self.find(sender) else {
+            self.add(sender, segment, sink);
             return;
         };
-        if !self.flows.at(number).carry_on(segment, end) {
-            self.on_closer_look(number, segment, end, sink);
+        if !self.flows.at(number).carry_on(segment, sender.end) {
+            self.on_closer_look(number, segment, sender.end, sink);
         }
     }
 
@@ -295,10 +309,8 @@ impl Tracker {
 
     fn add(
         &mut self,
-        key: Key,
-        hash: u32,
+        &Sender { key, end, hash, .. }: &Sender,
         segment: &TcpSegment,
-        end: End,
         sink: &mut impl FnMut(Handshake, u32),
     ) {
         if self.flows.len() >= self.limits.max_flows.max(1) {
@@ -463,5 +475,6 @@ impl Tracker {
         self.index.remove(flow.key.hash(self.limits.hash_seed), number);
         self.resends.free(flow.resends);
         self.flows.free(number);
+        self.forgotten += 1;
     }
 }
