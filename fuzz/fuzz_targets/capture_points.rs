@@ -7,10 +7,11 @@
 #![no_main]
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use halfopen_capture::{
-    Joined, Joiner, Limits, Observed, Relation, SegmentOptions, Survey, TcpSegment, TimestampOption,
+    Address, Joined, Joiner, Limits, Observed, Relation, SegmentOptions, Survey, TcpSegment,
+    TimestampOption,
 };
 use halfopen_evidence::{Crossing, Located};
 use libfuzzer_sys::fuzz_target;
@@ -96,8 +97,8 @@ impl Path {
         } else {
             [[0xfd, 0, 0, 0, 0, 0, 0, 2].into(), [0xfd, 0, 0, 0, 0, 0, 0, 1].into()]
         };
-        let client = SocketAddr::new(ips[0], 40_000 + u16::from(who >> 1 & 3));
-        let server = SocketAddr::new(ips[1], 80 + u16::from(who >> 3 & 1));
+        let client = Address::new(ips[0], 40_000 + u16::from(who >> 1 & 3));
+        let server = Address::new(ips[1], 80 + u16::from(who >> 3 & 1));
         let is_of_client = who & 16 == 0;
         let number = |byte: u8| u32::from(byte & 7).wrapping_sub(u32::from(byte >> 3 & 1) * 4);
         let timestamps = (change & 4 != 0)
@@ -137,7 +138,7 @@ impl Path {
             }
             if side == 1 && change >> 4 == TRANSLATED {
                 let end = if is_of_client { &mut segment.from } else { &mut segment.to };
-                end.set_port(61_000);
+                *end = Address::new(end.ip(), 61_000);
             }
             is_seen[side].then_some((point, segment))
         })

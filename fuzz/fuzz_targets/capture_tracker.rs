@@ -7,10 +7,10 @@
 #![no_main]
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use halfopen_capture::{
-    FastOpen, IcmpError, IcmpKind, Limits, Observed, SegmentOptions, Tally, TallyLimits,
+    Address, FastOpen, IcmpError, IcmpKind, Limits, Observed, SegmentOptions, Tally, TallyLimits,
     TcpSegment, TimestampOption, Tracker,
 };
 use halfopen_diagnose::diagnose_watched;
@@ -95,7 +95,7 @@ fn observed(packet: [u8; 7], record: u64, time_ns: &mut i64) -> Observed {
         [[0xfd, 0, 0, 0, 0, 0, 0, 2].into(), [0xfd, 0, 0, 0, 0, 0, 0, 1].into()]
     };
     let ports = [40_000 + u16::from(who >> 1 & 3), 80];
-    let ends = [0, 1].map(|end: usize| SocketAddr::new(ips[end], ports[end]));
+    let ends = [0, 1].map(|end: usize| Address::new(ips[end], ports[end]));
     let (from, to) = if who & 8 == 0 { (ends[0], ends[1]) } else { (ends[1], ends[0]) };
     let number = |byte: u8| BASES[usize::from(byte >> 6)].wrapping_add(u32::from(byte & 0x3f));
     let (time_ns, scope, seq, ack) = (*time_ns, u32::from(who >> 4 & 1), number(seq), number(ack));

@@ -41,7 +41,7 @@ pub use filter::{Filter, FilterError};
 pub use latency::Latency;
 pub use nearness::Nearness;
 pub use observed::{
-    FastOpen, IcmpError, IcmpKind, Observed, SegmentOptions, TcpSegment, TimestampOption,
+    Address, FastOpen, IcmpError, IcmpKind, Observed, SegmentOptions, TcpSegment, TimestampOption,
 };
 pub use points::{Bounds, Clock, Coverage, Joined, Joiner, Relation, Survey};
 pub use tally::{ListenerTally, Tallied, Tally, TallyLimits};

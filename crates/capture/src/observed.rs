@@ -1,6 +1,8 @@
 //! What a packet shows of TCP: the interface between decoding and tracking.
 
-use std::net::{IpAddr, SocketAddr};
+use std::fmt;
+use std::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
 
 /// What was found in a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +27,9 @@ pub struct TcpSegment {
     /// The number of the VLANs and tunnels that it was in; 0 for none. The decoder knows their names.
     pub scope: u32,
     /// Who sent it.
-    pub from: SocketAddr,
+    pub from: Address,
     /// To whom.
-    pub to: SocketAddr,
+    pub to: Address,
     /// Sequence number.
     pub seq: u32,
     /// Acknowledgement number, whether or not ACK is set.
@@ -46,6 +48,114 @@ pub struct TcpSegment {
     pub options: SegmentOptions,
     /// Whether the capture cut it before its options ended.
     pub truncated: bool,
+}
+
+/// An IP address and a port, as a packet has them: both versions in one shape, IPv4 as
+/// `::ffff:a.b.c.d`, so that neither reading nor comparing one takes a branch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address {
+    /// As a u128 they would take eight bytes of padding.
+    high: u64,
+    low: u64,
+    port: u16,
+    is_ipv6: bool,
+}
+
+impl Address {
+    /// Of IPv4.
+    #[inline]
+    pub(crate) fn v4(ip: [u8; 4], port: u16) -> Self {
+        let low = 0xffff_0000_0000 | u64::from(u32::from_be_bytes(ip));
+        Self { high: 0, low, port, is_ipv6: false }
+    }
+
+    /// Of IPv6.
+    #[inline]
+    pub(crate) fn v6(ip: [u8; 16], port: u16) -> Self {
+        let [high, low] = halves(u128::from_be_bytes(ip));
+        Self { high, low, port, is_ipv6: true }
+    }
+
+    /// Of either.
+    #[must_use]
+    pub fn new(ip: IpAddr, port: u16) -> Self {
+        match ip {
+            IpAddr::V4(ip) => Self::v4(ip.octets(), port),
+            IpAddr::V6(ip) => Self::v6(ip.octets(), port),
+        }
+    }
+
+    /// The IP address.
+    #[must_use]
+    pub fn ip(self) -> IpAddr {
+        if self.is_ipv6 {
+            Ipv6Addr::from_bits(u128::from(self.high) << 64 | u128::from(self.low)).into()
+        } else {
+            let [.., a, b, c, d] = self.low.to_be_bytes();
+            Ipv4Addr::new(a, b, c, d).into()
+        }
+    }
+
+    /// The port.
+    #[must_use]
+    pub const fn port(self) -> u16 {
+        self.port
+    }
+
+    /// Whether it is one of IPv4.
+    #[must_use]
+    pub const fn is_ipv4(self) -> bool {
+        !self.is_ipv6
+    }
+
+    /// High and low half of the address, IPv4 as IPv6 writes it.
+    #[inline]
+    pub(crate) const fn halves(self) -> [u64; 2] {
+        [self.high, self.low]
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self::new(address.ip(), address.port())
+    }
+}
+
+impl From<Address> for SocketAddr {
+    fn from(address: Address) -> Self {
+        Self::new(address.ip(), address.port())
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddrParseError;
+
+    fn from_str(text: &str) -> Result<Self, AddrParseError> {
+        text.parse::<SocketAddr>().map(Self::from)
+    }
+}
+
+impl PartialEq<SocketAddr> for Address {
+    fn eq(&self, other: &SocketAddr) -> bool {
+        SocketAddr::from(*self) == *other
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        SocketAddr::from(*self).fmt(f)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        SocketAddr::from(*self).fmt(f)
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "the halves are wanted")]
+const fn halves(bits: u128) -> [u64; 2] {
+    [(bits >> 64) as u64, bits as u64]
 }
 
 /// TCP options that say something about a handshake.
@@ -95,9 +205,9 @@ pub struct IcmpError {
     /// What it says.
     pub kind: IcmpKind,
     /// Who had sent the segment that it is about.
-    pub from: SocketAddr,
+    pub from: Address,
     /// To whom.
-    pub to: SocketAddr,
+    pub to: Address,
     /// The segment's sequence number.
     pub seq: u32,
 }

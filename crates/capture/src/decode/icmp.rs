@@ -1,11 +1,11 @@
 //! ICMP errors, which quote the packet that they are about.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use super::ip::{self, Form, Ip};
 use super::layer::Stop;
 use crate::Packet;
-use crate::observed::{IcmpError, IcmpKind};
+use crate::observed::{Address, IcmpError, IcmpKind};
 
 /// An error about a TCP segment; anything else is of no interest. RFC 792 asks for eight bytes of what
 /// the IP header carried: ports and sequence number.
@@ -31,8 +31,8 @@ pub(super) fn error(packet: &Packet<'_>, scope: u32, ip: &Ip<'_>) -> Result<Icmp
         scope,
         reporter: ip.from,
         kind,
-        from: SocketAddr::new(quoted.from, tcp.u16(0)?),
-        to: SocketAddr::new(quoted.to, tcp.u16(2)?),
+        from: Address::new(quoted.from, tcp.u16(0)?),
+        to: Address::new(quoted.to, tcp.u16(2)?),
         seq: tcp.u32(4)?,
     })
 }

@@ -137,13 +137,40 @@ impl Decoder {
     ///
     /// # Errors
     /// If its headers contradict themselves. That is counted, and a warning if it is among the first.
-    #[inline]
     pub fn decode(&mut self, packet: &Packet<'_>) -> Result<Observed, Malformed> {
-        if let Some(segment) = fast::segment(packet) {
-            self.counts.segments += 1;
-            return Ok(Observed::Segment(segment));
+        let Some((mut segment, options)) = fast::segment(packet) else {
+            return self.decode_any(*packet);
+        };
+        self.counts.segments += 1;
+        if !options.is_empty() {
+            segment.options = tcp::options(options);
         }
-        self.decode_any(packet)
+        Ok(Observed::Segment(segment))
+    }
+
+    /// Adds what a packet shows to what others showed; nothing is added if it contradicts itself. For
+    /// many packets: a value that is handed on is written more than once.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    #[inline(always)]
+    pub fn decode_into(
+        &mut self,
+        packet: &Packet<'_>,
+        seen: &mut Vec<Observed>,
+    ) -> Result<(), Malformed> {
+        if let Some((segment, options)) = fast::segment(packet) {
+            self.counts.segments += 1;
+            seen.push(Observed::Segment(segment));
+            if !options.is_empty()
+                && let Some(Observed::Segment(segment)) = seen.last_mut()
+            {
+                segment.options = tcp::options(options);
+            }
+            return Ok(());
+        }
+        seen.push(self.decode_any(*packet)?);
+        Ok(())
     }
 
     /// The names of scopes.
@@ -170,9 +197,10 @@ impl Decoder {
         &self.warnings
     }
 
+    /// Takes the packet itself, so that its parts need not lie in memory unless this is called.
     #[inline(never)]
-    fn decode_any(&mut self, packet: &Packet<'_>) -> Result<Observed, Malformed> {
-        match self.general(packet) {
+    fn decode_any(&mut self, packet: Packet<'_>) -> Result<Observed, Malformed> {
+        match self.general(&packet) {
             Ok(observed) => {
                 match observed {
                     Observed::Segment(_) => self.counts.segments += 1,

@@ -1,12 +1,10 @@
 //! The TCP header: its first 14 bytes are needed, the rest is read as far as it was captured.
 
-use std::net::SocketAddr;
-
 use super::Malformed;
 use super::ip::Ip;
 use super::layer::Stop;
 use crate::Packet;
-use crate::observed::{FastOpen, SegmentOptions, TcpSegment, TimestampOption};
+use crate::observed::{Address, FastOpen, SegmentOptions, TcpSegment, TimestampOption};
 
 const FIXED: usize = 20;
 
@@ -28,8 +26,8 @@ pub(super) fn segment(packet: &Packet<'_>, scope: u32, ip: &Ip<'_>) -> Result<Tc
         record: packet.record,
         interface: packet.interface,
         scope,
-        from: SocketAddr::new(ip.from, u16::from_be_bytes([head[0], head[1]])),
-        to: SocketAddr::new(ip.to, u16::from_be_bytes([head[2], head[3]])),
+        from: Address::new(ip.from, u16::from_be_bytes([head[0], head[1]])),
+        to: Address::new(ip.to, u16::from_be_bytes([head[2], head[3]])),
         seq: u32::from_be_bytes([head[4], head[5], head[6], head[7]]),
         ack: u32::from_be_bytes([head[8], head[9], head[10], head[11]]),
         flags: head[13],
@@ -42,19 +40,18 @@ pub(super) fn segment(packet: &Packet<'_>, scope: u32, ip: &Ip<'_>) -> Result<Tc
     })
 }
 
-/// Reads options as far as they make sense.
-#[inline]
-pub(super) fn options(bytes: &[u8]) -> SegmentOptions {
-    // What nearly every segment has but the first two of a connection.
-    if let [1, 1, 8, 10, a, b, c, d, e, f, g, h] = *bytes {
-        let (value, echo) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
-        let timestamps = Some(TimestampOption { value, echo });
-        return SegmentOptions { timestamps, ..SegmentOptions::default() };
-    }
-    every_option(bytes)
+/// The one option that nearly every segment has but the first two of a connection, or else all options,
+/// to be read.
+#[inline(always)]
+pub(super) fn timestamps_alone(bytes: &[u8]) -> (Option<TimestampOption>, &[u8]) {
+    let &[1, 1, 8, 10, a, b, c, d, e, f, g, h] = bytes else { return (None, bytes) };
+    let (value, echo) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
+    (Some(TimestampOption { value, echo }), &[])
 }
 
-fn every_option(mut bytes: &[u8]) -> SegmentOptions {
+/// Reads options as far as they make sense.
+#[inline(never)]
+pub(super) fn options(mut bytes: &[u8]) -> SegmentOptions {
     let mut found = SegmentOptions::default();
     loop {
         let (kind, length) = match *bytes {

@@ -56,13 +56,17 @@ impl Filter {
     #[inline]
     pub fn matches(&self, segment: &TcpSegment, scopes: &Scopes) -> bool {
         let TcpSegment { from, to, scope, .. } = *segment;
-        self.expr.as_ref().is_none_or(|expr| expr.matches(&Subject { from, to, scope, scopes }))
+        self.expr.as_ref().is_none_or(|expr| {
+            expr.matches(&Subject { from: from.into(), to: to.into(), scope, scopes })
+        })
     }
 
     /// Whether it matches the segment that an ICMP error is about.
     #[must_use]
     pub fn matches_error(&self, error: &IcmpError, scopes: &Scopes) -> bool {
         let IcmpError { from, to, scope, .. } = *error;
-        self.expr.as_ref().is_none_or(|expr| expr.matches(&Subject { from, to, scope, scopes }))
+        self.expr.as_ref().is_none_or(|expr| {
+            expr.matches(&Subject { from: from.into(), to: to.into(), scope, scopes })
+        })
     }
 }

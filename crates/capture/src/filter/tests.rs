@@ -1,7 +1,5 @@
 //! What filters match, and how they fail.
 
-use std::net::SocketAddr;
-
 use super::Filter;
 use crate::decode::tests::build;
 use crate::{Decoder, Observed, TcpSegment};
@@ -11,8 +9,7 @@ fn check(text: &str, v4: bool, v6: bool) {
     let filter = Filter::parse(text).unwrap_or_else(|error| panic!("{error}"));
     let mut decoder = Decoder::new();
     let segment = |ends: (&str, &str), scope| -> TcpSegment {
-        let (from, to): (SocketAddr, SocketAddr) =
-            (ends.0.parse().unwrap(), ends.1.parse().unwrap());
+        let (from, to) = (ends.0.parse().unwrap(), ends.1.parse().unwrap());
         TcpSegment { from, to, scope, ..build::plain_segment() }
     };
     let frame =

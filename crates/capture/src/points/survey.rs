@@ -122,11 +122,11 @@ impl Survey {
     fn add_segment(&mut self, segment: &TcpSegment) {
         let isn = match segment.flags & (SYN | ACK | RST) {
             SYN => {
-                self.listeners.entry(segment.to).0 += 1;
+                self.listeners.entry(segment.to.into()).0 += 1;
                 Some(segment.seq)
             }
             both if both == SYN | ACK => {
-                self.listeners.entry(segment.from).0 += 1;
+                self.listeners.entry(segment.from.into()).0 += 1;
                 Some(segment.ack.wrapping_sub(1))
             }
             _ => None,

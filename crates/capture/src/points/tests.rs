@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{Joined, Joiner, Relation, Survey};
 use crate::script::{Ends, families, packets};
-use crate::{Limits, Observed, TcpSegment};
+use crate::{Address, Limits, Observed, TcpSegment};
 
 const MS: i64 = 1_000_000;
 
@@ -286,9 +286,9 @@ fn what_a_capture_may_have_missed_is_not_called_lost() {
 fn addresses_that_are_rewritten_are_joined_by_numbers() {
     fn translate(segment: &mut TcpSegment) {
         // Towards the server the client's address and port change, towards the client they change back.
-        let rename = |address: SocketAddr| match address.port() {
+        let rename = |address: Address| match address.port() {
             80 => address,
-            port => SocketAddr::new(
+            port => Address::new(
                 if address.is_ipv4() {
                     [192, 0, 2, 1].into()
                 } else {
@@ -486,7 +486,7 @@ fn anything() -> impl Strategy<Value = Vec<(usize, TcpSegment)>> {
         all.into_iter()
             .map(|(point, back, flags, port, (seq, ack, payload), step)| {
                 time_ns += [0, 5 * MS, 1_100 * MS][usize::try_from(step).unwrap_or(0)];
-                let client = SocketAddr::new(blank.from.ip(), 40_000 + port);
+                let client = Address::new(blank.from.ip(), 40_000 + port);
                 let (from, to) = if back { (blank.to, client) } else { (client, blank.to) };
                 let (seq, ack) = (seq.wrapping_sub(2), ack.wrapping_sub(1));
                 (point, TcpSegment { time_ns, from, to, flags, seq, ack, payload, ..blank })

@@ -81,8 +81,8 @@ impl Trace {
             _ => return None,
         };
         let mut trace = Self {
-            client,
-            server,
+            client: client.into(),
+            server: server.into(),
             client_isn,
             server_isn: None,
             syn_options: None,
@@ -168,7 +168,7 @@ impl Traces {
 
     /// Takes a segment in.
     pub(super) fn add(&mut self, segment: &TcpSegment) {
-        let ends = ends(segment.from, segment.to);
+        let ends = ends(segment.from.into(), segment.to.into());
         match self.all.get_mut(&ends) {
             Some(trace) if !trace.is_over_with(segment) => return trace.add(segment),
             Some(_) => drop(self.take(ends)),

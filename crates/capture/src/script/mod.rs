@@ -143,7 +143,7 @@ fn number(
         ours.id += 1;
         segment.ip_id = ours.id;
     }
-    if segment.from.is_ipv6() {
+    if !segment.from.is_ipv4() {
         segment.ip_id = 0;
     }
 }
@@ -154,8 +154,8 @@ fn blank(time_ns: i64, record: u64, from: SocketAddr, to: SocketAddr) -> TcpSegm
         record,
         interface: 0,
         scope: 0,
-        from,
-        to,
+        from: from.into(),
+        to: to.into(),
         seq: 0,
         ack: 0,
         flags: 0,
@@ -178,8 +178,8 @@ fn icmp(time_ns: i64, record: u64, ends: Ends, sides: &[Side; 2], kind: Option<&
             Some("big") => IcmpKind::TooBig,
             _ => IcmpKind::HostUnreachable,
         },
-        from: ends.client,
-        to: ends.server,
+        from: ends.client.into(),
+        to: ends.server.into(),
         seq: if kind == Some("older") { sides[0].isn ^ 0x8000_0000 } else { sides[0].isn },
     })
 }

@@ -1,6 +1,8 @@
 //! What names a flow: two ends in a fixed order, and the VLANs and tunnels between them.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr};
+
+use crate::Address;
 
 /// Two ends, the lower first. An IPv4 address is kept as IPv6 keeps it (`::ffff:a.b.c.d`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,13 +19,12 @@ pub(super) type End = usize;
 impl Key {
     /// The flow of a segment, and which of its ends sent it.
     #[inline]
-    pub(super) fn of(from: SocketAddr, to: SocketAddr, scope: u32) -> (Self, End) {
-        let from = (bits(from.ip()), from.port());
-        let to = (bits(to.ip()), to.port());
-        let (low, high, end) = if from <= to { (from, to, 0) } else { (to, from, 1) };
-        let key =
-            Self { addresses: [halves(low.0), halves(high.0)], ports: [low.1, high.1], scope };
-        (key, end)
+    pub(super) fn of(from: Address, to: Address, scope: u32) -> (Self, End) {
+        let number = |it: Address| (it.halves(), it.port());
+        let (low, high, end) =
+            if number(from) <= number(to) { (from, to, 0) } else { (to, from, 1) };
+        let (addresses, ports) = ([low.halves(), high.halves()], [low.port(), high.port()]);
+        (Self { addresses, ports, scope }, end)
     }
 
     /// The address and port of an end.
@@ -56,13 +57,6 @@ impl Key {
     }
 }
 
-fn bits(ip: IpAddr) -> u128 {
-    match ip {
-        IpAddr::V4(ip) => 0xffff_0000_0000 | u128::from(ip.to_bits()),
-        IpAddr::V6(ip) => ip.to_bits(),
-    }
-}
-
 #[allow(clippy::cast_possible_truncation, reason = "the halves are wanted")]
 const fn halves(bits: u128) -> [u64; 2] {
     [(bits >> 64) as u64, bits as u64]
@@ -79,7 +73,8 @@ mod tests {
     use super::*;
 
     fn key(from: &str, to: &str) -> (Key, End) {
-        Key::of(from.parse().expect("an address"), to.parse().expect("an address"), 7)
+        let [from, to] = [from, to].map(|it| it.parse::<SocketAddr>().expect("an address").into());
+        Key::of(from, to, 7)
     }
 
     #[test]
@@ -95,7 +90,7 @@ mod tests {
 
     #[test]
     fn scopes_tell_equal_addresses_apart() {
-        let [from, to] = ["10.0.0.2:80", "10.0.0.1:81"].map(|a| a.parse().expect("an address"));
+        let [from, to] = [Address::v4([10, 0, 0, 2], 80), Address::v4([10, 0, 0, 1], 81)];
         assert_ne!(Key::of(from, to, 0).0, Key::of(from, to, 1).0);
     }
 }

@@ -121,7 +121,7 @@ pub(super) fn follow(plan: &Plan, found: Vec<Found>) -> Result<Vec<Followed>, Co
         if let Event::Batch(batch, scopes) = event {
             for observed in batch {
                 if let Observed::Segment(segment) = observed
-                    && let Some(places) = places.get(&(segment.from, segment.to))
+                    && let Some(places) = places.get(&(segment.from.into(), segment.to.into()))
                 {
                     let scope = scopes.name(segment.scope).unwrap_or_default();
                     places.iter().for_each(|&place| followed[place].add(segment, &scope));

@@ -291,7 +291,7 @@ pub(super) mod tests {
     pub(in super::super) fn ignored() -> Followed {
         let mut handshake = handshake(Outcome::ThirdAckIgnored { ended: IgnoredEnd::ResetByProbe });
         handshake.marks.clear();
-        let (client, server) = (handshake.client, handshake.server);
+        let (client, server) = (handshake.client.into(), handshake.server.into());
         let segment = |ms: i64, from_client: bool, flags, seq, ack, payload| TcpSegment {
             time_ns: handshake.began_ns + ms * 1_000_000,
             record: 1,

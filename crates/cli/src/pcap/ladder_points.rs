@@ -28,12 +28,12 @@ pub(super) fn merged(followed: &Followed, points: &Points) -> Vec<(TcpSegment, R
     let clients = [Some(handshake.client), crossing.translated.map(|(client, _)| client)];
     let mut sides: [Vec<(TcpSegment, bool)>; 2] = [Vec::new(), Vec::new()];
     for segment in &followed.segments {
-        let from_client = clients.contains(&Some(segment.from));
+        let from_client = clients.contains(&Some(segment.from.into()));
         let (client, server) = (handshake.client, handshake.server);
         let (from, to) = if from_client { (client, server) } else { (server, client) };
         let file = Number::unpacked(segment.record).file;
         let point = points.of_file.get(file).copied().unwrap_or(0);
-        let segment = TcpSegment { from, to, ..*segment };
+        let segment = TcpSegment { from: from.into(), to: to.into(), ..*segment };
         sides[usize::from(point != client_side)].push((segment, from_client));
     }
     let [at_client, at_server] = sides;

@@ -292,14 +292,14 @@ impl<F: FnMut(Event<'_>) -> ControlFlow<()>> Reading<'_, F> {
         let time_ns = self.plan.corrected(lane.file, packet.time_ns);
         let (first, last) = self.account.span_ns.unwrap_or((time_ns, time_ns));
         self.account.span_ns = Some((first.min(time_ns), last.max(time_ns)));
-        let record = Number::new(lane.file, packet.record).packed();
-        let observed = self.decoder.decode(&Packet { record, time_ns, ..packet });
-        if let Err(malformed) = observed {
+        let number = Number::new(lane.file, packet.record).packed();
+        let numbered = Packet { record: number, time_ns, ..packet };
+        if let Err(malformed) = self.decoder.decode_into(&numbered, &mut self.batch) {
             let (record, offset) = (packet.record, packet.offset);
             self.account
                 .warn(lane.file, Warning { record, offset, what: Problem::Malformed(malformed) });
+            self.batch.push(Observed::Other);
         }
-        self.batch.push(observed.unwrap_or(Observed::Other));
         Some(time_ns)
     }
 

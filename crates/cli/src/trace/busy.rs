@@ -97,7 +97,7 @@ impl Busy {
 /// The flow of a segment, the same for both directions.
 fn flow(segment: &TcpSegment) -> Flow {
     let (one, other) = (segment.from.min(segment.to), segment.from.max(segment.to));
-    Flow { one, other }
+    Flow { one: one.into(), other: other.into() }
 }
 
 fn place(flow: Flow) -> usize {
@@ -125,8 +125,8 @@ mod tests {
             record: 1,
             interface: 0,
             scope: 0,
-            from: address(from),
-            to: address(to),
+            from: address(from).into(),
+            to: address(to).into(),
             seq: 0,
             ack: 0,
             flags,

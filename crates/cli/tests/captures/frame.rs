@@ -133,7 +133,7 @@ fn options(options: &SegmentOptions) -> Vec<u8> {
 
 /// The error, sent to who had sent the packet that it quotes.
 fn icmp_frame(error: &IcmpError) -> Vec<u8> {
-    let quoted = quoted(error.from, error.to, error.seq);
+    let quoted = quoted(error.from.into(), error.to.into(), error.seq);
     let builder = ip(error.reporter, error.from.ip(), 62, 1);
     let mut frame = Vec::new();
     let written = match (error.from.ip(), error.kind) {

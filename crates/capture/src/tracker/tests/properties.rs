@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use proptest::prelude::*;
 
-use crate::{IcmpError, IcmpKind, Observed, SegmentOptions, TcpSegment, TimestampOption};
+use crate::{Address, IcmpError, IcmpKind, Observed, SegmentOptions, TcpSegment, TimestampOption};
 
 use super::super::Tracker;
 use super::{Limits, families, packets, track};
@@ -33,8 +33,16 @@ fn segments(most: usize) -> impl Strategy<Value = Vec<Observed>> {
                 let seq = (seq * 3).wrapping_sub(2);
                 if is_icmp && step % 5 == 0 {
                     let (reporter, kind) = (ends[1].ip(), IcmpKind::HostUnreachable);
-                    let error =
-                        IcmpError { time_ns, record, scope: 0, reporter, kind, from, to, seq };
+                    let error = IcmpError {
+                        time_ns,
+                        record,
+                        scope: 0,
+                        reporter,
+                        kind,
+                        from: from.into(),
+                        to: to.into(),
+                        seq,
+                    };
                     return Observed::IcmpError(error);
                 }
                 let stamp = TimestampOption { value: seq, echo: ack };
@@ -45,8 +53,8 @@ fn segments(most: usize) -> impl Strategy<Value = Vec<Observed>> {
                     record,
                     interface: 0,
                     scope: 0,
-                    from,
-                    to,
+                    from: from.into(),
+                    to: to.into(),
                     seq,
                     ack: ack * 3,
                     flags,
@@ -94,8 +102,8 @@ proptest! {
             .zip(1..)
             .map(|(((time_ns, seq, ack, flags), (ttl, ip_id, back, truncated), port, payload), record)| {
                 let ends = ["10.0.0.1:80", "10.0.0.1:80", "10.0.0.2:7"];
-                let to: SocketAddr = ends[usize::from(port)].parse().expect("an address");
-                let from: SocketAddr = ends[0].parse().expect("an address");
+                let to: Address = ends[usize::from(port)].parse().expect("an address");
+                let from: Address = ends[0].parse().expect("an address");
                 let (from, to) = if back { (to, from) } else { (from, to) };
                 let options = SegmentOptions::default();
                 let (interface, scope, window) = (0, 0, 0);
@@ -175,7 +183,7 @@ fn memory_stays_within_the_bound_in_a_flood() {
         panic!("a segment");
     };
     for number in 0..60_000_u32 {
-        let from = SocketAddr::from(((0x0a00_0000 + number).to_be_bytes(), 999));
+        let from = Address::v4((0x0a00_0000 + number).to_be_bytes(), 999);
         let time_ns = syn.time_ns + i64::from(number) * 1000;
         let syn = TcpSegment { from, time_ns, ..syn };
         tracker.on_segment(&syn, &mut |_, _| told += 1);
