@@ -19,14 +19,15 @@ pub(crate) struct Bursts {
     /// How many are kept.
     kept: usize,
     seconds: [i64; SECONDS],
-    counts: [Second; SECONDS],
+    /// Apart from the other counts, since all of these are looked through.
+    attempts: [u32; SECONDS],
+    of_these: [Second; SECONDS],
     /// Clients whose handshakes had one SYN and no ACK.
     silent_clients: Distinct,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Second {
-    attempts: u32,
     silent: u32,
     connected: u32,
     retried: u32,
@@ -51,8 +52,9 @@ impl Bursts {
         if is_silent {
             self.silent_clients.add(client);
         }
-        let second = self.at(handshake.began_ns.div_euclid(1_000_000_000));
-        second.attempts += 1;
+        let place = self.place(handshake.began_ns.div_euclid(1_000_000_000));
+        self.attempts[place] += 1;
+        let second = &mut self.of_these[place];
         second.silent += u32::from(is_silent);
         second.connected += u32::from(is_connected);
         second.retried += u32::from(is_retried && !is_connected);
@@ -60,8 +62,9 @@ impl Bursts {
 
     /// What the busiest second looks like, if that is a burst, among so many handshakes in so long.
     pub(crate) fn burst(&self, handshakes: u32, lasted_ns: i64) -> Option<Burst> {
-        let (second, busiest) = self.busiest()?;
-        let Second { attempts, silent, connected, retried } = busiest;
+        let all = self.attempts.iter().zip(&self.seconds).zip(&self.of_these).take(self.kept);
+        let busiest = all.max_by_key(|((attempts, second), _)| (**attempts, -**second));
+        let ((&attempts, &second), &Second { silent, connected, retried }) = busiest?;
         let silent_clients = self.silent_clients.count();
         let is_flood =
             u64::from(silent) * 10 >= u64::from(attempts) * 8 && silent_clients >= FLOOD_SOURCES;
@@ -84,32 +87,33 @@ impl Bursts {
     pub(crate) fn fetch(&self) {
         prefetch(&self.kept);
         self.seconds.iter().step_by(8).for_each(prefetch);
-        self.counts.first().into_iter().for_each(prefetch);
+        self.attempts.iter().step_by(16).for_each(prefetch);
     }
 
-    /// The counts of a second. They begin anew if it is not kept, in the place of those with fewest
-    /// attempts if there are too many.
-    fn at(&mut self, second: i64) -> &mut Second {
-        let kept = self.seconds.iter().take(self.kept).position(|&at| at == second);
-        let place = kept.unwrap_or_else(|| {
+    /// The place of a second. Its counts begin anew if it is not kept, in the place of those with
+    /// fewest attempts if there are too many.
+    fn place(&mut self, second: i64) -> usize {
+        let kept = place_of_first(self.seconds.iter().map(|&at| at == second));
+        kept.filter(|&place| place < self.kept).unwrap_or_else(|| {
             let place = if self.kept < SECONDS { self.kept } else { self.least() };
             self.kept = self.kept.max(place + 1);
-            self.seconds[place] = second;
-            self.counts[place] = Second::default();
+            (self.seconds[place], self.attempts[place]) = (second, 0);
+            self.of_these[place] = Second::default();
             place
-        });
-        &mut self.counts[place]
+        })
     }
 
     /// The first of those with fewest attempts; none has less than one.
     fn least(&self) -> usize {
-        let one = self.counts.iter().position(|counts| counts.attempts == 1);
-        let least = || (0..SECONDS).min_by_key(|&place| self.counts[place].attempts);
+        let one = place_of_first(self.attempts.iter().map(|&attempts| attempts == 1));
+        let least = || (0..SECONDS).min_by_key(|&place| self.attempts[place]);
         one.or_else(least).unwrap_or(0)
     }
+}
 
-    fn busiest(&self) -> Option<(i64, Second)> {
-        let all = self.seconds.iter().copied().zip(self.counts.iter().copied());
-        all.take(self.kept).max_by_key(|&(second, counts)| (counts.attempts, -second))
-    }
+/// The first place that is so. All are looked at, without a branch for each.
+fn place_of_first(are_so: impl Iterator<Item = bool>) -> Option<usize> {
+    const _: () = assert!(SECONDS <= u32::BITS as usize, "a bit for each");
+    let bits = are_so.zip(0..).fold(0_u32, |bits, (is_so, place)| bits | u32::from(is_so) << place);
+    (bits != 0).then(|| bits.trailing_zeros() as usize)
 }
