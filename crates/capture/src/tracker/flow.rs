@@ -231,6 +231,7 @@ impl Flow {
     }
 
     /// Takes the numbers and the time of a segment in.
+    #[inline(always)]
     pub(super) fn extend(&mut self, segment: &TcpSegment, end: End) {
         let control = u32::from(segment.flags & SYN != 0) + u32::from(segment.flags & FIN != 0);
         let behind = segment.seq.wrapping_add(segment.payload).wrapping_add(control);

@@ -19,7 +19,7 @@ use self::clock::Clock;
 use self::flow::{ACK, Fit, Flow, RST, SYN, mark, of_end, of_flow};
 use self::key::{End, Key};
 use self::resends::Resends;
-use self::store::{AllResends, Flows};
+use self::store::{AllResends, Flows, NONE};
 use self::verdict::Case;
 
 pub use self::limits::Limits;
@@ -63,8 +63,8 @@ pub struct Tracker {
     resends: AllResends,
     clock: Clock,
     statistics: Statistics,
-    /// Flows that were taken out of the table.
-    forgotten: u64,
+    /// Flows that were taken out of the table, over and over from 0.
+    forgotten: u32,
     first_ns: Option<i64>,
     /// The latest packet's time.
     now_ns: i64,
@@ -78,10 +78,10 @@ struct Sender {
     key: Key,
     end: End,
     hash: u32,
-    /// The flow with this hash when its memory was asked for, and how many had been forgotten then: it
-    /// is still there while that has not changed.
-    likely: Option<u32>,
-    forgotten: u64,
+    /// The flow with this hash when its memory was asked for, or [`NONE`], and how many had been
+    /// forgotten then: it is still there while that has not changed.
+    likely: u32,
+    forgotten: u32,
 }
 
 /// What is to be done with a flow that was looked at.
@@ -145,9 +145,10 @@ impl Tracker {
     /// Asks for the flows of segments.
     fn fetch(&self, senders: &mut [Sender]) {
         for sender in senders {
-            sender.likely = self.index.find(sender.hash, |_| true);
-            sender.forgotten = self.forgotten;
-            sender.likely.into_iter().for_each(|number| self.flows.fetch(number));
+            if let Some(number) = self.index.find(sender.hash, |_| true) {
+                (sender.likely, sender.forgotten) = (number, self.forgotten);
+                self.flows.fetch(number);
+            }
         }
     }
 
@@ -155,8 +156,11 @@ impl Tracker {
     #[inline]
     fn find(&self, sender: &Sender) -> Option<u32> {
         let is_it = |number: u32| self.flows.get(number).key == sender.key;
-        let likely = sender.likely.filter(|_| sender.forgotten == self.forgotten);
-        likely.filter(|&number| is_it(number)).or_else(|| self.index.find(sender.hash, is_it))
+        let is_there = sender.likely != NONE && sender.forgotten == self.forgotten;
+        if is_there && is_it(sender.likely) {
+            return Some(sender.likely);
+        }
+        self.index.find(sender.hash, is_it)
     }
 
     #[inline]
@@ -184,7 +188,7 @@ impl Tracker {
     #[inline]
     fn sender(&self, segment: &TcpSegment) -> Sender {
         let (key, end) = Key::of(segment.from, segment.to, segment.scope);
-        Sender { key, end, hash: key.hash(self.limits.hash_seed), likely: None, forgotten: 0 }
+        Sender { key, end, hash: key.hash(self.limits.hash_seed), likely: NONE, forgotten: 0 }
     }
 
     /// Takes in a segment.
@@ -475,6 +479,6 @@ impl Tracker {
         self.index.remove(flow.key.hash(self.limits.hash_seed), number);
         self.resends.free(flow.resends);
         self.flows.free(number);
-        self.forgotten += 1;
+        self.forgotten = self.forgotten.wrapping_add(1);
     }
 }
