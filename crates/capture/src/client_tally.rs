@@ -4,10 +4,12 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::DerefMut;
 
 use halfopen_evidence::{
     Crossing, Handshake, HeavyKeys, Located, Mark, Outcome, WatchedClient, Weight, prefetch,
 };
+use smallvec::SmallVec;
 
 /// Clients that are told of a listener.
 const TOLD: usize = 8;
@@ -22,6 +24,9 @@ const SOON_US: u64 = 200_000;
 /// A listener in its scope.
 pub(crate) type Listener = (u32, SocketAddr);
 
+/// Counts by kind. Most clients have trouble of one kind or two, which take no memory apart.
+type Kinds<K> = SmallVec<[(K, u32); 2]>;
+
 /// A client of a listener.
 pub(crate) type Client = (Listener, IpAddr);
 
@@ -34,8 +39,8 @@ pub(crate) struct ClientTally {
     /// Those that were established at once: apart from the others, so that a client without trouble
     /// takes no memory beside this.
     established: u32,
-    outcomes: Vec<(Outcome, u32)>,
-    marks: Vec<(Mark, u32)>,
+    outcomes: Kinds<Outcome>,
+    marks: Kinds<Mark>,
     joined: u32,
     located: Vec<(Located, u32)>,
     first_ns: i64,
@@ -92,8 +97,8 @@ impl ClientTally {
             client,
             handshakes,
             gave_up,
-            outcomes,
-            marks,
+            outcomes: outcomes.into_vec(),
+            marks: marks.into_vec(),
             joined,
             located,
             first_ns,
@@ -134,10 +139,13 @@ pub(crate) fn gave_up(handshake: &Handshake) -> bool {
 }
 
 /// Counts one more of a kind.
-pub(crate) fn count<K: PartialEq>(counts: &mut Vec<(K, u32)>, key: K) {
+pub(crate) fn count<K: PartialEq>(
+    counts: &mut (impl DerefMut<Target = [(K, u32)]> + Extend<(K, u32)>),
+    key: K,
+) {
     match counts.iter_mut().find(|(it, _)| *it == key) {
         Some((_, count)) => *count = count.saturating_add(1),
-        None => counts.push((key, 1)),
+        None => counts.extend([(key, 1)]),
     }
 }
 
