@@ -29,7 +29,7 @@ pub struct Joined {
     /// The number of its scope.
     pub scope: u32,
     /// What the two points say together; none if one alone saw it and that says nothing.
-    pub crossing: Option<Crossing>,
+    pub crossing: Option<Box<Crossing>>,
 }
 
 /// Follows handshakes at two points. Times of all segments are by one clock.
@@ -255,7 +255,7 @@ impl Joiner {
         let is_complete = other.evicted == 0 && other.traces.evicted() == 0;
         let crossing = is_complete.then(|| of_one(&half, point, &self.between)).flatten();
         let handshake = alone(half.handshake, crossing.as_ref());
-        sink(Joined { handshake, scope: half.scope, crossing });
+        sink(Joined { handshake, scope: half.scope, crossing: crossing.map(Box::new) });
     }
 
     fn tell_both(&mut self, first: Half, second: Half, sink: &mut impl FnMut(Joined)) {
@@ -271,6 +271,6 @@ impl Joiner {
             Some(crossing) => joined(client.handshake, server.handshake, crossing),
             None => client.handshake,
         };
-        sink(Joined { handshake, scope, crossing });
+        sink(Joined { handshake, scope, crossing: crossing.map(Box::new) });
     }
 }

@@ -68,7 +68,7 @@ pub(crate) struct Found {
     /// The handshake; its scope is named.
     pub(crate) handshake: Handshake,
     /// What two points say of it together.
-    pub(crate) crossing: Option<Crossing>,
+    pub(crate) crossing: Option<Box<Crossing>>,
 }
 
 #[cfg(test)]

@@ -197,7 +197,7 @@ pub(super) fn handshake(found: &Found) -> serde_json::Result<String> {
         file: found.number.file as u64 + 1,
         record: found.number.record,
         handshake: fields(&found.handshake),
-        between: found.crossing.as_ref().map(crossing),
+        between: found.crossing.as_deref().map(crossing),
     })))
 }
 

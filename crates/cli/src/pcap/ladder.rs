@@ -126,7 +126,7 @@ pub(super) fn ladder(followed: &Followed, points: Option<&Points>) -> Ladder {
 
 /// What the lifelines are.
 fn roles(followed: &Followed, points: Option<&Points>) -> [String; 2] {
-    let both = points.zip(followed.found.crossing.as_ref());
+    let both = points.zip(followed.found.crossing.as_deref());
     both.map_or_else(
         || ["client", "server"].map(str::to_owned),
         |(points, crossing)| {
