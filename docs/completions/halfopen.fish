@@ -77,7 +77,7 @@ complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l html -d 'Writ
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l sequence -d 'Draw one handshake segment by segment: 10.0.0.9:40000, A:PORT-B:PORT, or its number (#)' -r
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l svg -d 'With --sequence: write the drawing; `-` for standard output' -r -F
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l max-flows -d 'Flows kept in memory at a time, some 150 bytes each; of two points some 700 bytes more' -r
-complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l threads -d '2 reads packets on one thread and follows handshakes on another, 1 does both on one' -r
+complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l threads -d '3 reads packets, follows handshakes and writes them on a thread each, 1 does all on one' -r
 complete -c halfopen -n "__fish_halfopen_using_subcommand pcap" -l tunnel -d 'Look into these tunnels only [default: all]' -r -f -a "ip\t'IPv4 or IPv6 in IPv4 or IPv6'
 gre\t'GRE'
 vxlan\t'VXLAN'

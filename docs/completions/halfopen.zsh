@@ -101,7 +101,7 @@ _arguments "${_arguments_options[@]}" : \
 '--sequence=[Draw one handshake segment by segment\: 10.0.0.9\:40000, A\:PORT-B\:PORT, or its number (#)]:FLOW:_default' \
 '--svg=[With --sequence\: write the drawing; \`-\` for standard output]:FILE:_files' \
 '--max-flows=[Flows kept in memory at a time, some 150 bytes each; of two points some 700 bytes more]:N:_default' \
-'--threads=[2 reads packets on one thread and follows handshakes on another, 1 does both on one]:N:_default' \
+'--threads=[3 reads packets, follows handshakes and writes them on a thread each, 1 does all on one]:N:_default' \
 '*--tunnel=[Look into these tunnels only \[default\: all\]]:LIST:((ip\:"IPv4 or IPv6 in IPv4 or IPv6"
 gre\:"GRE"
 vxlan\:"VXLAN"

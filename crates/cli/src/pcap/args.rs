@@ -52,9 +52,9 @@ pub(crate) struct PcapArgs {
     #[arg(long, value_name = "N", default_value_t = 1_000_000,
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=100_000_000))]
     pub(super) max_flows: usize,
-    /// 2 reads packets on one thread and follows handshakes on another, 1 does both on one
-    #[arg(long, value_name = "N", default_value_t = 2,
-          value_parser = clap::value_parser!(u8).range(1..=2))]
+    /// 3 reads packets, follows handshakes and writes them on a thread each, 1 does all on one
+    #[arg(long, value_name = "N", default_value_t = 3,
+          value_parser = clap::value_parser!(u8).range(1..=3))]
     pub(super) threads: u8,
     /// Look into these tunnels only [default: all]
     #[arg(long, value_name = "LIST", value_delimiter = ',', action = ArgAction::Append)]

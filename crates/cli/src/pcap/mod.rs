@@ -1,8 +1,9 @@
 //! `halfopen pcap`: what became of each handshake in a capture.
 //!
 //! `read` brings packets in, as one capture in the order of time; `halfopen_capture` makes handshakes of
-//! them; `outputs` writes each as it is told, and `totals` adds them up. The rest are pure functions
-//! from values to text: `summary`, `lines`, `json`, `flat` (CSV and Parquet), `ladder`, `html`.
+//! them (`telling`, on threads of their own); `outputs` writes each as it is told, and `totals` adds them
+//! up. The rest are pure functions from values to text: `summary`, `lines`, `json`, `flat` (CSV and
+//! Parquet), `ladder`, `html`.
 
 mod ahead;
 mod args;
@@ -24,6 +25,7 @@ mod points;
 mod progress;
 mod read;
 mod summary;
+mod telling;
 
 use std::hash::{BuildHasher, RandomState};
 use std::io::ErrorKind;
@@ -31,13 +33,13 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyhow::Context as _;
-use halfopen_capture::{Filter, Joined, Limits, Scopes};
+use halfopen_capture::{Filter, Limits};
 use halfopen_diagnose::report::TextOptions;
 use halfopen_diagnose::words::harmless;
 
 use crate::exit::Exit;
 use crate::handshakes::class::{self, CLASSES, Gravity};
-use crate::handshakes::found::{Found, Number};
+use crate::handshakes::found::Found;
 use crate::handshakes::totals::{Counting, Totals};
 use crate::handshakes::verdict::Verdict;
 use crate::handshakes::words;
@@ -51,8 +53,9 @@ use following::{Counted, Following};
 use input::{Complaint, Input};
 use outputs::Outputs;
 use points::{Asked, Points};
-use read::{Account, Event, Plan};
+use read::{Account, Plan};
 use summary::Told;
+use telling::Telling;
 
 /// Reads the captures and prints what was asked for.
 ///
@@ -176,37 +179,26 @@ fn read_handshakes(
         established_ns: arguments.follow.then_some(2_000_000_000),
         ..Limits::default()
     };
-    let mut following = Following::new(limits, points.as_ref());
+    let following = Following::new(limits, points.as_ref());
     let mut counting = Counting::default();
     let mut choice = flow.map(Choice::new);
-    let visit = |event: Event<'_>| {
-        let mut tell = |joined: Joined, scopes: &Scopes| {
-            let Joined { mut handshake, scope, crossing } = joined;
-            let number = Number::unpacked(handshake.first_record);
-            handshake.first_record = number.record;
-            handshake.scope = scopes.name(scope).unwrap_or_default();
-            let found = Found { number, handshake, crossing };
-            if let Some(choice) = &mut choice {
-                choice.add(&found);
+    let teller = |telling: Telling<'_>| {
+        match telling {
+            Telling::Found(some) => {
+                for found in some.drain(..) {
+                    if let Some(choice) = &mut choice {
+                        choice.add(&found);
+                    }
+                    outputs.add(&found);
+                    counting.add(found);
+                }
             }
-            outputs.add(&found);
-            counting.add(found);
-        };
-        match event {
-            Event::Batch(batch, scopes) => {
-                following.on_batch(batch, &mut |joined| tell(joined, scopes));
-            }
-            Event::Idle(now_ns, scopes) => {
-                following.on_clock(now_ns, &mut |joined| tell(joined, scopes));
-                outputs.flush();
-            }
-            Event::End(scopes) => following.finish(&mut |joined| tell(joined, scopes)),
+            Telling::Idle => outputs.flush(),
         }
         if outputs.is_wanted() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     };
-    let account =
-        if arguments.threads > 1 { ahead::read(plan, visit) } else { read::read(plan, visit) }?;
-    Ok(Read { account, points, counted: following.counted(), totals: counting.finish(), choice })
+    let (account, counted) = telling::tell(plan, following, arguments.threads, teller)?;
+    Ok(Read { account, points, counted, totals: counting.finish(), choice })
 }
 
 /// Prints what was read.
