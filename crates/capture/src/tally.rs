@@ -3,6 +3,7 @@
 //!
 //! And whether many of them at once were an attack or clients that all came back: see [`Bursts`].
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -130,25 +131,26 @@ impl Tally {
 
     /// Counts handshakes. Many at a time take half as long as one after the other: each has to wait
     /// for the memory of its listener and its client, and here they wait together.
-    pub fn add(&mut self, handshakes: &[Handshake]) {
+    pub fn add(&mut self, handshakes: &[impl Borrow<Handshake>]) {
         for some in handshakes.chunks(TOGETHER) {
             self.add_some(some);
         }
     }
 
-    fn add_some(&mut self, some: &[Handshake]) {
+    fn add_some(&mut self, some: &[impl Borrow<Handshake>]) {
+        let some = || some.iter().map(Borrow::borrow);
         let mut keys = [None; TOGETHER];
-        for (keys, handshake) in keys.iter_mut().zip(some) {
+        for (keys, handshake) in keys.iter_mut().zip(some()) {
             *keys = Some(self.keys(handshake));
         }
-        for ((listener, client), handshake) in keys.iter().flatten().zip(some) {
+        for ((listener, client), handshake) in keys.iter().flatten().zip(some()) {
             self.listeners.likely(listener).into_iter().for_each(|tally| tally.fetch(handshake));
             self.clients.likely(client).into_iter().for_each(ClientTally::fetch);
         }
         for (listener, _) in keys.iter().flatten() {
             self.listeners.likely(listener).into_iter().for_each(ListenerTally::fetch_more);
         }
-        for ((listener, client), handshake) in keys.into_iter().flatten().zip(some) {
+        for ((listener, client), handshake) in keys.into_iter().flatten().zip(some()) {
             self.listeners.entry_of(listener).add(handshake);
             self.clients.entry_of(client).add(handshake);
         }

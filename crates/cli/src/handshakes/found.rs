@@ -1,5 +1,6 @@
 //! A handshake as it was found in a capture, and its number there.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -69,6 +70,12 @@ pub(crate) struct Found {
     pub(crate) handshake: Handshake,
     /// What two points say of it together.
     pub(crate) crossing: Option<Box<Crossing>>,
+}
+
+impl Borrow<Handshake> for Found {
+    fn borrow(&self) -> &Handshake {
+        &self.handshake
+    }
 }
 
 #[cfg(test)]

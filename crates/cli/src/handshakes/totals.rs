@@ -23,11 +23,7 @@ pub(crate) type ByClass = [u64; CLASSES.len()];
 pub(crate) struct Counting {
     totals: Totals,
     tally: Tally,
-    untallied: Vec<Handshake>,
 }
-
-/// Handshakes that are tallied together.
-const TOGETHER: usize = 32;
 
 /// All handshakes together.
 #[derive(Clone, Debug)]
@@ -92,30 +88,24 @@ impl Default for Counting {
             examples: [const { None }; CLASSES.len()],
             tallied: nothing.clone().finish(),
         };
-        Self { totals, tally: nothing, untallied: Vec::with_capacity(TOGETHER) }
+        Self { totals, tally: nothing }
     }
 }
 
 impl Counting {
-    /// Counts a handshake.
-    pub(crate) fn add(&mut self, found: Found) {
-        self.totals.add(&found);
-        let Found { handshake, crossing, .. } = found;
-        if let Some(crossing) = crossing {
-            self.tally.add(std::slice::from_ref(&handshake));
-            self.tally.add_crossing(&handshake, &crossing);
-            return;
-        }
-        self.untallied.push(handshake);
-        if self.untallied.len() >= TOGETHER {
-            self.tally.add(&self.untallied);
-            self.untallied.clear();
+    /// Counts handshakes; many at a time take less than one after the other.
+    pub(crate) fn add(&mut self, some: &[Found]) {
+        some.iter().for_each(|found| self.totals.add(found));
+        self.tally.add(some);
+        for found in some {
+            if let Some(crossing) = &found.crossing {
+                self.tally.add_crossing(&found.handshake, crossing);
+            }
         }
     }
 
     /// The counts.
-    pub(crate) fn finish(mut self) -> Totals {
-        self.tally.add(&self.untallied);
+    pub(crate) fn finish(self) -> Totals {
         Totals { tallied: self.tally.finish(), ..self.totals }
     }
 }
@@ -235,7 +225,7 @@ mod tests {
     #[test]
     fn listeners_with_trouble_come_first() {
         let mut counting = Counting::default();
-        fixture::some().into_iter().for_each(|found| counting.add(found));
+        counting.add(&fixture::some());
         let totals = counting.finish();
         assert_eq!((totals.handshakes(), totals.attempts()), (5, 5));
         let listeners = totals.listeners();

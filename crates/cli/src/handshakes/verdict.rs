@@ -82,7 +82,11 @@ mod tests {
             for _ in 0..count {
                 record += 1;
                 let handshake = fixture::handshake(outcome);
-                counting.add(Found { number: Number::new(0, record), handshake, crossing: None });
+                counting.add(&[Found {
+                    number: Number::new(0, record),
+                    handshake,
+                    crossing: None,
+                }]);
             }
         }
         let totals = counting.finish();
@@ -110,7 +114,7 @@ mod tests {
         let mut counting = Counting::default();
         for (record, outcome) in (1..).zip([Outcome::MidStream, Outcome::Undecided]) {
             let handshake = fixture::handshake(outcome);
-            counting.add(Found { number: Number::new(0, record), handshake, crossing: None });
+            counting.add(&[Found { number: Number::new(0, record), handshake, crossing: None }]);
         }
         assert_eq!(Verdict::of(&counting.finish()).status, Status::Unknown);
     }
@@ -126,7 +130,7 @@ mod tests {
             let address = format!("10.77.1.{client}:40000");
             handshake.client = fixture::address(&address);
             let number = Number::new(client, record);
-            counting.add(Found { number, handshake, crossing: None });
+            counting.add(&[Found { number, handshake, crossing: None }]);
         }
         let verdict = Verdict::of(&counting.finish());
         verdict.findings.iter().map(|it| (it.subject.label.clone(), it.severity)).collect()

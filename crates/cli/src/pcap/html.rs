@@ -408,7 +408,7 @@ mod tests {
     #[test]
     fn names_cannot_leave_their_elements_and_nothing_is_loaded() {
         let mut counting = Counting::default();
-        fixture::some().into_iter().for_each(|found| counting.add(found));
+        counting.add(&fixture::some());
         let totals = counting.finish();
         let account =
             Account { sources: vec!["<script>x</script>".to_owned()], ..Account::default() };

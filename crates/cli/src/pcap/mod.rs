@@ -185,13 +185,11 @@ fn read_handshakes(
     let teller = |telling: Telling<'_>| {
         match telling {
             Telling::Found(some) => {
-                for found in some.drain(..) {
-                    if let Some(choice) = &mut choice {
-                        choice.add(&found);
-                    }
-                    outputs.add(&found);
-                    counting.add(found);
+                if let Some(choice) = &mut choice {
+                    some.iter().for_each(|found| choice.add(found));
                 }
+                some.iter().for_each(|found| outputs.add(found));
+                counting.add(some);
             }
             Telling::Idle => outputs.flush(),
         }

@@ -242,7 +242,7 @@ mod tests {
 
     fn printed(found: &[Found], account: &Account) -> String {
         let mut counting = Counting::default();
-        found.iter().cloned().for_each(|found| counting.add(found));
+        counting.add(found);
         let totals = counting.finish();
         let statistics = Statistics { evicted: 2, ..Statistics::default() };
         let counted = Counted { statistics, ..Counted::default() };

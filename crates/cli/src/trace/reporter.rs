@@ -196,7 +196,7 @@ impl Reporter {
             handshake.scope = format!("{netns_label} {}", handshake.scope).trim_end().to_owned();
         }
         let number = Number::new(0, number);
-        self.counting.add(Found { number, handshake, crossing: None });
+        self.counting.add(&[Found { number, handshake, crossing: None }]);
     }
 
     /// Shows how it goes.

@@ -155,9 +155,9 @@ mod tests {
     use crate::handshakes::fixture;
     use crate::handshakes::totals::Counting;
 
-    fn printed(found: Vec<crate::handshakes::found::Found>, dropped: u64) -> String {
+    fn printed(found: &[crate::handshakes::found::Found], dropped: u64) -> String {
         let mut counting = Counting::default();
-        found.into_iter().for_each(|found| counting.add(found));
+        counting.add(found);
         let totals = counting.finish();
         let verdict = Verdict::of(&totals);
         let failed_calls: FailedCalls = match dropped {
@@ -184,12 +184,12 @@ mod tests {
 
     #[test]
     fn the_screen_counts_outcomes_and_says_what_is_missing() {
-        insta::assert_snapshot!(printed(fixture::some(), 3));
+        insta::assert_snapshot!(printed(&fixture::some(), 3));
     }
 
     #[test]
     fn without_handshakes_nothing_is_said_of_them() {
-        let text = printed(Vec::new(), 0);
+        let text = printed(&[], 0);
         assert!(text.contains("No TCP handshake") && !text.contains("lost"), "{text}");
     }
 }
