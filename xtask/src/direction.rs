@@ -29,7 +29,14 @@ const ALLOWED: &[Allowed] = &[
     Allowed {
         name: "evidence",
         ours: &["model"],
-        outside: Outside::Only(&["flate2", "serde", "serde_json", "thiserror"]),
+        outside: Outside::Only(&[
+            "flate2",
+            "foldhash",
+            "serde",
+            "serde_json",
+            "smallvec",
+            "thiserror",
+        ]),
     },
     Allowed {
         name: "diagnose",
@@ -51,7 +58,7 @@ const ALLOWED: &[Allowed] = &[
     Allowed {
         name: "capture",
         ours: &["evidence", "model"],
-        outside: Outside::Only(&["flate2", "lz4_flex", "ruzstd", "thiserror"]),
+        outside: Outside::Only(&["flate2", "lz4_flex", "ruzstd", "smallvec", "thiserror"]),
     },
     Allowed { name: "trace", ours: &["evidence", "model"], outside: Outside::Only(&[]) },
     Allowed {
