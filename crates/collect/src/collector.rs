@@ -38,10 +38,18 @@ impl Collector {
     /// # Errors
     /// If `/proc` cannot be read.
     pub fn new(scope: Scope) -> Result<Self, CollectError> {
+        let programs = if scope.without_bpf { Programs::refused() } else { Programs::default() };
+        Self::with_programs(scope, programs)
+    }
+
+    /// The same, with programs that another one has loaded, whatever the scope says of them.
+    ///
+    /// # Errors
+    /// If `/proc` cannot be read.
+    pub fn with_programs(scope: Scope, programs: Programs) -> Result<Self, CollectError> {
         let proc = PathBuf::from("/proc");
         let path = proc.join("self/stat");
         std::fs::read(&path).map_err(|source| CollectError::Read { path, source })?;
-        let programs = if scope.without_bpf { Programs::refused() } else { Programs::default() };
         Ok(Self {
             root: ProcRoot::new(&proc),
             proc,
@@ -100,6 +108,21 @@ impl Collector {
     /// appears with state `X`. [`Want::Stacks`] is not met here.
     pub fn fetch(&mut self, snapshot: &mut Snapshot, wants: &[Want]) {
         fetch::fetch(self, snapshot, wants);
+    }
+
+    /// Has the kernel tell of threads from now on, by a program, which is quicker where there are many and
+    /// tells more: all of their registers. Loading it takes some CPU time once.
+    ///
+    /// # Errors
+    /// If it cannot be loaded; then files of `/proc` are read, as before.
+    pub fn load_task_table(&mut self) -> Result<(), Missing> {
+        self.programs.tasks().map(|_| ())
+    }
+
+    /// What it has loaded, for another collector.
+    #[must_use]
+    pub fn into_programs(self) -> Programs {
+        self.programs
     }
 
     /// Names the sockets that these calls wait for: `socket:[N]` becomes `socket A -> B`, as far as they

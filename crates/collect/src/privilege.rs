@@ -17,3 +17,6 @@ pub(crate) const SEE_PACKETS: &str = "root or CAP_NET_RAW";
 
 /// Enters a network namespace (setns(2)).
 pub(crate) const ENTER_NAMESPACES: &str = "root or CAP_SYS_ADMIN";
+
+/// Reads the kernel stacks of threads (fs/proc/base.c, proc_pid_stack).
+pub(crate) const READ_KERNEL_STACKS: &str = "root or CAP_SYS_ADMIN";

@@ -425,6 +425,7 @@ pub(crate) fn thread(tid: u32, name: &str, activity: Activity) -> Thread {
         sched: Reading::Known(SchedStat { cpu_ns: 5_000_000, wait_ns: 0, slices: 40 }),
         place: None,
         stack: Missing::NotOnThisKernel.into(),
+        kernel: Reading::not_collected(),
         samples: Reading::not_collected(),
         managed: Reading::not_collected(),
     }

@@ -126,6 +126,9 @@ pub struct Thread {
     /// Its user stack, taken while it sat in the call that `activity` names.
     #[serde(default, skip_serializing_if = "Reading::is_not_collected")]
     pub stack: Reading<Stack>,
+    /// The functions of the kernel that it sleeps in, innermost first, as `/proc/TID/stack` names them.
+    #[serde(default, skip_serializing_if = "Reading::is_not_collected")]
+    pub kernel: Reading<Vec<String>>,
     /// What it did with its time on CPUs, if it was running and was watched for a moment.
     #[serde(default, skip_serializing_if = "Reading::is_not_collected")]
     pub samples: Reading<Samples>,
@@ -141,6 +144,18 @@ pub struct ThreadPlace {
     pub sp: u64,
     /// Its program counter.
     pub pc: u64,
+    /// What else its registers hold, where the kernel told.
+    pub saved: Option<SavedRegisters>,
+}
+
+/// Registers that a function leaves as its caller had them (System V ABI for x86-64): the callers'
+/// variables, as long as no function on the way has put them on the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SavedRegisters {
+    /// The frame pointer, or whatever else is in its register (rbp).
+    pub frame_pointer: u64,
+    /// rbx and r12 to r15.
+    pub others: [u64; 5],
 }
 
 /// What a thread does at the moment of the look.
@@ -280,6 +295,23 @@ impl Throttling {
             throttled_periods: self.throttled_periods.saturating_sub(earlier.throttled_periods),
             throttled_us: self.throttled_us.saturating_sub(earlier.throttled_us),
         }
+    }
+}
+
+impl Call {
+    /// What stands for a call where there is none.
+    const NONE: &str = "no system call";
+
+    /// That of a thread which is in the kernel and did not call it: a page fault, a signal stop, a tracer.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { name: Self::NONE.to_owned(), target: CallTarget::Unknown }
+    }
+
+    /// Whether it is [`Call::none`].
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.name == Self::NONE
     }
 }
 

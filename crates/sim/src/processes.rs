@@ -122,6 +122,7 @@ impl World {
             }),
             place: None,
             stack: Missing::NotOnThisKernel.into(),
+            kernel: Reading::not_collected(),
             samples: Reading::not_collected(),
             managed: Reading::not_collected(),
         }

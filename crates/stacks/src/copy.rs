@@ -12,8 +12,10 @@ pub(crate) const STACK_MAX: usize = 64 << 10;
 pub(crate) struct ThreadCopy {
     pub(crate) pc: u64,
     pub(crate) sp: u64,
-    /// The frame pointer, where the kernel tells it: not of a thread in a system call.
+    /// The frame pointer, where the kernel told it: `/proc` does not.
     pub(crate) frame_pointer: Option<u64>,
+    /// Whether it sleeps in a system call, which functions in few other places than the C library make.
+    pub(crate) in_call: bool,
     /// Memory from the stack pointer on, as far as the stack's mapping or a bound goes.
     pub(crate) bytes: Vec<u8>,
     /// Whether the copy ends at the bound, and the stack perhaps does not.
@@ -30,7 +32,7 @@ impl ThreadCopy {
         image: &ProcessImage,
         mappings: &[Mapping],
         tid: Tid,
-        ThreadPlace { sp, pc }: ThreadPlace,
+        ThreadPlace { sp, pc, saved }: ThreadPlace,
         since: &SchedStat,
     ) -> Result<Self, Missing> {
         // Not on the heap, where thousands of copies would have the kernel clear new pages each time.
@@ -41,13 +43,14 @@ impl ThreadCopy {
         if has_run(since, &image.sched(tid)?) {
             return Err(moved());
         }
-        Ok(Self::in_call(pc, sp, bytes))
+        let frame_pointer = saved.map(|saved| saved.frame_pointer);
+        Ok(Self { frame_pointer, ..Self::in_call(pc, sp, bytes) })
     }
 
-    /// A thread in a system call, of which the kernel tells no frame pointer.
+    /// A thread in a system call, of which no frame pointer is known.
     pub(crate) const fn in_call(pc: u64, sp: u64, bytes: Vec<u8>) -> Self {
         let is_cut = bytes.len() == STACK_MAX;
-        Self { pc, sp, frame_pointer: None, bytes, is_cut }
+        Self { pc, sp, frame_pointer: None, in_call: true, bytes, is_cut }
     }
 
     /// The word of the stack at this address.
@@ -68,7 +71,7 @@ impl ThreadCopy {
 
 /// Bytes from a stack pointer to the end of its mapping. The guard page behind it could be read too,
 /// and the kernel would make pages of the next stack for it.
-fn room(mappings: &[Mapping], sp: u64) -> usize {
+pub(crate) fn room(mappings: &[Mapping], sp: u64) -> usize {
     let after = mappings.partition_point(|mapping| mapping.start <= sp);
     let stack = after.checked_sub(1).and_then(|at| mappings.get(at));
     let bytes = stack.map_or(0, |stack| stack.end.saturating_sub(sp));
@@ -89,7 +92,7 @@ mod tests {
     use super::*;
 
     fn copy(sp: u64, bytes: Vec<u8>) -> ThreadCopy {
-        ThreadCopy { pc: 0, sp, frame_pointer: None, bytes, is_cut: false }
+        ThreadCopy { is_cut: false, ..ThreadCopy::in_call(0, sp, bytes) }
     }
 
     #[test]

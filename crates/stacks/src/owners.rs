@@ -205,6 +205,7 @@ mod tests {
             waits: Reading::not_collected(),
             sched: Reading::not_collected(),
             place: None,
+            kernel: Reading::not_collected(),
             samples: Reading::not_collected(),
             managed: Reading::not_collected(),
             stack: Reading::not_collected(),

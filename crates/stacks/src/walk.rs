@@ -3,9 +3,9 @@
 //! A thread may be at any instruction: the tables of compilers say for each where the caller's frame
 //! is, also while a function builds its own or takes it down.
 //!
-//! The kernel shows the stack pointer and the program counter of a thread in a system call, and not
-//! its frame pointer. Most functions are unwound without it. Where one is not, the frame pointer is
-//! looked for on the stack: it is the address of a word with a return address behind it. That word need
+//! `/proc` shows the stack pointer and the program counter of a thread in a system call, and not its
+//! frame pointer. Most functions are unwound without it. Where one is not, the frame pointer is looked
+//! for on the stack: it is the address of a word with a return address behind it. That word need
 //! not be a frame pointer, since the caller may use the register for anything. Old frames leave such
 //! pairs behind as well, so a candidate counts by the walk that it gives: one that ends at the root of
 //! the thread before one that does not, then one that goes against the fewest calls, then the longest.
@@ -108,7 +108,10 @@ impl Walker {
     pub(crate) fn walk(&mut self, copy: &ThreadCopy) -> Walk {
         let known = copy.frame_pointer;
         let (first, needs_frame_pointer) = self.walk_from(copy, known.unwrap_or(UNKNOWN));
-        if known.is_some() || !needs_frame_pointer {
+        // Where the tables say what is not followed here (the return address of vfork is in a register),
+        // callers are looked for in the same way.
+        let is_lost = known.is_some() && copy.in_call && first.end == StackEnd::Lost;
+        if !needs_frame_pointer && !is_lost {
             return first;
         }
         let candidates = self.frame_pointers(copy);

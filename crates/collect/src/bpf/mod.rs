@@ -11,6 +11,7 @@
 //! - `enums` reads the names of the kernel's reasons.
 //! - `holders` finds the processes that hold sockets.
 //! - `syn_queues` reads SYN queues.
+//! - `threads` reads the threads of a process.
 //! - `trace` watches handshakes.
 //! - `programs` keeps what was loaded.
 
@@ -21,9 +22,11 @@ mod kernel;
 mod object;
 mod programs;
 mod syn_queues;
+mod threads;
 mod trace;
 
 pub(crate) use holders::HolderTable;
-pub(crate) use programs::Programs;
+pub use programs::Programs;
 pub(crate) use syn_queues::{SynQueues, SynQueuesRead};
+pub(crate) use threads::{TaskRow, TaskTable};
 pub use trace::{AcceptWaits, Counts, Lack, TraceWanted, Tracer};

@@ -23,6 +23,8 @@ objects! {
     SYN_QUEUES = "syn_queues.bpf.o";
     /// The processes that hold sockets.
     HOLDERS = "holders.bpf.o";
+    /// The threads of a process.
+    THREADS = "threads.bpf.o";
     /// Handshakes as they happen.
     TRACE = "trace.bpf.o";
 }

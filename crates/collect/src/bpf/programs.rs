@@ -3,20 +3,22 @@
 use halfopen_evidence::Missing;
 
 use super::kernel::KernelTypes;
-use super::{HolderTable, SynQueues};
+use super::{HolderTable, SynQueues, TaskTable};
 use crate::privilege;
 
 /// Programs that are loaded, or why they are not.
 #[derive(Debug, Default)]
-pub(crate) struct Programs {
+pub struct Programs {
     kernel: Option<Result<KernelTypes, Missing>>,
     syn_queues: Option<Result<SynQueues, Missing>>,
     holders: Option<Result<HolderTable, Missing>>,
+    tasks: Option<Result<TaskTable, Missing>>,
 }
 
 impl Programs {
     /// Those of a collector that is not to load any.
-    pub(crate) fn refused() -> Self {
+    #[must_use]
+    pub fn refused() -> Self {
         Self { kernel: Some(Err(Missing::needs(privilege::BPF_ALLOWED))), ..Self::default() }
     }
 
@@ -32,5 +34,17 @@ impl Programs {
         let kernel = self.kernel.get_or_insert_with(KernelTypes::read);
         let load = || HolderTable::load(kernel.as_ref().map_err(Clone::clone)?);
         self.holders.get_or_insert_with(load).as_mut().map_err(|why| why.clone())
+    }
+
+    /// What reads the threads of a process.
+    pub(crate) fn tasks(&mut self) -> Result<&mut TaskTable, Missing> {
+        let kernel = self.kernel.get_or_insert_with(KernelTypes::read);
+        let load = || TaskTable::load(kernel.as_ref().map_err(Clone::clone)?);
+        self.tasks.get_or_insert_with(load).as_mut().map_err(|why| why.clone())
+    }
+
+    /// The same, if it was loaded before.
+    pub(crate) fn loaded_tasks(&mut self) -> Option<&mut TaskTable> {
+        self.tasks.as_mut()?.as_mut().ok()
     }
 }

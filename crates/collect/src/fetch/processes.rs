@@ -1,14 +1,15 @@
 //! State, limits and threads of processes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use halfopen_evidence::{Inode, Missing, Pid, Process, Reading, Snapshot};
 
 use super::{name_sockets, targets_of};
+use crate::bpf::TaskRow;
 use crate::collector::Collector;
 use crate::in_time::in_time;
-use crate::proc::read_process;
+use crate::proc::read_process_beside;
 
 /// How long the reading of all processes may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -22,8 +23,11 @@ pub(super) fn fetch(collector: &mut Collector, snapshot: &mut Snapshot, pids: &B
         snapshot.listeners().map(|(.., listener)| listener.inode).collect();
     let mut processes: Vec<Process> = Vec::with_capacity(pids.len());
     let root = collector.root.clone();
-    let mut read =
-        in_time(PATIENCE, READERS_MAX, pids, move |pid| read_process(&root, pid, &listeners));
+    let rows = rows(collector, pids);
+    let mut read = in_time(PATIENCE, READERS_MAX, pids, move |pid| {
+        let none = BTreeMap::new();
+        read_process_beside(&root, pid, &listeners, rows.get(&pid).unwrap_or(&none))
+    });
     for &pid in pids {
         let read = read.remove(&pid).unwrap_or_else(|| {
             let seconds = PATIENCE.as_secs();
@@ -41,6 +45,13 @@ pub(super) fn fetch(collector: &mut Collector, snapshot: &mut Snapshot, pids: &B
         .filter_map(|thread| thread.activity.get_mut());
     name_sockets(collector, snapshot, targets_of(activities));
     snapshot.processes.extend(processes.into_iter().map(|process| (process.pid, process)));
+}
+
+/// What the kernel tells of their threads, where its program was loaded for that.
+fn rows(collector: &mut Collector, pids: &BTreeSet<Pid>) -> BTreeMap<Pid, BTreeMap<u32, TaskRow>> {
+    let Some(table) = collector.programs.loaded_tasks() else { return BTreeMap::new() };
+    // Whoever is not in it is looked up in /proc.
+    pids.iter().filter_map(|&pid| Some((pid, table.read(pid).ok()?))).collect()
 }
 
 /// A process of which nothing could be read but that somebody asked for it: so that nobody asks

@@ -28,6 +28,7 @@ mod futex;
 mod holders;
 mod image;
 mod in_root;
+mod kernel_stack;
 mod memory;
 pub mod parse;
 mod process;
@@ -41,7 +42,8 @@ mod waits;
 pub(crate) use holders::add_holder;
 pub use holders::{Extent, HolderFindings, find_holders};
 pub use image::ProcessImage;
-pub use process::{read_process, read_schedules};
+pub(crate) use process::read_process_beside;
+pub use process::{read_activity, read_process, read_schedules};
 pub use root::ProcRoot;
 pub use threads::{ThreadSample, ThreadSampler};
 

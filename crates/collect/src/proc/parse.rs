@@ -178,6 +178,19 @@ pub fn schedstat(text: &[u8]) -> Option<SchedStat> {
     Some(SchedStat { cpu_ns: next()?, wait_ns: next()?, slices: next()? })
 }
 
+/// Parses a `stack` file: the functions of the kernel that a thread sleeps in, innermost first.
+#[must_use]
+pub fn kernel_stack(text: &[u8]) -> Option<Vec<String>> {
+    let function = |line: &[u8]| {
+        let line = str::from_utf8(line).ok()?;
+        let (_, symbol) = line.split_once("] ")?;
+        let name = symbol.split_once('+').map_or(symbol, |(name, _)| name);
+        Some(name.trim_end().to_owned())
+    };
+    let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(function).collect()
+}
+
 /// Parses a `syscall` file.
 #[must_use]
 pub fn syscall(text: &[u8]) -> Option<SyscallLine> {

@@ -1,13 +1,14 @@
 //! Everything that verdicts ask about one process.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use halfopen_evidence::{FdUse, Inode, Missing, Pid, Process, Reading};
+use halfopen_evidence::{Activity, FdUse, Inode, Missing, Pid, Process, Reading, Tid};
 
 use super::cgroup;
-use super::parse::{self, Status};
+use super::parse::{self, Status, SyscallLine};
 use super::root::ProcRoot;
 use super::subject::Subject;
+use crate::bpf::TaskRow;
 
 /// Reads one process: limits, control group, and what each of its threads waits for. `listeners`
 /// are the listening sockets that epoll sets and threads are matched against.
@@ -15,12 +16,22 @@ use super::subject::Subject;
 /// Costs about 40 µs per thread and 3 µs per descriptor. Missing if the process is gone; what may
 /// not be read is missing in its own field.
 pub fn read_process(root: &ProcRoot, pid: Pid, listeners: &BTreeSet<Inode>) -> Reading<Process> {
+    read_process_beside(root, pid, listeners, &BTreeMap::new())
+}
+
+/// The same, where the kernel has told of threads before.
+pub(crate) fn read_process_beside(
+    root: &ProcRoot,
+    pid: Pid,
+    listeners: &BTreeSet<Inode>,
+    rows: &BTreeMap<u32, TaskRow>,
+) -> Reading<Process> {
     let mut subject = match Subject::open(root, pid, listeners) {
         Ok(subject) => subject,
         Err(why) => return why.into(),
     };
     let status = subject.process.read("status").map(|text| parse::status(&text));
-    let (threads, threads_omitted) = match subject.threads() {
+    let (threads, threads_omitted) = match subject.threads(rows) {
         Ok((threads, omitted)) => (Reading::Known(threads), omitted),
         Err(why) => (why.into(), 0),
     };
@@ -39,6 +50,14 @@ pub fn read_process(root: &ProcRoot, pid: Pid, listeners: &BTreeSet<Inode>) -> R
         threads_omitted,
         goroutines: Reading::not_collected(),
     })
+}
+
+/// What a thread does by its registers, for who has them from elsewhere than `/proc`.
+pub fn read_activity(root: &ProcRoot, pid: Pid, tid: Tid, line: SyscallLine) -> Reading<Activity> {
+    match Subject::open(root, pid, &BTreeSet::new()) {
+        Ok(mut subject) => subject.activity(tid, line),
+        Err(why) => why.into(),
+    }
 }
 
 /// Reads of one process only how long each of its threads ran so far, for who compares that with a later

@@ -1,18 +1,20 @@
 //! The threads of a process: what each does, and which listening sockets it waits for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use halfopen_evidence::{
-    Activity, Call, CallTarget, Inode, Missing, Pid, Reading, SchedStat, Thread, ThreadPlace, Tid,
-    Via, WaitedSocket,
+    Activity, Call, Inode, Missing, Pid, Reading, SchedStat, Thread, ThreadPlace, Tid, Via,
+    WaitedSocket,
 };
 
 use super::dir::Dir;
+use super::kernel_stack::{self, Sleeper};
 use super::parse::{self, Registers, Stat, SyscallLine};
 use super::root::ProcRoot;
 use super::shared::shared;
 use super::subject::Subject;
 use super::waits::{InCall, Ring};
+use crate::bpf::TaskRow;
 
 /// The state of what was not read.
 pub(super) const UNREAD: char = '?';
@@ -133,6 +135,14 @@ impl Subject {
         }
     }
 
+    /// What a thread with these registers does.
+    pub(super) fn activity(&mut self, tid: Tid, line: SyscallLine) -> Reading<Activity> {
+        match self.refresh() {
+            Ok(()) => self.sample_thread(tid, Ok(line)).0.activity,
+            Err(why) => why.into(),
+        }
+    }
+
     /// How long every thread ran so far, and how many were left out.
     pub(super) fn schedules(&mut self) -> Result<(Vec<Thread>, u32), Missing> {
         let (tids, omitted) = self.live_and_omitted()?;
@@ -145,15 +155,47 @@ impl Subject {
         Ok((tids, omitted))
     }
 
-    /// Everything about every thread, and how many were left out.
-    pub(super) fn threads(&mut self) -> Result<(Vec<Thread>, u32), Missing> {
+    /// Everything about every thread, and how many were left out. Threads that are in `rows` are not read
+    /// again.
+    pub(super) fn threads(
+        &mut self,
+        rows: &BTreeMap<u32, TaskRow>,
+    ) -> Result<(Vec<Thread>, u32), Missing> {
         let (tids, omitted) = self.live_and_omitted()?;
-        let files = shared(&tids, |&tid| Files::read(&self.tasks, tid));
+        let known = |tid: Tid| Files::of_row(&self.tasks, tid, rows.get(&tid.0)?);
+        let files = shared(&tids, |&tid| known(tid).or_else(|| Files::read(&self.tasks, tid)));
         // Those that have exited meanwhile are no threads any more.
-        let (files, lines): (Vec<_>, Vec<_>) = files.into_iter().flatten().unzip();
+        let (mut files, lines): (Vec<_>, Vec<_>) = files.into_iter().flatten().unzip();
+        self.add_kernel_functions(&mut files, &lines, rows);
         let samples = self.samples(lines);
         let threads = files.into_iter().zip(samples).map(|(files, sample)| files.thread(sample));
         Ok((threads.collect(), omitted))
+    }
+}
+
+impl Subject {
+    /// Of all threads where addresses were told, of others if their call does not say enough.
+    fn add_kernel_functions(
+        &self,
+        files: &mut [Files],
+        lines: &[(Tid, Line)],
+        rows: &BTreeMap<u32, TaskRow>,
+    ) {
+        let sleeps = |(at, (files, (tid, line))): (usize, (&Files, &(Tid, Line)))| {
+            let place = rows.get(&tid.0).map(|row| row.kernel.as_slice());
+            let runs = matches!(line, Ok(SyscallLine::Running) | Err(_));
+            let wanted = !runs && (place.is_some() || !call_says_enough(files.state, line));
+            wanted.then_some((at, *tid, place))
+        };
+        let sleeping: Vec<_> = files.iter().zip(lines).enumerate().filter_map(sleeps).collect();
+        let sleepers: Vec<Sleeper<'_>> = sleeping
+            .iter()
+            .map(|&(at, tid, place)| Sleeper { tid, sched: &files[at].sched, place })
+            .collect();
+        let functions = kernel_stack::functions(&self.tasks, &sleepers);
+        for ((at, ..), functions) in sleeping.into_iter().zip(functions) {
+            files[at].kernel = functions;
+        }
     }
 }
 
@@ -162,10 +204,12 @@ type Line = Result<SyscallLine, Missing>;
 
 /// What the files of one thread say besides its registers.
 struct Files {
-    stat: Stat,
+    name: String,
+    state: char,
     wchan: Reading<String>,
     sched: Reading<SchedStat>,
     place: Option<ThreadPlace>,
+    kernel: Reading<Vec<String>>,
 }
 
 impl Files {
@@ -177,30 +221,45 @@ impl Files {
         let line = registers(tasks, tid);
         let place = match line {
             Ok(SyscallLine::In(Registers { sp, pc, .. }) | SyscallLine::Outside { sp, pc }) => {
-                Some(ThreadPlace { sp, pc })
+                Some(ThreadPlace { sp, pc, saved: None })
             }
             Ok(SyscallLine::Running) | Err(_) => None,
         };
         let stat = tasks.parse(&format!("{tid}/stat"), parse::stat).ok()?;
-        let wchan = match &line {
-            // Its call says more, and the kernel has to unwind a stack for it.
-            Ok(SyscallLine::In(_)) if stat.state == 'S' => Reading::not_collected(),
-            _ => wchan(tasks, tid, &line).map_or_else(Reading::from, Reading::Known),
+        let Stat { comm: name, state, .. } = stat;
+        let wchan = wchan_beside(tasks, tid, state, &line);
+        let kernel = Reading::not_collected();
+        Some((Self { name, state, wchan, sched, place, kernel }, (tid, line)))
+    }
+
+    /// The same by what the kernel told before, if that was enough.
+    fn of_row(tasks: &Dir, tid: Tid, row: &TaskRow) -> Option<(Self, (Tid, Line))> {
+        let place = |sp, pc| ThreadPlace { sp, pc, saved: Some(row.saved) };
+        let place = match row.line? {
+            SyscallLine::In(Registers { sp, pc, .. }) | SyscallLine::Outside { sp, pc } => {
+                Some(place(sp, pc))
+            }
+            SyscallLine::Running => None,
         };
-        Some((Self { stat, wchan, sched, place }, (tid, line)))
+        let line = Ok(row.line?);
+        let wchan = wchan_beside(tasks, tid, row.state, &line);
+        let (name, state, sched) = (row.name.clone(), row.state, Reading::Known(row.sched));
+        let kernel = Reading::not_collected();
+        Some((Self { name, state, wchan, sched, place, kernel }, (tid, line)))
     }
 
     fn thread(self, ThreadSample { tid, activity, waits }: ThreadSample) -> Thread {
         Thread {
             tid,
-            name: self.stat.comm,
-            state: self.stat.state,
+            name: self.name,
+            state: self.state,
             wchan: self.wchan,
             activity,
             waits,
             sched: self.sched,
             place: self.place,
             stack: Reading::not_collected(),
+            kernel: self.kernel,
             samples: Reading::not_collected(),
             managed: Reading::not_collected(),
         }
@@ -219,6 +278,7 @@ fn with_schedule(tasks: &Dir, tid: Tid) -> Thread {
         sched: schedule(tasks, tid),
         place: None,
         stack: Reading::not_collected(),
+        kernel: Reading::not_collected(),
         samples: Reading::not_collected(),
         managed: Reading::not_collected(),
     }
@@ -231,6 +291,20 @@ fn schedule(tasks: &Dir, tid: Tid) -> Reading<SchedStat> {
 
 fn registers(tasks: &Dir, tid: Tid) -> Line {
     tasks.parse_optional(&format!("{tid}/syscall"), parse::syscall)
+}
+
+/// Whether the functions of the kernel that a thread sleeps in say no more than its call does.
+const fn call_says_enough(state: char, line: &Line) -> bool {
+    state == 'S' && matches!(line, Ok(SyscallLine::In(_)))
+}
+
+/// The kernel function that a thread sleeps in, unless its call says more: the kernel has to unwind a
+/// stack for it.
+fn wchan_beside(tasks: &Dir, tid: Tid, state: char, line: &Line) -> Reading<String> {
+    match call_says_enough(state, line) {
+        true => Reading::not_collected(),
+        false => wchan(tasks, tid, line).map_or_else(Reading::from, Reading::Known),
+    }
 }
 
 /// The kernel function that a thread sleeps in.
@@ -247,6 +321,5 @@ fn wchan(tasks: &Dir, tid: Tid, line: &Line) -> Result<String, Missing> {
 
 /// A page fault, a signal stop or a tracer; the thread's state tells which.
 fn outside_a_call() -> Activity {
-    let name = "no system call".to_owned();
-    Activity::Blocked(Call { name, target: CallTarget::Unknown })
+    Activity::Blocked(Call::none())
 }

@@ -62,6 +62,7 @@ impl<'b> Bytes<'b> {
             pc,
             sp,
             frame_pointer: (frame_pointer != NOT_KEPT).then_some(frame_pointer),
+            in_call: false,
             bytes: stack.get(..usize::try_from(copied).ok()?)?.to_vec(),
             is_cut: copied >= u64::from(STACK_MAX),
         })
@@ -108,7 +109,11 @@ mod tests {
 
     fn copy(frame_pointer: Option<u64>) -> ThreadCopy {
         let bytes = words(&[77]);
-        ThreadCopy { pc: 0x40_0000, sp: 0x7000, frame_pointer, bytes, is_cut: false }
+        ThreadCopy {
+            frame_pointer,
+            in_call: false,
+            ..ThreadCopy::in_call(0x40_0000, 0x7000, bytes)
+        }
     }
 
     fn check(bytes: &[u8], expected: &[Record]) {
