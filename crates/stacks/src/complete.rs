@@ -202,7 +202,11 @@ fn locks_beside(
 }
 
 /// Every file that the process runs code of, in the order of addresses.
-fn modules(image: &Arc<ProcessImage>, mappings: &[Mapping], deadline: Instant) -> Vec<Module> {
+pub(crate) fn modules(
+    image: &Arc<ProcessImage>,
+    mappings: &[Mapping],
+    deadline: Instant,
+) -> Vec<Module> {
     let code: Vec<Mapping> =
         mappings.iter().filter(|mapping| mapping.executable).take(MODULES_MAX).cloned().collect();
     let numbers: BTreeSet<usize> = (0..code.len()).collect();
@@ -213,7 +217,7 @@ fn modules(image: &Arc<ProcessImage>, mappings: &[Mapping], deadline: Instant) -
 }
 
 /// Where code is that is in no file.
-fn generated(mappings: &[Mapping], modules: &[Module]) -> Vec<Range<u64>> {
+pub(crate) fn generated(mappings: &[Mapping], modules: &[Module]) -> Vec<Range<u64>> {
     let in_files: BTreeSet<u64> = modules.iter().map(|module| module.range.start).collect();
     mappings
         .iter()

@@ -4,5 +4,6 @@ mod frames;
 mod hostile;
 mod locks;
 mod rust_locks;
+mod stopping;
 mod target;
 mod undisturbed;
