@@ -30,7 +30,15 @@ pub(crate) struct StacksArgs {
     /// not stop it: names and Python frames
     #[arg(long)]
     pub(crate) python: bool,
-    /// Show every thread by name and every frame
+    /// Stop the threads whose stacks are not to be had otherwise, by ptrace: one after the other, each
+    /// until its registers and its stack are copied, which takes some tenths of a millisecond. Says
+    /// beforehand which. A stop makes a thread's epoll_wait, and some other calls, fail with EINTR
+    #[arg(long)]
+    pub(crate) ptrace: bool,
+    /// Load no program into the kernel: registers are read from /proc then, which shows fewer of them
+    #[arg(long)]
+    pub(crate) no_bpf: bool,
+    /// Show every thread by name and every frame, those in the kernel too
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }
@@ -48,7 +56,7 @@ What is every thread of a process doing, and who holds the lock that it waits fo
 
 Looks twice, a moment apart, at the system call that each thread sits in, copies its stack while it \
 does not move, and follows each lock to its owner. Threads with the same stack are shown once. \
-Nothing is stopped, traced or (without --java) signalled: ptrace, which debuggers use, makes epoll_wait and other \
+Without --java and --ptrace nothing is stopped, traced or signalled: ptrace, which debuggers use, makes epoll_wait and other \
 calls of the process fail with EINTR; this does not.";
 
 const EXAMPLES: &str = "\

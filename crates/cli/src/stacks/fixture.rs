@@ -78,6 +78,7 @@ fn thread(tid: u32, name: &str, activity: Activity, stack: impl Into<Reading<Sta
         sched: Reading::not_collected(),
         place: None,
         stack: stack.into(),
+        kernel: Reading::not_collected(),
         samples: Reading::not_collected(),
         managed: Reading::not_collected(),
     }

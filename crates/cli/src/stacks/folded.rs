@@ -35,9 +35,9 @@ fn functions(code: Code<'_>) -> Vec<String> {
         Code::Managed(frames) => frames.iter().map(|frame| part(&frame.function)).collect(),
         Code::Native(Reading::Known(stack)) => stack.frames.iter().map(name).collect(),
         Code::Native(Reading::Missing(_)) => Vec::new(),
-        Code::Sampled(_, samples) => {
-            let most = samples.stacks.first();
-            most.map(|most| most.stack.frames.iter().map(name).collect()).unwrap_or_default()
+        Code::Sampled(_, samples, stopped) => {
+            let most = samples.stacks.first().map(|most| &most.stack).or_else(|| stopped.get());
+            most.map(|stack| stack.frames.iter().map(name).collect()).unwrap_or_default()
         }
     }
 }

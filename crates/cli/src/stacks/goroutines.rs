@@ -58,7 +58,7 @@ fn write_group(page: &mut Page, group: &GoroutineGroup, verbose: bool) {
     page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Plain, does(group)));
     match &group.frames {
         Reading::Known(frames) => {
-            write_rows(page, frames.iter().map(managed_row), frames.len(), None, verbose);
+            write_rows(page, frames.iter().map(managed_row).collect(), None, verbose);
         }
         Reading::Missing(why) => {
             let why = harmless(&format!("stack: {why}"));

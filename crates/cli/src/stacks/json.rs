@@ -1,10 +1,13 @@
 //! Threads as JSON, and its schema.
 
+use std::time::Duration;
+
 use halfopen_diagnose::report::json_text;
 use halfopen_evidence::{
-    Activity, CallTarget, Frame, GoroutineGroup, GoroutineState, ManagedFrame, OwnerBasis,
+    Activity, CallTarget, Frame, GoroutineGroup, GoroutineState, ManagedFrame, Missing, OwnerBasis,
     OwnerPlace, Reading, SampledStack, Samples, StackEnd, SyncKind, Thread,
 };
+use halfopen_stacks::Stops;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -17,6 +20,9 @@ const STACKS: &str = "halfopen.stacks/1";
 struct Document<'a> {
     /// `halfopen.stacks/1`. The number goes up when a field changes its meaning or goes away.
     schema: &'static str,
+    /// Why no BPF program told of threads: their registers are then those that /proc shows, and where in
+    /// the kernel they sleep is told of some only.
+    bpf_missing: Option<String>,
     processes: Vec<ProcessEntry<'a>>,
 }
 
@@ -32,6 +38,8 @@ struct ProcessEntry<'a> {
     threads_missing: Option<String>,
     /// Why its runtime has told nothing, if it was asked.
     runtime_missing: Option<String>,
+    /// What was done to it with --ptrace.
+    stopped: Option<StoppedEntry>,
     /// Threads beyond the bound that were not read.
     threads_omitted: u32,
     /// Tids of threads that wait for each other in a circle, each for a lock that the next holds.
@@ -44,6 +52,26 @@ struct ProcessEntry<'a> {
     goroutines: Option<GoroutinesEntry<'a>>,
     /// Why the goroutines of a Go program could not be read.
     goroutines_missing: Option<String>,
+}
+
+/// What was done to threads.
+#[derive(Serialize, JsonSchema)]
+struct StoppedEntry {
+    /// Tids of those that were stopped.
+    tids: Vec<u32>,
+    /// How long the one stood still that did so for the longest, in microseconds.
+    longest_us: u64,
+    /// How long they stood still, one after the other, in microseconds.
+    total_us: u64,
+    /// Those that could not be stopped, or whose stack could not be copied.
+    failed: Vec<NotStoppedEntry>,
+}
+
+/// A thread that could not be stopped.
+#[derive(Serialize, JsonSchema)]
+struct NotStoppedEntry {
+    tid: u32,
+    why: String,
 }
 
 /// Goroutines of a Go program.
@@ -106,13 +134,17 @@ struct GroupEntry<'a> {
     waits_for: Option<WaitEntry<'a>>,
     /// How many have not run at all between the two looks.
     motionless: usize,
+    /// The functions of the kernel that the first of these threads sleeps in, innermost first.
+    kernel_frames: Option<&'a [String]>,
+    /// Why there are none, where they were looked for.
+    kernel_frames_missing: Option<String>,
     /// What the runtime was asked for with --java or --python tells, innermost first.
     managed_frames: Option<Vec<ManagedFrameEntry<'a>>>,
     /// Innermost first.
     frames: Option<Vec<FrameEntry<'a>>>,
     /// Where the walk over the stack ended: root (it is whole), lost (the caller is not known), cut.
     end: Option<&'static str>,
-    /// Where a thread was met that runs; such a thread has no other stack.
+    /// Where a thread was met that runs; such a thread has no other stack, unless it was stopped.
     samples: Option<SamplesEntry<'a>>,
     /// Why there is no stack; null where there are managed frames or samples.
     stack_missing: Option<String>,
@@ -231,9 +263,13 @@ struct FrameEntry<'a> {
 ///
 /// # Errors
 /// None that is known: everything in it has a JSON form.
-pub(crate) fn document(reports: &[Report<'_>]) -> serde_json::Result<String> {
+pub(crate) fn document(
+    reports: &[Report<'_>],
+    without_bpf: Option<&Missing>,
+) -> serde_json::Result<String> {
     let processes = reports.iter().map(process).collect();
-    json_text(&Document { schema: STACKS, processes })
+    let bpf_missing = without_bpf.map(ToString::to_string);
+    json_text(&Document { schema: STACKS, bpf_missing, processes })
 }
 
 /// The schema of [`document`].
@@ -258,6 +294,7 @@ fn process<'a>(report: &'a Report<'a>) -> ProcessEntry<'a> {
         state: process.state,
         threads_missing: process.threads.missing().map(ToString::to_string),
         runtime_missing: report.runtime().and_then(Result::err).map(ToString::to_string),
+        stopped: report.stops.map(stopped),
         threads_omitted: process.threads_omitted,
         deadlocks: deadlocks.collect(),
         hold_ups: hold_ups.collect(),
@@ -268,6 +305,19 @@ fn process<'a>(report: &'a Report<'a>) -> ProcessEntry<'a> {
             groups: found.groups.iter().map(goroutine).collect(),
         }),
         goroutines_missing: report.goroutines_missing().map(ToString::to_string),
+    }
+}
+
+fn stopped(stops: &Stops) -> StoppedEntry {
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+    let failed = stops.failed.iter();
+    StoppedEntry {
+        tids: stops.stopped.keys().map(|tid| tid.0).collect(),
+        longest_us: micros(stops.longest()),
+        total_us: micros(stops.total()),
+        failed: failed
+            .map(|(tid, why)| NotStoppedEntry { tid: tid.0, why: why.to_string() })
+            .collect(),
     }
 }
 
@@ -304,7 +354,10 @@ fn group<'a>(group: &Group<'a>) -> GroupEntry<'a> {
         Code::Managed(frames) => managed = Some(frames),
         Code::Native(Reading::Known(known)) => stack = Some(known),
         Code::Native(Reading::Missing(missing)) => why = Some(missing),
-        Code::Sampled(_, samples) => met = Some(samples),
+        Code::Sampled(_, samples, stopped) => {
+            met = Some(samples);
+            stack = stopped.get();
+        }
     }
     GroupEntry {
         threads: group.threads.iter().map(thread).collect(),
@@ -315,6 +368,12 @@ fn group<'a>(group: &Group<'a>) -> GroupEntry<'a> {
             Activity::Blocked(call) => wait(&call.target),
         }),
         motionless: group.motionless,
+        kernel_frames: group.kernel.get().map(Vec::as_slice),
+        kernel_frames_missing: group
+            .kernel
+            .missing()
+            .filter(|&why| *why != Missing::NotCollected)
+            .map(ToString::to_string),
         managed_frames: managed.map(|frames| frames.iter().map(managed_frame).collect()),
         frames: stack.map(|stack| stack.frames.iter().map(frame).collect()),
         end: stack.map(|stack| end(stack.end)),

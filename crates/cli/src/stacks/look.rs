@@ -3,25 +3,86 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use halfopen_collect::bpf::Programs;
 use halfopen_collect::proc::{ProcRoot, read_schedules};
 use halfopen_collect::{Collector, NetnsScope, Scope};
-use halfopen_evidence::{Between, Interval, Pid, Process, Runtime, Snapshot, Want};
-use halfopen_stacks::{Options, runtimes};
+use halfopen_evidence::{Between, Interval, Missing, Pid, Process, Runtime, Snapshot, Want};
+use halfopen_stacks::{Options, Stops, runtimes};
+
+use super::args::StacksArgs;
+use super::stopping;
 
 /// Time from look to look: a thread that has not run in so long is not merely about to. The kernel counts
 /// a time slice when it begins, so for its figures any time would do.
 const WINDOW: Duration = Duration::from_millis(20);
 
-/// Looks at a process, and asks its runtime if that is one of these.
+/// Threads for which a program is loaded. Loading it takes 60 ms of CPU time, most of which is spent on the
+/// kernel's types; it saves some 20 µs for each thread.
+const WORTH_A_PROGRAM: usize = 3000;
+
+/// How processes are looked at.
+#[derive(Debug)]
+pub(crate) struct Way {
+    pub(crate) options: Options,
+    /// Runtimes that may be asked.
+    pub(crate) ask: Vec<Runtime>,
+    /// Whether threads may be stopped.
+    ptrace: bool,
+    /// Whether the functions of the kernel are wanted too.
+    every_frame: bool,
+    /// What was loaded for processes before.
+    programs: Programs,
+    /// Why the kernel does not tell of threads by a program, once that was tried.
+    pub(crate) without_bpf: Option<Missing>,
+}
+
+impl Way {
+    pub(crate) fn new(arguments: &StacksArgs) -> Self {
+        let StacksArgs { lines, ptrace, no_bpf, verbose, .. } = *arguments;
+        let programs = if no_bpf { Programs::refused() } else { Programs::default() };
+        Self {
+            options: Options { lines, ..Options::default() },
+            ask: arguments.runtimes(),
+            ptrace,
+            every_frame: verbose,
+            programs,
+            without_bpf: None,
+        }
+    }
+}
+
+impl Way {
+    /// Whether a program is to tell of threads.
+    fn by_program(&self, threads: usize) -> bool {
+        threads >= WORTH_A_PROGRAM || self.every_frame
+    }
+}
+
+/// Two looks at a process, and what was done to it.
+#[derive(Debug)]
+pub(crate) struct Look {
+    pub(crate) interval: Interval,
+    /// If threads could be stopped.
+    pub(crate) stops: Option<Stops>,
+}
+
+/// Looks at a process, and asks its runtime and stops threads if that may be.
 ///
 /// # Errors
 /// If it is gone, or this host cannot be looked at.
-pub(crate) fn look(pid: Pid, options: Options, ask: &[Runtime]) -> anyhow::Result<Interval> {
+pub(crate) fn look(pid: Pid, way: &mut Way) -> anyhow::Result<Look> {
     let scope = Scope { netns: NetnsScope::OfProcess(pid), ..Scope::default() };
-    let mut collector = Collector::new(scope)?;
+    let mut collector = Collector::with_programs(scope, std::mem::take(&mut way.programs))?;
+    let looked = look_by(&mut collector, pid, way);
+    way.programs = collector.into_programs();
+    looked
+}
+
+fn look_by(collector: &mut Collector, pid: Pid, way: &mut Way) -> anyhow::Result<Look> {
     let root = ProcRoot::default();
     let begun = Instant::now();
     let before = read_schedules(&root, pid);
+    let threads = before.get().and_then(|process| process.threads.get()).map_or(0, Vec::len);
     // The sockets of its namespace give names to what its threads wait for.
     let mut second = collector.look().with_context(|| format!("cannot look at process {pid}"))?;
     let first = Snapshot {
@@ -31,17 +92,21 @@ pub(crate) fn look(pid: Pid, options: Options, ask: &[Runtime]) -> anyhow::Resul
         processes: before.known().map(|process| (pid, process)).into_iter().collect(),
         gaps: Vec::new(),
     };
+    if way.by_program(threads) {
+        way.without_bpf = collector.load_task_table().err();
+    }
     std::thread::sleep(WINDOW.saturating_sub(begun.elapsed()));
     collector.fetch(&mut second, &[Want::Process { pid }]);
     let Some(mut process) = second.processes.remove(&pid).filter(|process| process.state != 'X')
     else {
         bail!("there is no process {pid}");
     };
-    halfopen_stacks::complete(&root, &mut process, options);
-    runtimes::ask(&root, &mut process, ask);
-    add_goroutines(&mut collector, &second, &mut process, options.patience);
+    halfopen_stacks::complete(&root, &mut process, way.options);
+    let stops = way.ptrace.then(|| stopping::stop(&root, &mut process, way.options));
+    runtimes::ask(&root, &mut process, &way.ask);
+    add_goroutines(collector, &second, &mut process, way.options.patience);
     second.processes.insert(pid, process);
-    Ok(Interval { first, between: Between::default(), second })
+    Ok(Look { interval: Interval { first, between: Between::default(), second }, stops })
 }
 
 fn add_goroutines(

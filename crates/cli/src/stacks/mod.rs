@@ -11,12 +11,12 @@ mod goroutines;
 mod json;
 mod look;
 mod report;
+mod stopping;
 mod target;
 mod text;
 
 use halfopen_diagnose::report::TextOptions;
-use halfopen_evidence::{Interval, Pid, Runtime};
-use halfopen_stacks::Options;
+use halfopen_evidence::{Missing, Pid};
 
 use crate::exit::Exit;
 use crate::output;
@@ -24,6 +24,7 @@ use crate::output;
 pub(crate) use args::{ABOUT, StacksArgs};
 pub(crate) use json::schema as json_schema;
 
+use look::{Look, Way};
 use report::Report;
 use target::Target;
 
@@ -36,29 +37,41 @@ pub(crate) fn stacks(arguments: &StacksArgs) -> anyhow::Result<Exit> {
     if left_out > 0 {
         eprintln!("halfopen: {left_out} more of these processes are not shown; name them by pid");
     }
-    let options = Options { lines: arguments.lines, ..Options::default() };
-    let looks = looks(&pids, options, &arguments.runtimes())?;
-    let reports: Vec<Report<'_>> = looks
-        .iter()
-        .flat_map(|look| look.second.processes.values().map(|process| Report::new(look, process)))
-        .collect();
-    output::write(&printed(&reports, arguments)?)?;
+    let mut way = Way::new(arguments);
+    let looks = looks(&pids, &mut way)?;
+    if let Some(why) = way.without_bpf.as_ref().filter(|_| !arguments.no_bpf) {
+        eprintln!(
+            "halfopen: threads are read from /proc alone, with fewer of their registers: BPF: {why}"
+        );
+    }
+    let reports: Vec<Report<'_>> = looks.iter().flat_map(reports).collect();
+    output::write(&printed(&reports, way.without_bpf.as_ref(), arguments)?)?;
     Ok(exit(&reports))
 }
 
+fn reports(look: &Look) -> impl Iterator<Item = Report<'_>> {
+    let Look { interval, stops } = look;
+    let report = move |process| Report { stops: stops.as_ref(), ..Report::new(interval, process) };
+    interval.second.processes.values().map(report)
+}
+
 /// A worker that ends meanwhile is left out, unless it was the only one.
-fn looks(pids: &[Pid], options: Options, ask: &[Runtime]) -> anyhow::Result<Vec<Interval>> {
+fn looks(pids: &[Pid], way: &mut Way) -> anyhow::Result<Vec<Look>> {
     let (looks, errors): (Vec<_>, Vec<_>) =
-        pids.iter().map(|&pid| look::look(pid, options, ask)).partition(Result::is_ok);
+        pids.iter().map(|&pid| look::look(pid, way)).partition(Result::is_ok);
     match errors.into_iter().find_map(Result::err) {
         Some(error) if looks.is_empty() => Err(error),
         _ => Ok(looks.into_iter().flatten().collect()),
     }
 }
 
-fn printed(reports: &[Report<'_>], arguments: &StacksArgs) -> serde_json::Result<String> {
+fn printed(
+    reports: &[Report<'_>],
+    without_bpf: Option<&Missing>,
+    arguments: &StacksArgs,
+) -> serde_json::Result<String> {
     if arguments.json {
-        return json::document(reports);
+        return json::document(reports, without_bpf);
     }
     let options = TextOptions {
         width: output::width(),
@@ -121,7 +134,7 @@ mod tests {
         check("verbose", |report| text::text(report, &verbose));
         check("folded", folded::folded);
         check("json", |report| {
-            let text = json::document(std::slice::from_ref(report)).expect("JSON");
+            let text = json::document(std::slice::from_ref(report), None).expect("JSON");
             text.lines().take(60).collect::<Vec<_>>().join("\n")
         });
     }

@@ -7,6 +7,7 @@ use halfopen_evidence::{
     Activity, Interval, ManagedFrame, Missing, Process, Reading, Runtime, Samples, Stack, Thread,
     Tid,
 };
+use halfopen_stacks::Stops;
 use halfopen_stacks::runtimes::runtime_of;
 
 /// A process and its threads.
@@ -16,6 +17,8 @@ pub(crate) struct Report<'a> {
     pub(crate) deadlocks: Vec<Deadlock<'a>>,
     pub(crate) hold_ups: Vec<HoldUp<'a>>,
     pub(crate) groups: Vec<Group<'a>>,
+    /// What was done to it, if threads could be stopped.
+    pub(crate) stops: Option<&'a Stops>,
 }
 
 /// Threads that wait for each other in a circle.
@@ -46,6 +49,10 @@ pub(crate) struct Group<'a> {
     /// What each of them has: the same activity and the same functions.
     pub(crate) activity: &'a Reading<Activity>,
     pub(crate) code: Code<'a>,
+    /// The functions of the kernel that the first of them sleeps in.
+    pub(crate) kernel: &'a Reading<Vec<String>>,
+    /// Whether all of them sleep there, which is told apart where their call does not say enough.
+    pub(crate) sleeps_deep: bool,
     /// Those that have not run at all between the looks.
     pub(crate) motionless: usize,
 }
@@ -57,8 +64,8 @@ pub(crate) enum Code<'a> {
     Managed(&'a [ManagedFrame]),
     /// As its stack was unwound.
     Native(&'a Reading<Stack>),
-    /// As it was met while it ran.
-    Sampled(Tid, &'a Samples),
+    /// As it was met while it ran, and where it was stopped, if it was met nowhere.
+    Sampled(Tid, &'a Samples, &'a Reading<Stack>),
 }
 
 /// What tells code of threads apart.
@@ -69,7 +76,7 @@ impl<'a> Code<'a> {
         match thread.managed.get() {
             Some(managed) if !managed.frames.is_empty() => Self::Managed(&managed.frames),
             _ => match &thread.samples {
-                Reading::Known(samples) => Self::Sampled(thread.tid, samples),
+                Reading::Known(samples) => Self::Sampled(thread.tid, samples, &thread.stack),
                 Reading::Missing(_) => Self::Native(&thread.stack),
             },
         }
@@ -80,7 +87,7 @@ impl<'a> Code<'a> {
             Self::Managed(frames) => (Some(frames), None, None),
             Self::Native(stack) => (None, stack.get(), None),
             // No two threads run alike.
-            Self::Sampled(tid, _) => (None, None, Some(tid)),
+            Self::Sampled(tid, ..) => (None, None, Some(tid)),
         }
     }
 }
@@ -104,7 +111,7 @@ impl<'a> Report<'a> {
             let has = |set: &BTreeSet<Tid>| !group.threads.iter().any(|t| set.contains(&t.tid));
             (has(&in_circle), has(&holding), has(&waiting), group.threads.len())
         });
-        Self { process, deadlocks, hold_ups, groups }
+        Self { process, deadlocks, hold_ups, groups, stops: None }
     }
 
     /// Whether threads wait for each other for ever.
@@ -185,11 +192,15 @@ fn groups<'a>(interval: &Interval, process: &Process, threads: &'a [Thread]) -> 
     let mut groups: BTreeMap<_, Group<'a>> = BTreeMap::new();
     for thread in threads {
         let code = Code::of(thread);
-        let key = (thread.activity.get(), code.key());
+        let sleeps_deep = sleeps_deep(thread);
+        let kernel = thread.kernel.get().filter(|_| sleeps_deep);
+        let key = (thread.activity.get(), code.key(), sleeps_deep, kernel);
         let group = groups.entry(key).or_insert_with(|| Group {
             threads: Vec::new(),
             activity: &thread.activity,
             code,
+            kernel: &thread.kernel,
+            sleeps_deep,
             motionless: 0,
         });
         group.threads.push(thread);
@@ -197,4 +208,14 @@ fn groups<'a>(interval: &Interval, process: &Process, threads: &'a [Thread]) -> 
         group.motionless += usize::from(ran == Some(false));
     }
     groups.into_values().collect()
+}
+
+/// Whether a thread is in the kernel in a way that its call does not explain: it cannot be interrupted, or
+/// came there by no call.
+fn sleeps_deep(thread: &Thread) -> bool {
+    let calls = match thread.activity.get() {
+        Some(Activity::Blocked(call)) => !call.is_none(),
+        Some(Activity::Running) | None => true,
+    };
+    matches!(thread.state, 'D' | 'I') || (thread.state == 'S' && !calls)
 }

@@ -10,12 +10,16 @@ use halfopen_evidence::{
 
 use super::goroutines;
 use super::report::{Code, Deadlock, Group, HoldUp, Report};
+use super::stopping;
 
 /// The column in which the text behind a label begins.
 pub(super) const TEXT_COLUMN: usize = 14;
 
 /// Frames shown of each stack, unless all are asked for.
 const FRAMES: usize = 12;
+
+/// Those of them that are the kernel's.
+const KERNEL_FRAMES: usize = 5;
 
 /// Columns between a function and where it is.
 const GAP: usize = 2;
@@ -95,10 +99,17 @@ fn head(page: &mut Page, report: &Report<'_>) {
     {
         facts.push(format!("frozen with its control group {}", harmless(&group.path)));
     }
-    facts.push(match report.runtime() {
-        Some(Ok(Runtime::Java)) => "two looks and a dump of its Java VM".to_owned(),
-        Some(Ok(Runtime::Python)) => "two looks and one of py-spy, nothing stopped".to_owned(),
-        Some(Err(_)) | None => "two looks, nothing stopped".to_owned(),
+    let looks = match report.runtime() {
+        Some(Ok(Runtime::Java)) => "two looks and a dump of its Java VM",
+        Some(Ok(Runtime::Python)) => "two looks and one of py-spy",
+        Some(Err(_)) | None => "two looks",
+    };
+    facts.push(match report.stops {
+        Some(stops) if !stops.stopped.is_empty() => {
+            format!("{looks}; {}", stopping::outcome(stops))
+        }
+        _ if report.runtime() == Some(Ok(Runtime::Java)) => looks.to_owned(),
+        _ => format!("{looks}, nothing stopped"),
     });
     let facts = Span::new(Ink::Dim, facts.join(" · "));
     page.paragraph(2, &[Span::new(Ink::Subject, name), facts]);
@@ -174,14 +185,25 @@ fn write_group(page: &mut Page, report: &Report<'_>, group: &Group<'_>, verbose:
     };
     let does = format!("{}{still}", Doing::of(report.process, first));
     page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Plain, does));
+    let kernel = kernel_rows(group, verbose);
     match group.code {
         Code::Managed(frames) => {
-            write_rows(page, frames.iter().map(managed_row), frames.len(), None, verbose);
+            let rows = kernel.into_iter().chain(frames.iter().map(managed_row)).collect();
+            write_rows(page, rows, None, verbose);
         }
-        Code::Native(Reading::Known(stack)) => write_stack(page, stack, verbose),
-        Code::Sampled(_, samples) => write_samples(page, samples, verbose),
-        Code::Native(Reading::Missing(Missing::NotCollected)) => {}
+        Code::Native(Reading::Known(stack)) => write_stack(page, kernel, stack, verbose),
+        Code::Sampled(_, samples, stopped) => {
+            write_samples(page, samples, verbose);
+            if let Some(stack) = stopped.get() {
+                page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Dim, "stopped at".to_owned()));
+                write_stack(page, Vec::new(), stack, verbose);
+            }
+        }
         Code::Native(Reading::Missing(why)) => {
+            write_rows(page, kernel, None, verbose);
+            if *why == Missing::NotCollected {
+                return;
+            }
             let why = harmless(&format!("stack: {why}"));
             page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Unknown, why));
         }
@@ -203,7 +225,7 @@ fn write_samples(page: &mut Page, samples: &Samples, verbose: bool) {
     for sampled in samples.stacks.iter().take(shown) {
         let times = count(u64::from(sampled.count), "time");
         page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Dim, times));
-        write_stack(page, &sampled.stack, verbose);
+        write_stack(page, Vec::new(), &sampled.stack, verbose);
     }
     let left_out = samples.stacks.len().saturating_sub(shown);
     if left_out > 0 {
@@ -212,25 +234,35 @@ fn write_samples(page: &mut Page, samples: &Samples, verbose: bool) {
     }
 }
 
-fn write_stack(page: &mut Page, stack: &Stack, verbose: bool) {
+/// Where in the kernel they sleep, if their call does not say enough.
+fn kernel_rows(group: &Group<'_>, verbose: bool) -> Vec<Row> {
+    let functions = group.kernel.get().map(Vec::as_slice).unwrap_or_default();
+    let shown = match (verbose, group.sleeps_deep) {
+        (true, _) => functions.len(),
+        (false, true) => functions.len().min(KERNEL_FRAMES),
+        (false, false) => 0,
+    };
+    functions.iter().take(shown).map(|name| (harmless(name), "the kernel".to_owned())).collect()
+}
+
+/// Behind the functions of the kernel that they sleep in.
+fn write_stack(page: &mut Page, kernel: Vec<Row>, stack: &Stack, verbose: bool) {
     let end = match stack.end {
         StackEnd::Root => None,
         StackEnd::Lost => Some("… the caller is not known: no unwinding information"),
         StackEnd::Cut => Some("… deeper than is read"),
     };
-    write_rows(page, stack.frames.iter().map(row), stack.frames.len(), end, verbose);
+    let rows = kernel.into_iter().chain(stack.frames.iter().map(row)).collect();
+    write_rows(page, rows, end, verbose);
 }
 
+/// A function, and where it is.
+pub(super) type Row = (String, String);
+
 /// Functions and where they are, and what is to be said behind the last.
-pub(super) fn write_rows(
-    page: &mut Page,
-    rows: impl Iterator<Item = (String, String)>,
-    all: usize,
-    end: Option<&str>,
-    verbose: bool,
-) {
-    let shown = if verbose { all } else { FRAMES };
-    let rows: Vec<(String, String)> = rows.take(shown).collect();
+pub(super) fn write_rows(page: &mut Page, mut rows: Vec<Row>, end: Option<&str>, verbose: bool) {
+    let left_out = if verbose { 0 } else { rows.len().saturating_sub(FRAMES) };
+    rows.truncate(rows.len() - left_out);
     let room = page.width().saturating_sub(TEXT_COLUMN + GAP);
     let widest = |cells: &mut dyn Iterator<Item = &String>| {
         cells.map(|cell| columns(cell)).max().unwrap_or(0)
@@ -245,7 +277,6 @@ pub(super) fn write_rows(
         page.put(Ink::Dim, &format!("{gap}{}", shortened(&place, places)));
         page.blank();
     }
-    let left_out = all.saturating_sub(shown);
     let note = match end {
         _ if left_out > 0 => format!("… {} more (--verbose)", count(left_out as u64, "frame")),
         Some(end) => end.to_owned(),
@@ -255,7 +286,7 @@ pub(super) fn write_rows(
 }
 
 /// A function, and where it is: `app`, or `app sessions.cc:88`.
-fn row(frame: &Frame) -> (String, String) {
+fn row(frame: &Frame) -> Row {
     let function = match &frame.function {
         Some(function) => harmless(function),
         None => format!("{:#x}", frame.address),
@@ -270,7 +301,7 @@ fn row(frame: &Frame) -> (String, String) {
 }
 
 /// A function as its runtime tells it, and its line.
-pub(super) fn managed_row(frame: &ManagedFrame) -> (String, String) {
+pub(super) fn managed_row(frame: &ManagedFrame) -> Row {
     let place = frame.line.as_ref().map(|at| format!("{}:{}", harmless(at.file_name()), at.line));
     (harmless(&frame.function), place.unwrap_or_default())
 }
