@@ -50,7 +50,7 @@ struct task_struct___threads {
 };
 
 struct pt_regs___x86_64 {
-	unsigned long r15, r14, r13, r12, bp, bx, r10, r9, r8, dx, si, di, orig_ax, ip, sp;
+	unsigned long bp, r10, r9, r8, dx, si, di, orig_ax, ip, sp;
 };
 
 struct bpf_iter__task {
@@ -75,9 +75,7 @@ struct record {
 	char comm[16];
 	/* As a call's arguments come: its number, then six. */
 	__u64 call[7];
-	__u64 sp, pc;
-	/* What a function has to leave as it was: bp, bx, r12 to r15. */
-	__u64 saved[6];
+	__u64 sp, pc, frame_pointer;
 	/* Innermost first. */
 	__u64 kernel[FRAMES_MAX];
 };
@@ -117,12 +115,7 @@ static void registers(struct record *record, struct task_struct *task)
 	record->call[6] = BPF_CORE_READ(regs, r9);
 	record->sp = BPF_CORE_READ(regs, sp);
 	record->pc = BPF_CORE_READ(regs, ip);
-	record->saved[0] = BPF_CORE_READ(regs, bp);
-	record->saved[1] = BPF_CORE_READ(regs, bx);
-	record->saved[2] = BPF_CORE_READ(regs, r12);
-	record->saved[3] = BPF_CORE_READ(regs, r13);
-	record->saved[4] = BPF_CORE_READ(regs, r14);
-	record->saved[5] = BPF_CORE_READ(regs, r15);
+	record->frame_pointer = BPF_CORE_READ(regs, bp);
 }
 
 SEC("iter/task")

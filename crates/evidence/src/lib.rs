@@ -67,7 +67,7 @@ pub use netns::{Conntrack, Netns, NetnsLabel, PortSpace, Sysctls, TcpUse};
 pub use prefetch::prefetch;
 pub use process::{
     Activity, Call, CallTarget, CgroupState, CpuQuota, EpollRegistration, FdUse, Process,
-    SavedRegisters, SchedStat, Thread, ThreadPlace, Throttling, Via, WaitedSocket,
+    SchedStat, Thread, ThreadPlace, Throttling, Via, WaitedSocket,
 };
 pub use process_name::ProcessName;
 pub use reading::{Missing, Reading};

@@ -144,18 +144,8 @@ pub struct ThreadPlace {
     pub sp: u64,
     /// Its program counter.
     pub pc: u64,
-    /// What else its registers hold, where the kernel told.
-    pub saved: Option<SavedRegisters>,
-}
-
-/// Registers that a function leaves as its caller had them (System V ABI for x86-64): the callers'
-/// variables, as long as no function on the way has put them on the stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SavedRegisters {
-    /// The frame pointer, or whatever else is in its register (rbp).
-    pub frame_pointer: u64,
-    /// rbx and r12 to r15.
-    pub others: [u64; 5],
+    /// Its frame pointer, or whatever else is in that register; `/proc` does not show it.
+    pub frame_pointer: Option<u64>,
 }
 
 /// What a thread does at the moment of the look.

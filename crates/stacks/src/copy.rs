@@ -32,7 +32,7 @@ impl ThreadCopy {
         image: &ProcessImage,
         mappings: &[Mapping],
         tid: Tid,
-        ThreadPlace { sp, pc, saved }: ThreadPlace,
+        ThreadPlace { sp, pc, frame_pointer }: ThreadPlace,
         since: &SchedStat,
     ) -> Result<Self, Missing> {
         // Not on the heap, where thousands of copies would have the kernel clear new pages each time.
@@ -43,7 +43,6 @@ impl ThreadCopy {
         if has_run(since, &image.sched(tid)?) {
             return Err(moved());
         }
-        let frame_pointer = saved.map(|saved| saved.frame_pointer);
         Ok(Self { frame_pointer, ..Self::in_call(pc, sp, bytes) })
     }
 

@@ -1,11 +1,11 @@
 //! The threads of a process, read at once: what takes three files of `/proc` for each of them, and the
-//! registers and kernel functions that no file shows, or only for a price.
+//! register and the kernel functions that no file shows, or only for a price.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
-use halfopen_evidence::{Missing, Pid, SavedRegisters, SchedStat};
+use halfopen_evidence::{Missing, Pid, SchedStat};
 
 use super::iterator::Iterator;
 use super::kernel::{KernelTypes, failed};
@@ -13,7 +13,7 @@ use super::object;
 use crate::proc::parse::{Registers, SyscallLine};
 
 /// `struct record` of bpf/threads.bpf.c, in words of 64 bits.
-const WORDS: usize = 3 + 2 + 2 + 7 + 2 + 6 + FRAMES_MAX;
+const WORDS: usize = 3 + 2 + 2 + 7 + 3 + FRAMES_MAX;
 const RECORD: usize = WORDS * 8;
 
 /// Frames of a kernel stack that are told.
@@ -41,7 +41,7 @@ pub(crate) struct TaskRow {
     pub(crate) name: String,
     /// `None` if it was on its way off a CPU or onto one: then its registers may be old.
     pub(crate) line: Option<SyscallLine>,
-    pub(crate) saved: SavedRegisters,
+    pub(crate) frame_pointer: u64,
     /// Where in the kernel it sleeps: addresses of code, innermost first.
     pub(crate) kernel: Vec<u64>,
 }
@@ -99,14 +99,13 @@ fn read(record: &[u8; RECORD]) -> (u32, TaskRow) {
         sp: word(14),
         pc: word(15),
     };
-    let [frame_pointer, bx, r12, r13, r14, r15] = std::array::from_fn(|at| word(16 + at));
     let row = TaskRow {
         sched: SchedStat { cpu_ns: word(0), wait_ns: word(1), slices: word(2) },
         state: letter(state),
         name: String::from_utf8_lossy(&name).into_owned(),
         line: line(state, on_cpu != 0, registers),
-        saved: SavedRegisters { frame_pointer, others: [bx, r12, r13, r14, r15] },
-        kernel: (22..22 + kernel_length.min(FRAMES_MAX))
+        frame_pointer: word(16),
+        kernel: (17..17 + kernel_length.min(FRAMES_MAX))
             .map(word)
             .take_while(|&address| address != 0)
             .collect(),
@@ -230,7 +229,6 @@ mod tests {
         child.kill().and_then(|()| child.wait()).expect("it ends");
         let row = told.expect("both tell the same");
         assert!(row.kernel.len() > 2, "{row:x?}");
-        assert_ne!(row.saved, SavedRegisters { frame_pointer: 0, others: [0; 5] });
         assert_eq!(table.read(Pid(pid)), Ok(BTreeMap::new()), "it is gone");
     }
 

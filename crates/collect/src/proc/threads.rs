@@ -221,7 +221,7 @@ impl Files {
         let line = registers(tasks, tid);
         let place = match line {
             Ok(SyscallLine::In(Registers { sp, pc, .. }) | SyscallLine::Outside { sp, pc }) => {
-                Some(ThreadPlace { sp, pc, saved: None })
+                Some(ThreadPlace { sp, pc, frame_pointer: None })
             }
             Ok(SyscallLine::Running) | Err(_) => None,
         };
@@ -234,7 +234,8 @@ impl Files {
 
     /// The same by what the kernel told before, if that was enough.
     fn of_row(tasks: &Dir, tid: Tid, row: &TaskRow) -> Option<(Self, (Tid, Line))> {
-        let place = |sp, pc| ThreadPlace { sp, pc, saved: Some(row.saved) };
+        let frame_pointer = Some(row.frame_pointer);
+        let place = |sp, pc| ThreadPlace { sp, pc, frame_pointer };
         let place = match row.line? {
             SyscallLine::In(Registers { sp, pc, .. }) | SyscallLine::Outside { sp, pc } => {
                 Some(place(sp, pc))

@@ -79,7 +79,7 @@ pub fn complete_by_stopping(
     let deadline = Instant::now() + options.patience;
     match ProcessImage::open(root, process.pid) {
         Reading::Known(image) => {
-            by_stopping(root, process, Arc::new(image), tids, options, deadline)
+            by_stopping(root, process, &Arc::new(image), tids, options, deadline)
         }
         Reading::Missing(why) => all_failed(tids, &why),
     }
@@ -93,7 +93,7 @@ fn all_failed(tids: &BTreeSet<Tid>, why: &Missing) -> Stops {
 fn by_stopping(
     root: &ProcRoot,
     process: &mut Process,
-    image: Arc<ProcessImage>,
+    image: &Arc<ProcessImage>,
     tids: &BTreeSet<Tid>,
     options: Options,
     deadline: Instant,
@@ -102,8 +102,8 @@ fn by_stopping(
         Ok(mappings) => mappings.into(),
         Err(why) => return all_failed(tids, &why),
     };
-    let Copied { copies, mut stops } = stop_each(&image, &mappings, tids, deadline);
-    let modules = modules(&image, &mappings, deadline);
+    let Copied { copies, mut stops } = stop_each(image, &mappings, tids, deadline);
+    let modules = modules(image, &mappings, deadline);
     let mut walker = Walker::new(&modules, &generated(&mappings, &modules));
     let walk = |(&tid, (copy, _)): (&Tid, &(ThreadCopy, SyscallLine))| match left(deadline) {
         Duration::ZERO => (tid, Err(out_of_time())),
@@ -112,7 +112,7 @@ fn by_stopping(
     let mut walks: BTreeMap<_, _> = copies.iter().map(walk).collect();
     let known = walks.values().filter_map(|walk| walk.as_ref().ok());
     let addresses = known.flat_map(|walk| &walk.addresses).copied().collect();
-    let names = Naming::of(addresses, modules, &image, options.lines, left(deadline));
+    let names = Naming::of(addresses, modules, image, options.lines, left(deadline));
     let mut activities = activities(root, process, &copies, deadline);
     for thread in process.threads.get_mut().into_iter().flatten() {
         match walks.remove(&thread.tid) {

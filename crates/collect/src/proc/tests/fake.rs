@@ -177,7 +177,11 @@ fn a_process_is_read_whole() {
             activity: Reading::Known(Activity::Blocked(call)),
             waits: Reading::Known(waits),
             sched: Reading::Known(SchedStat { cpu_ns: 10, wait_ns: 20, slices: 30 }),
-            place: Some(ThreadPlace { sp: 0x7ffc_0000_1000, pc: 0x7f00_0000_1000, saved: None }),
+            place: Some(ThreadPlace {
+                sp: 0x7ffc_0000_1000,
+                pc: 0x7f00_0000_1000,
+                frame_pointer: None,
+            }),
             stack: Reading::not_collected(),
             kernel: Reading::not_collected(),
             samples: Reading::not_collected(),
