@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use halfopen_evidence::{Activity, FdUse, Pid, Process, ProcessName, Reading, Via, Want};
 
-use super::goroutines::GoroutineElsewhere;
+use super::goroutines::{GoroutineElsewhere, GoroutineGone};
 use super::holders::{self, Looked, is_no_server};
 use super::nobody::{Nobody, NobodyWaits};
 use super::queue::{self, QueueState};
@@ -34,6 +34,8 @@ pub enum StallCause {
     Blocked(Blocked),
     /// The goroutine that serves the listener does something else.
     Goroutine(Box<GoroutineElsewhere>),
+    /// The goroutine that should accept has ended.
+    GoroutineGone(Box<GoroutineGone>),
     /// No thread waits for the listener, and none is seen that should.
     NobodyWaits(NobodyWaits),
     /// Not established.
@@ -114,6 +116,7 @@ pub(super) fn find(
         StallCause::Stopped(_)
         | StallCause::OutOfFds(_)
         | StallCause::Goroutine(_)
+        | StallCause::GoroutineGone(_)
         | StallCause::Unknown(_) => BTreeSet::new(),
     };
     wants.extend(stacks_of(context, suspects));
@@ -154,10 +157,8 @@ fn judge(context: &Context<'_>, view: &ListenerView<'_>, wants: &mut Vec<Want>) 
         return StallCause::OutOfFds(exhausted);
     }
     if let Some(waiting) = waiting(&serving) {
-        return match goroutine(view, &waiting, &awake) {
-            Some(goroutine) => StallCause::Goroutine(Box::new(goroutine)),
-            None => StallCause::Unknown(waiting),
-        };
+        let goroutine = goroutine(view, &waiting, &awake, maybe_others);
+        return goroutine.unwrap_or(StallCause::Unknown(waiting));
     }
     let elsewhere = |blocked: Blocked| match starving(context, &blocked, most) {
         Some(starved) => StallCause::Starved(starved),
@@ -250,15 +251,23 @@ fn waiting(serving: &Serving) -> Option<Unknown> {
     })
 }
 
-/// The goroutine of a Go program that should accept, where its runtime's thread waits for it.
+/// The goroutine of a Go program that should accept, where its runtime's thread waits for it; or that it is
+/// gone, if no other process may accept.
 fn goroutine(
     view: &ListenerView<'_>,
     waiting: &Unknown,
     processes: &[&Process],
-) -> Option<GoroutineElsewhere> {
+    maybe_others: bool,
+) -> Option<StallCause> {
     let Unknown::EdgeTriggered(doing) = waiting else { return None };
     let process = processes.iter().find(|process| process.pid == doing.thread.pid)?;
-    GoroutineElsewhere::find(view, process)
+    let elsewhere = GoroutineElsewhere::find(view, process);
+    let elsewhere = elsewhere.map(|elsewhere| StallCause::Goroutine(Box::new(elsewhere)));
+    elsewhere.or_else(|| {
+        let is_alone = !maybe_others && processes.len() == 1;
+        let gone = is_alone.then(|| GoroutineGone::find(view, process))??;
+        Some(StallCause::GoroutineGone(Box::new(gone)))
+    })
 }
 
 /// Threads that waited for the listener before and sit elsewhere now.

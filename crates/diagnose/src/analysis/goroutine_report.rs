@@ -2,7 +2,7 @@
 
 use halfopen_evidence::{Call, CallTarget, GoroutineGroup, GoroutineState, ManagedFrame};
 
-use super::goroutines::{GoroutineElsewhere, says_that_it_accepts};
+use super::goroutines::{GoroutineElsewhere, GoroutineGone, says_that_it_accepts};
 use super::stall_report::Told;
 use crate::Fact;
 use crate::words::{count, harmless};
@@ -36,6 +36,61 @@ pub(crate) fn tell(elsewhere: &GoroutineElsewhere) -> Told {
         ],
         useless: Vec::new(),
     }
+}
+
+/// What is said of one that has ended.
+pub(crate) fn tell_gone(gone: &GoroutineGone) -> Told {
+    let GoroutineGone { process, all, unknown, elsewhere, confidence } = gone;
+    let name = format!("{}[{}]", harmless(&process.comm), process.pid);
+    let none = format!("none of {} waits for the listener", count(*all, "goroutine"));
+    let mut evidence = vec![Fact::number("goroutines", *all, none)];
+    if *unknown > 0 {
+        let text = format!("of {} it is not known what they are in", count(*unknown, "goroutine"));
+        evidence.push(Fact::number("unknown-goroutines", *unknown, text));
+    }
+    evidence.extend(elsewhere.iter().filter_map(serves).map(|(who, what)| {
+        Fact::words("other-listener", format!("{who} waits in Accept for {what}"))
+    }));
+    let mut cause = format!(
+        "none of {} of {name} waits for the listener or is on its way to: the accepting one has ended",
+        count(*all, "goroutine")
+    );
+    if let Some((who, what)) = elsewhere.iter().find_map(serves) {
+        cause.push_str(&format!(
+            "; {who} still serves {what}, so a probe of that port notices nothing"
+        ));
+    }
+    Told {
+        cause,
+        confidence: *confidence,
+        evidence,
+        refuted_by: "an accept in the next window, or a goroutine in Accept on this listener"
+            .to_owned(),
+        remedies: vec![
+            format!("search the log of {name} for the error that ended it"),
+            format!(
+                "keep a dump before a restart: halfopen stacks {} --verbose > goroutines.txt",
+                process.pid
+            ),
+            "let the program end when Accept fails for good".to_owned(),
+        ],
+        useless: vec![
+            "waiting: clients that the kernel has connected get no answer, and new ones are \
+             refused once the queue is full"
+                .to_owned(),
+        ],
+    }
+}
+
+/// A goroutine, and the listening socket that it waits for.
+fn serves(group: &GoroutineGroup) -> Option<(String, String)> {
+    let GoroutineState::Waiting(Call { target, .. }) = &group.state else { return None };
+    let CallTarget::Descriptor { what, .. } = target else { return None };
+    let who = match (group.count, group.ids.first()) {
+        (1, Some(id)) => format!("goroutine {id}"),
+        (n, _) => count(n, "goroutine"),
+    };
+    Some((who, harmless(what)))
 }
 
 /// `goroutine 18 of app[812] waits (semacquire) in main.register at server.go:66,`

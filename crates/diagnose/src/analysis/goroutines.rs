@@ -23,16 +23,56 @@ pub struct GoroutineElsewhere {
     pub confidence: Confidence,
 }
 
+/// No goroutine waits for the listener, and none is on its way to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GoroutineGone {
+    /// Its process.
+    pub process: ProcessName,
+    /// All goroutines that were looked at.
+    pub all: u64,
+    /// Those of which it is not known what they are in.
+    pub unknown: u64,
+    /// Those that wait for other listening sockets.
+    pub elsewhere: Vec<GoroutineGroup>,
+    /// How sure it is that the accepting one has ended.
+    pub confidence: Confidence,
+}
+
+impl GoroutineGone {
+    /// That the goroutine is gone, if all of a process are known and neither waits any for the listener nor
+    /// is one in code that accepts.
+    pub(super) fn find(view: &ListenerView<'_>, process: &Process) -> Option<Self> {
+        let goroutines = when_none_waits(view, process)?;
+        let groups = &goroutines.groups;
+        if groups.is_empty() || groups.iter().any(should_accept) {
+            return None;
+        }
+        let unknown = groups.iter().filter(|group| group.frames.get().is_none());
+        let unknown = unknown.map(|group| group.count).sum();
+        Some(Self {
+            process: ProcessName::of_process(process),
+            all: all(goroutines),
+            unknown,
+            elsewhere: groups.iter().filter(|group| is_in_accept(group)).cloned().collect(),
+            confidence: if unknown == 0 { Confidence::Probable } else { Confidence::Possible },
+        })
+    }
+}
+
+/// The goroutines of a process that holds the listener, if all are known and none waits for it.
+fn when_none_waits<'p>(view: &ListenerView<'_>, process: &'p Process) -> Option<&'p Goroutines> {
+    let goroutines = process.goroutines.get().filter(|found| found.omitted == 0)?;
+    let holders = &view.listener.holders.get()?.found;
+    let fds = holders.iter().filter(|holder| holder.pid == process.pid).map(|holder| holder.fd);
+    let fds: Vec<u32> = fds.collect();
+    let is_waited_for = goroutines.groups.iter().any(|group| waits_for(group, &fds));
+    (!fds.is_empty() && !is_waited_for).then_some(goroutines)
+}
+
 impl GoroutineElsewhere {
     /// The goroutine, if all of a process are known and none waits for the listener.
     pub(super) fn find(view: &ListenerView<'_>, process: &Process) -> Option<Self> {
-        let goroutines = process.goroutines.get().filter(|found| found.omitted == 0)?;
-        let holders = &view.listener.holders.get()?.found;
-        let fds = holders.iter().filter(|holder| holder.pid == process.pid).map(|holder| holder.fd);
-        let fds: Vec<u32> = fds.collect();
-        if fds.is_empty() || goroutines.groups.iter().any(|group| waits_for(group, &fds)) {
-            return None;
-        }
+        let goroutines = when_none_waits(view, process)?;
         let candidates: Vec<&GoroutineGroup> =
             goroutines.groups.iter().filter(|group| should_accept(group)).collect();
         let first = *candidates.first()?;
@@ -148,6 +188,35 @@ mod tests {
             assert!(scene.is_silent_about(FindingId::AcceptBlocked));
             assert!(!scene.is_silent_about(FindingId::AcceptStalled));
         }
+    }
+
+    #[test]
+    fn an_accepting_goroutine_that_has_ended_is_missed() {
+        let idle = group(200, "chan receive", None, &["runtime.gopark", "main.worker"]);
+        let accepts = ["runtime.gopark", "internal/poll.(*FD).Accept", "main.acceptHealth"];
+        let mut health = group(1, "IO wait", Some(4), &accepts);
+        if let GoroutineState::Waiting(Call { target, .. }) = &mut health.state {
+            let what = "listening socket 127.0.0.1:8081".to_owned();
+            *target = CallTarget::Descriptor { fd: 4, what };
+        }
+        let whole = scene(vec![idle.clone(), health.clone()]);
+        let finding = whole.clone().finding(FindingId::AcceptThreadMissing);
+        assert_eq!(finding.confidence, Confidence::Probable);
+        assert_eq!(
+            finding.cause,
+            "none of 201 goroutines of app[812] waits for the listener or is on its way to: the accepting \
+             one has ended; goroutine 18 still serves listening socket 127.0.0.1:8081, so a probe of that \
+             port notices nothing"
+        );
+        assert!(whole.is_silent_about(FindingId::AcceptStalled));
+        // One that runs shows no frames, and may be it.
+        let runs = GoroutineGroup {
+            state: GoroutineState::Running,
+            frames: Reading::not_collected(),
+            ..group(1, "", None, &[])
+        };
+        let finding = scene(vec![idle, health, runs]).finding(FindingId::AcceptThreadMissing);
+        assert_eq!(finding.confidence, Confidence::Possible);
     }
 
     #[test]

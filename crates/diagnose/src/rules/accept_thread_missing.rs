@@ -2,7 +2,8 @@
 //! Connections wait on a listener, none is taken, and no thread of any process that holds it waits
 //! for it: not in `accept`, not in `poll` or `select`, not through an epoll set or an io_uring.
 //! None of the other threads sits in a call that would explain where the accepting one is, and none
-//! is, by its stack, in code that accepts.
+//! is, by its stack, in code that accepts. Of a Go program, whose runtime waits for all descriptors in one
+//! epoll set, the same of its goroutines: none waits in `Accept` for it or is on its way there.
 //!
 //! # Why it happens
 //! The thread that accepted has ended: an exception or a panic that nobody caught, an error of
@@ -43,6 +44,7 @@ use halfopen_evidence::Via;
 
 use crate::analysis::blocked_report::{doing, place_fact};
 use crate::analysis::cause::StallCause;
+use crate::analysis::goroutine_report;
 use crate::analysis::nobody::{InEpoll, NobodyWaits, ServesAnother};
 use crate::analysis::stall_report::{self, Told};
 use crate::words::{count, harmless};
@@ -50,11 +52,13 @@ use crate::{Context, Fact, FindingId, SubjectKind, Verdicts};
 
 pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     for (view, stalled) in stall_report::stalls(context) {
-        if let StallCause::NobodyWaits(nobody) = &stalled.cause {
-            let told = tell(nobody);
-            let id = FindingId::AcceptThreadMissing;
-            verdicts.find(stall_report::finding(id, context, view, stalled, told));
-        }
+        let told = match &stalled.cause {
+            StallCause::NobodyWaits(nobody) => tell(nobody),
+            StallCause::GoroutineGone(gone) => goroutine_report::tell_gone(gone),
+            _ => continue,
+        };
+        let id = FindingId::AcceptThreadMissing;
+        verdicts.find(stall_report::finding(id, context, view, stalled, told));
     }
 }
 

@@ -1,5 +1,5 @@
-// A server whose accepting goroutine waits for a lock for ever, beside a health port that answers. Prints
-// `ready`, and where it listens.
+// A server whose accepting goroutine waits for a lock for ever, or with an argument has ended, beside a health
+// port that answers. Prints `ready`, and where it listens.
 package main
 
 import (
@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 )
 
 var sessions, config sync.Mutex
@@ -21,14 +22,20 @@ func main() {
 		go worker(work)
 	}
 	go healthLoop(health)
-	go reload()
-	go acceptLoop(service)
+	if len(os.Args) > 1 {
+		// An error of Accept that is taken for fatal.
+		service.SetDeadline(time.Unix(1, 0))
+		acceptLoop(service)
+	} else {
+		go reload()
+		go acceptLoop(service)
+		go spin()
+	}
 	client, err := net.Dial("tcp", service.Addr().String())
 	if err != nil {
 		panic(err)
 	}
 	defer client.Close()
-	go spin()
 	fmt.Println("ready")
 	fmt.Println(service.Addr())
 	end := make(chan os.Signal, 1)
