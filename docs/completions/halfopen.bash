@@ -1075,7 +1075,7 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__stacks)
-            opts="-l -j -v -h --lines --folded --json --java --python --verbose --help"
+            opts="-l -j -v -h --lines --folded --json --java --python --ptrace --no-bpf --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

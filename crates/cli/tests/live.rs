@@ -3,8 +3,12 @@
 mod common;
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tempfile::TempDir;
 
 use common::{Unaccepted, halfopen, ids, ran, repository_file, run, skipped};
 
@@ -32,7 +36,7 @@ fn the_threads_of_whoever_listens_on_a_port_are_shown_with_their_calls() {
     assert_eq!(document["processes"][0]["pid"], std::process::id());
     // The test's first thread waits for this one.
     assert!(ran.stdout.contains("\"call\": \"futex\""), "{}", ran.stdout);
-    for arguments in [&["--folded"][..], &["--lines", "--verbose"]] {
+    for arguments in [&["--folded"][..], &["--lines", "--verbose"], &["--verbose", "--no-bpf"]] {
         let ran = run(&[&["stacks", &server.filter()], arguments].concat());
         assert_eq!(ran.status, 0, "{}{}", ran.stdout, ran.stderr);
         assert!(ran.stdout.contains("halfopen") || ran.stdout.contains("live"), "{}", ran.stdout);
@@ -218,8 +222,31 @@ fn a_java_vm_is_asked_only_if_the_user_says_so() {
 }
 
 #[test]
-fn the_goroutine_of_a_go_server_that_should_accept_is_named() {
-    let test = "the_goroutine_of_a_go_server_that_should_accept_is_named";
+fn a_stop_is_told_before_it_is_made_and_with_its_length() {
+    let mut busy = Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("sh");
+    let ran = run(&["stacks", &busy.id().to_string(), "--ptrace", "--json"]);
+    end(&mut busy);
+    assert_eq!(ran.status, 0, "{}{}", ran.stdout, ran.stderr);
+    let document: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    let stopped = &document["processes"][0]["stopped"];
+    let said: Vec<&str> = ran.stderr.lines().filter(|line| line.contains("--ptrace: ")).collect();
+    // Whether there is something to stop depends on whether it got a CPU while it was sampled.
+    match said.as_slice() {
+        [nothing] => {
+            assert!(nothing.contains("nothing is stopped in sh["), "{}", ran.stderr);
+            assert_eq!((&stopped["tids"], &stopped["total_us"]), (&json!([]), &json!(0)));
+        }
+        [plan, outcome] => {
+            assert!(plan.contains("stops 1 thread of sh[") && plan.contains("EINTR"), "{plan}");
+            let was_stopped = stopped["tids"] == json!([busy.id()]);
+            assert_eq!(outcome.contains("stopped 1 thread for "), was_stopped, "{outcome}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A Go server, and where it listens. `None`, and a line that says so, where there is no Go.
+fn go_server(test: &str, arguments: &[&str]) -> Option<(Child, SocketAddr, TempDir)> {
     let folder = tempfile::tempdir().expect("a folder");
     let program = folder.path().join("server");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../stacks/tests/targets/server.go");
@@ -228,33 +255,60 @@ fn the_goroutine_of_a_go_server_that_should_accept_is_named() {
     go.env("GOPROXY", "off").env("GOFLAGS", "").env("GOCACHE", folder.path().join("cache"));
     match go.status() {
         Ok(status) => assert!(status.success()),
-        Err(error) => return skipped(test, &format!("no go: {error}")),
+        Err(error) => {
+            skipped(test, &format!("no go: {error}"));
+            return None;
+        }
     }
+    let mut server = Command::new(&program);
     let mut server =
-        Command::new(&program).stdout(Stdio::piped()).spawn().expect("the server starts");
+        server.args(arguments).stdout(Stdio::piped()).spawn().expect("the server starts");
     let output = server.stdout.take().expect("its output");
     let lines: Vec<String> =
         BufReader::new(output).lines().take(2).collect::<Result<_, _>>().expect("two lines");
-    let address: std::net::SocketAddr = lines[1].parse().expect("an address");
-    let clients: Vec<_> = (0..4)
-        .map(|_| {
-            std::net::TcpStream::connect_timeout(&address, Duration::from_secs(5))
-                .expect("a connection")
-        })
-        .collect();
+    let address = lines[1].parse().expect("an address");
+    Some((server, address, folder))
+}
+
+/// What `check` says, in one line, while clients wait for this server.
+fn check_with_clients(server: &mut Child, address: SocketAddr) -> String {
+    let connect =
+        |_| TcpStream::connect_timeout(&address, Duration::from_secs(5)).expect("a connection");
+    let clients: Vec<_> = (0..4).map(connect).collect();
     let ran = run(&["check", "--window", "1500ms", &format!(":{}", address.port())]);
     drop(clients);
-    end(&mut server);
-    let text = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    end(server);
+    ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_goroutine_of_a_go_server_that_should_accept_is_named() {
+    let test = "the_goroutine_of_a_go_server_that_should_accept_is_named";
+    let Some((mut server, address, _folder)) = go_server(test, &[]) else { return };
+    let text = check_with_clients(&mut server, address);
     if text.contains("not permitted") {
         return skipped(test, &text);
     }
-    assert!(text.contains("accept-blocked (probable)"), "{}", ran.stdout);
+    assert!(text.contains("accept-blocked (probable)"), "{text}");
     assert!(
         text.contains("waits (semacquire) in main.registerSession at server.go:")
             || text.contains("waits (sync.Mutex.Lock) in main.registerSession at server.go:"),
-        "{}",
-        ran.stdout
+        "{text}"
     );
-    assert!(text.contains("it was called by main.acceptLoop"), "{}", ran.stdout);
+    assert!(text.contains("it was called by main.acceptLoop"), "{text}");
+}
+
+#[test]
+fn a_go_server_whose_accepting_goroutine_has_ended_misses_it() {
+    let test = "a_go_server_whose_accepting_goroutine_has_ended_misses_it";
+    let Some((mut server, address, _folder)) = go_server(test, &["ended"]) else { return };
+    let text = check_with_clients(&mut server, address);
+    if text.contains("not permitted") {
+        return skipped(test, &text);
+    }
+    // A goroutine that happens to run shows no frames.
+    let is_said = ["accept-thread-missing (probable)", "accept-thread-missing (possible)"];
+    assert!(is_said.iter().any(|said| text.contains(said)), "{text}");
+    assert!(text.contains("the accepting one has ended; goroutine"), "{text}");
+    assert!(text.contains("still serves listening socket"), "{text}");
 }

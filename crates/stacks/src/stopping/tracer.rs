@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_tracer_that_ends_lets_go_of_what_it_holds() {
         let (mut child, tid) = child();
-        let tracer = std::thread::spawn(move || drop(stopped(tid)));
+        let tracer = std::thread::spawn(move || assert!(stopped(tid).registers().is_ok()));
         tracer.join().expect("it ends");
         eventually("it is let go", || status(tid).1 == 0 && status(tid).0 != 't');
         drop(child.stdin.take());
