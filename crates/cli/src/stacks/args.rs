@@ -35,10 +35,10 @@ pub(crate) struct StacksArgs {
     /// beforehand which. A stop makes a thread's epoll_wait, and some other calls, fail with EINTR
     #[arg(long)]
     pub(crate) ptrace: bool,
-    /// Load no program into the kernel: registers are read from /proc then, which shows fewer of them
+    /// With --verbose: load no program into the kernel, and so show what the kernel does for few threads
     #[arg(long)]
     pub(crate) no_bpf: bool,
-    /// Show every thread by name and every frame, those in the kernel too
+    /// Show every thread by name and every frame; of the kernel's too, by a BPF program
     #[arg(short, long)]
     pub(crate) verbose: bool,
 }

@@ -20,8 +20,8 @@ const STACKS: &str = "halfopen.stacks/1";
 struct Document<'a> {
     /// `halfopen.stacks/1`. The number goes up when a field changes its meaning or goes away.
     schema: &'static str,
-    /// Why no BPF program told of threads: their registers are then those that /proc shows, and where in
-    /// the kernel they sleep is told of some only.
+    /// Why no BPF program told of threads, with --verbose: where in the kernel they sleep is told of some
+    /// only.
     bpf_missing: Option<String>,
     processes: Vec<ProcessEntry<'a>>,
 }

@@ -16,10 +16,6 @@ use super::stopping;
 /// a time slice when it begins, so for its figures any time would do.
 const WINDOW: Duration = Duration::from_millis(20);
 
-/// Threads for which a program is loaded. Loading it takes 60 ms of CPU time, most of which is spent on the
-/// kernel's types; it saves some 20 µs for each thread.
-const WORTH_A_PROGRAM: usize = 3000;
-
 /// How processes are looked at.
 #[derive(Debug)]
 pub(crate) struct Way {
@@ -28,7 +24,9 @@ pub(crate) struct Way {
     pub(crate) ask: Vec<Runtime>,
     /// Whether threads may be stopped.
     ptrace: bool,
-    /// Whether the functions of the kernel are wanted too.
+    /// Whether the functions of the kernel are wanted too, for which a program is loaded. For what else it
+    /// tells, loading it is too dear: 60 ms of CPU time, most of it for the kernel's types, where reading a
+    /// thread's files takes some 10 µs more than that program does.
     every_frame: bool,
     /// What was loaded for processes before.
     programs: Programs,
@@ -48,13 +46,6 @@ impl Way {
             programs,
             without_bpf: None,
         }
-    }
-}
-
-impl Way {
-    /// Whether a program is to tell of threads.
-    fn by_program(&self, threads: usize) -> bool {
-        threads >= WORTH_A_PROGRAM || self.every_frame
     }
 }
 
@@ -82,7 +73,6 @@ fn look_by(collector: &mut Collector, pid: Pid, way: &mut Way) -> anyhow::Result
     let root = ProcRoot::default();
     let begun = Instant::now();
     let before = read_schedules(&root, pid);
-    let threads = before.get().and_then(|process| process.threads.get()).map_or(0, Vec::len);
     // The sockets of its namespace give names to what its threads wait for.
     let mut second = collector.look().with_context(|| format!("cannot look at process {pid}"))?;
     let first = Snapshot {
@@ -92,7 +82,7 @@ fn look_by(collector: &mut Collector, pid: Pid, way: &mut Way) -> anyhow::Result
         processes: before.known().map(|process| (pid, process)).into_iter().collect(),
         gaps: Vec::new(),
     };
-    if way.by_program(threads) {
+    if way.every_frame {
         way.without_bpf = collector.load_task_table().err();
     }
     std::thread::sleep(WINDOW.saturating_sub(begun.elapsed()));

@@ -40,9 +40,7 @@ pub(crate) fn stacks(arguments: &StacksArgs) -> anyhow::Result<Exit> {
     let mut way = Way::new(arguments);
     let looks = looks(&pids, &mut way)?;
     if let Some(why) = way.without_bpf.as_ref().filter(|_| !arguments.no_bpf) {
-        eprintln!(
-            "halfopen: threads are read from /proc alone, with fewer of their registers: BPF: {why}"
-        );
+        eprintln!("halfopen: what the kernel does is told of few threads: BPF programs: {why}");
     }
     let reports: Vec<Report<'_>> = looks.iter().flat_map(reports).collect();
     output::write(&printed(&reports, way.without_bpf.as_ref(), arguments)?)?;

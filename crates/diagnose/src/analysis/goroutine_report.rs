@@ -85,12 +85,15 @@ pub(crate) fn tell_gone(gone: &GoroutineGone) -> Told {
 /// A goroutine, and the listening socket that it waits for.
 fn serves(group: &GoroutineGroup) -> Option<(String, String)> {
     let GoroutineState::Waiting(Call { target, .. }) = &group.state else { return None };
-    let CallTarget::Descriptor { what, .. } = target else { return None };
+    let CallTarget::Descriptor { fd, what } = target else { return None };
     let who = match (group.count, group.ids.first()) {
         (1, Some(id)) => format!("goroutine {id}"),
         (n, _) => count(n, "goroutine"),
     };
-    Some((who, harmless(what)))
+    // What the filter left out has no name.
+    let is_named = !what.is_empty() && !what.starts_with("socket:[");
+    let what = if is_named { harmless(what) } else { format!("another one (descriptor {fd})") };
+    Some((who, what))
 }
 
 /// `goroutine 18 of app[812] waits (semacquire) in main.register at server.go:66,`
