@@ -13,6 +13,7 @@ fuzz_target!(|text: &[u8]| {
     let _ = parse::file_nr(text);
     let _ = parse::schedstat(text);
     let _ = parse::syscall(text);
+    let _ = parse::kernel_stack(text);
     let _ = parse::cpu_stat(text);
     let _ = parse::cpu_max(text);
     let _ = parse::cfs_quota(text, text);

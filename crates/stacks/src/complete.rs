@@ -85,10 +85,16 @@ impl Found {
     fn take(&mut self, thread: &Thread) -> (Reading<Stack>, Reading<Samples>) {
         let stack = match thread.activity.get() {
             Some(Activity::Running) => copy::moved().into(),
+            // The kernel shows the first thread for as long as others live.
+            _ if has_ended(thread) => Missing::Vanished.into(),
             _ => self.stacks.remove(&thread.tid).unwrap_or_else(|| out_of_time().into()),
         };
         (stack, self.samples.remove(&thread.tid).unwrap_or_default())
     }
+}
+
+const fn has_ended(thread: &Thread) -> bool {
+    matches!(thread.state, 'Z' | 'X')
 }
 
 fn read(
@@ -156,7 +162,7 @@ fn copies(
     };
     let known: BTreeMap<Tid, Reading<(ThreadPlace, SchedStat)>> = threads
         .iter()
-        .filter(|thread| thread.activity.get() != Some(&Activity::Running))
+        .filter(|thread| thread.activity.get() != Some(&Activity::Running) && !has_ended(thread))
         .map(|thread| (thread.tid, known(thread)))
         .collect();
     let tids: BTreeSet<Tid> = known.keys().copied().collect();

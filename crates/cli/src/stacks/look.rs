@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use halfopen_collect::bpf::Programs;
 use halfopen_collect::proc::{ProcRoot, read_schedules};
-use halfopen_collect::{Collector, NetnsScope, Scope};
+use halfopen_collect::{CollectError, Collector, NetnsScope, Scope};
 use halfopen_evidence::{Between, Interval, Missing, Pid, Process, Runtime, Snapshot, Want};
 use halfopen_stacks::{Options, Stops, runtimes};
 
@@ -74,7 +74,7 @@ fn look_by(collector: &mut Collector, pid: Pid, way: &mut Way) -> anyhow::Result
     let begun = Instant::now();
     let before = read_schedules(&root, pid);
     // The sockets of its namespace give names to what its threads wait for.
-    let mut second = collector.look().with_context(|| format!("cannot look at process {pid}"))?;
+    let mut second = sockets(collector).with_context(|| format!("cannot look at process {pid}"))?;
     let first = Snapshot {
         taken: second.taken,
         host: second.host.clone(),
@@ -97,6 +97,20 @@ fn look_by(collector: &mut Collector, pid: Pid, way: &mut Way) -> anyhow::Result
     add_goroutines(collector, &second, &mut process, way.options.patience);
     second.processes.insert(pid, process);
     Ok(Look { interval: Interval { first, between: Between::default(), second }, stops })
+}
+
+/// The sockets of the process's namespace; of our own, if that of the process may not be told. Sockets have
+/// numbers of their own in all of them.
+fn sockets(collector: &mut Collector) -> Result<Snapshot, CollectError> {
+    match collector.look() {
+        Err(CollectError::NetnsOfProcess { .. }) => {
+            let own = Scope { netns: NetnsScope::Own, ..Scope::default() };
+            let former = std::mem::replace(collector, Collector::new(own.clone())?);
+            *collector = Collector::with_programs(own, former.into_programs())?;
+            collector.look()
+        }
+        looked => looked,
+    }
 }
 
 fn add_goroutines(

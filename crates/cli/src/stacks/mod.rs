@@ -95,6 +95,8 @@ fn exit(reports: &[Report<'_>]) -> Exit {
 
 #[cfg(test)]
 mod tests {
+    use halfopen_evidence::Reading;
+
     use super::*;
 
     fn check(name: &str, print: impl Fn(&Report<'_>) -> String) {
@@ -122,6 +124,27 @@ mod tests {
         let process = &document.second.processes[&fixture::PID];
         let text = text::text(&Report::new(&document, process), &TextOptions::default());
         assert!(!text.contains("--java"), "{text}");
+    }
+
+    #[test]
+    fn threads_that_have_ended_or_may_not_be_seen_are_told_by_their_state() {
+        let mut interval = fixture::interval();
+        let process = interval.second.processes.get_mut(&fixture::PID).expect("the process");
+        let [first, second, ..] = process.threads.get_mut().expect("threads").as_mut_slice() else {
+            panic!("threads");
+        };
+        first.state = 'Z';
+        second.state = 'D';
+        second.activity = Missing::needs("root").into();
+        second.stack = Missing::needs("root").into();
+        second.kernel = Reading::Known(vec!["rpc_wait".to_owned(), "do_syscall_64".to_owned()]);
+        let process = &interval.second.processes[&fixture::PID];
+        let text = text::text(&Report::new(&interval, process), &TextOptions::default());
+        assert!(text.contains("has ended; the process lives on in its other threads"), "{text}");
+        let unseen = "sleeps, and cannot be interrupted; its call is not permitted (needs root)";
+        assert!(text.contains(unseen), "{text}");
+        assert!(text.contains("rpc_wait"), "{text}");
+        assert!(!text.contains("stack: not permitted"), "{text}");
     }
 
     #[test]

@@ -141,7 +141,9 @@ impl<'a> Report<'a> {
 
     /// Why its goroutines are not told, of a Go program.
     pub(crate) fn goroutines_missing(&self) -> Option<&'a Missing> {
-        self.process.goroutines.missing().filter(|&why| *why != Missing::NotCollected)
+        // Where nothing may be seen, it is not known either whether there are any.
+        let why = self.process.goroutines.missing().filter(|_| !self.is_blind());
+        why.filter(|&why| *why != Missing::NotCollected)
     }
 
     /// Whether nothing is known of what the threads do.
@@ -194,7 +196,8 @@ fn groups<'a>(interval: &Interval, process: &Process, threads: &'a [Thread]) -> 
         let code = Code::of(thread);
         let sleeps_deep = sleeps_deep(thread);
         let kernel = thread.kernel.get().filter(|_| sleeps_deep);
-        let key = (thread.activity.get(), code.key(), sleeps_deep, kernel);
+        let unseen = thread.activity.get().is_none().then_some(thread.state);
+        let key = (thread.activity.get(), unseen, code.key(), sleeps_deep, kernel);
         let group = groups.entry(key).or_insert_with(|| Group {
             threads: Vec::new(),
             activity: &thread.activity,

@@ -183,7 +183,12 @@ fn write_group(page: &mut Page, report: &Report<'_>, group: &Group<'_>, verbose:
         (still, all) if still == all => "; has not run between the looks",
         _ => "; some have not run between the looks",
     };
-    let does = format!("{}{still}", Doing::of(report.process, first));
+    if matches!(first.state, 'Z' | 'X') {
+        let ended = "has ended; the process lives on in its other threads".to_owned();
+        page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Plain, ended));
+        return;
+    }
+    let does = format!("{}{still}", does(report, first));
     page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Plain, does));
     let kernel = kernel_rows(group, verbose);
     match group.code {
@@ -201,13 +206,28 @@ fn write_group(page: &mut Page, report: &Report<'_>, group: &Group<'_>, verbose:
         }
         Code::Native(Reading::Missing(why)) => {
             write_rows(page, kernel, None, verbose);
-            if *why == Missing::NotCollected {
+            if *why == Missing::NotCollected || group.activity.missing() == Some(why) {
                 return;
             }
             let why = harmless(&format!("stack: {why}"));
             page.labelled("", TEXT_COLUMN, 0, Span::new(Ink::Unknown, why));
         }
     }
+}
+
+/// What a thread does; as far as its state tells, if its call may not be seen.
+fn does(report: &Report<'_>, thread: &Thread) -> String {
+    let Reading::Missing(why) = &thread.activity else {
+        return Doing::of(report.process, thread).to_string();
+    };
+    let state = match thread.state {
+        'R' => "runs, or waits for a CPU",
+        'S' => "sleeps",
+        'D' => "sleeps, and cannot be interrupted",
+        'T' | 't' => "is stopped",
+        _ => "is there",
+    };
+    format!("{state}; its call is {why}")
 }
 
 /// Where a thread was met while it ran.

@@ -108,16 +108,24 @@ fn select(found: &mut Vec<Found>, scope: &NetnsScope, proc: &Path) -> Result<(),
         NetnsScope::Own => found.retain(|found| found.is_own),
         NetnsScope::Ids(ids) => found.retain(|found| ids.contains(&found.id)),
         &NetnsScope::OfProcess(pid) => {
-            let link = proc.join(format!("{pid}/ns/net"));
-            let id = std::fs::read_link(link)
-                .and_then(|link| {
-                    namespace_of(link.as_os_str().as_encoded_bytes()).ok_or_else(not_a_link)
-                })
+            let id = of_process(&proc.join(pid.to_string()))
                 .map_err(|source| CollectError::NetnsOfProcess { pid, source })?;
             found.retain(|found| found.id == id);
         }
     }
     Ok(())
+}
+
+/// The namespace of a process; once its first thread has ended, of another of its threads.
+fn of_process(process: &Path) -> io::Result<NetnsId> {
+    let of = |directory: &Path| {
+        let link = std::fs::read_link(directory.join("ns/net"))?;
+        namespace_of(link.as_os_str().as_encoded_bytes()).ok_or_else(not_a_link)
+    };
+    of(process).or_else(|error| {
+        let mut threads = std::fs::read_dir(process.join("task")).into_iter().flatten().flatten();
+        threads.find_map(|thread| of(&thread.path()).ok()).ok_or(error)
+    })
 }
 
 fn keep_named(found: &mut Vec<Found>, name: &str) -> Result<(), CollectError> {
@@ -267,6 +275,17 @@ mod tests {
         let error = found(proc.path(), &NetnsScope::Named("red".to_owned())).expect_err("no red");
         assert!(error.to_string().contains("host, p10, blue"), "{error}");
         assert!(found(proc.path(), &NetnsScope::OfProcess(Pid(11))).is_err());
+    }
+
+    #[test]
+    fn a_process_whose_first_thread_has_ended_is_where_its_others_are() {
+        let proc = fake_proc(&[(1, 1), (10, 5)], MOUNTS);
+        for thread in ["12", "13"] {
+            fs::create_dir_all(proc.path().join("12/task").join(thread).join("ns")).expect("it");
+        }
+        symlink("net:[5]", proc.path().join("12/task/13/ns/net")).expect("a link");
+        let found = found(proc.path(), &NetnsScope::OfProcess(Pid(12))).expect("a look");
+        assert_eq!(found.iter().map(|found| found.id.0).collect::<Vec<_>>(), [5]);
     }
 
     #[test]

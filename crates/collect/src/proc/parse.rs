@@ -296,6 +296,16 @@ mod tests {
     }
 
     #[test]
+    fn kernel_functions_are_told_without_offsets_and_modules() {
+        let names = |text: &str| kernel_stack(text.as_bytes()).map(|names| names.join(" "));
+        let stack = "[<0>] nf_hook+0x1/0x2 [nf_tables]\n[<0>] do_syscall_64+0x53/0x90\n";
+        assert_eq!(names(stack).as_deref(), Some("nf_hook do_syscall_64"));
+        assert_eq!(names("[<0>] 0xffffffff81000000\n").as_deref(), Some("0xffffffff81000000"));
+        assert_eq!(names("").as_deref(), Some(""));
+        assert_eq!(names("nonsense"), None);
+    }
+
+    #[test]
     fn a_name_may_hold_anything() {
         for (comm, expected) in [
             (&b"java"[..], "java"),
@@ -419,6 +429,7 @@ mod tests {
         fn no_bytes_make_a_parser_panic(text in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = (stat(&text), status(&text), open_files_limit(&text), file_nr(&text));
             let _ = (schedstat(&text), syscall(&text), cpu_stat(&text), epoll_entry(&text));
+            let _ = kernel_stack(&text);
             let _ = (cpu_max(&text), cfs_quota(&text, &text));
             let _ = (uring_poll_opcode(&text), socket_link(&text), number(&text));
         }
@@ -430,6 +441,7 @@ mod tests {
             let text = text.as_bytes();
             let _ = (stat(text), status(text), open_files_limit(text), file_nr(text));
             let _ = (schedstat(text), syscall(text), cpu_stat(text), epoll_entry(text));
+            let _ = kernel_stack(text);
             let _ = (cpu_max(text), cfs_quota(text, text));
             let _ = (uring_poll_opcode(text), socket_link(text), number(text));
         }
