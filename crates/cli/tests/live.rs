@@ -157,8 +157,8 @@ fn an_interrupt_ends_the_window_and_the_report_is_made() {
 
 /// A Java program that runs, killed at the end.
 struct Java {
-    child: std::process::Child,
-    _classes: tempfile::TempDir,
+    child: Child,
+    _classes: TempDir,
 }
 
 impl Java {
@@ -191,7 +191,7 @@ impl Drop for Java {
     }
 }
 
-fn end(child: &mut std::process::Child) {
+fn end(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
 }

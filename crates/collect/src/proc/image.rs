@@ -165,15 +165,14 @@ impl ProcessImage {
         regular_file(&named, |flags| in_root::open(&root, path, flags))
     }
 
-    /// The directory of this name in the root directory of the process, for opening what is in it. A
-    /// link is not followed, since it would lead to another place here than it does for the process.
+    /// The directory of this name in the root directory of the process, for opening what is in it. A link
+    /// leads where it leads for the process, on kernels that can follow it so (since Linux 5.6).
     ///
     /// # Errors
     /// If it cannot be opened, or is no directory.
     pub fn dir_in_root(&self, name: &str) -> Result<OwnedFd, Missing> {
-        let flags = DIRECTORY | OFlags::NOFOLLOW;
         let failed = |errno| dir::missing(&self.task.path("root").join(name), errno);
-        openat(self.root().map_err(failed)?, name, flags, Mode::empty()).map_err(failed)
+        in_root::open(self.root().map_err(failed)?, Path::new(name), DIRECTORY).map_err(failed)
     }
 
     fn root(&self) -> rustix::io::Result<OwnedFd> {

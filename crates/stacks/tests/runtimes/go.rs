@@ -5,9 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use halfopen_collect::proc::ProcRoot;
-use halfopen_evidence::{
-    CallTarget, GoroutineGroup, GoroutineState, Goroutines, Missing, Pid, Reading,
-};
+use halfopen_evidence::{CallTarget, GoroutineGroup, GoroutineState, Goroutines, Pid, Reading};
 use halfopen_stacks::runtimes::go;
 
 use super::target::{Target, eventually, source};
@@ -106,14 +104,22 @@ fn goroutines_are_told_with_what_they_wait_for_and_where() {
 }
 
 #[test]
-fn a_program_without_symbols_says_what_is_missing() {
-    let test = "a_program_without_symbols_says_what_is_missing";
-    let Some(built) = build(test, &["-ldflags=-s -w"]) else { return };
-    let Some(target) = Target::start(test, &mut Command::new(&built.path)) else { return };
-    let Reading::Missing(Missing::Unreadable { what }) = goroutines(target.pid) else {
-        panic!("the list was found");
-    };
-    assert!(what.contains("stripped of its symbols"), "{what}");
+fn goroutines_of_a_program_without_symbols_are_found_by_the_code_that_uses_their_list() {
+    let test = "goroutines_of_a_program_without_symbols_are_found_by_the_code_that_uses_their_list";
+    for flags in [&["-ldflags=-s -w"][..], &["-ldflags=-s -w", "-buildmode=pie"]] {
+        let Some(built) = build(test, flags) else { return };
+        let Some(target) = Target::start(test, &mut Command::new(&built.path)) else { return };
+        let found = settled(target.pid);
+        assert_eq!(found.omitted, 0);
+        let workers = group(&found, "main.worker");
+        assert_eq!(workers.count, 200, "{flags:?}");
+        let acceptor = group(&found, "main.registerSession");
+        let GoroutineState::Waiting(call) = &acceptor.state else { panic!("{acceptor:?}") };
+        assert!(["semacquire", "sync.Mutex.Lock"].contains(&&*call.name), "{flags:?} {call:?}");
+        let health = group(&found, "main.healthLoop");
+        let GoroutineState::Waiting(call) = &health.state else { panic!("{health:?}") };
+        assert!(matches!(call.target, CallTarget::Descriptor { .. }), "{flags:?} {call:?}");
+    }
 }
 
 #[test]

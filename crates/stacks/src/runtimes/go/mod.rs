@@ -7,6 +7,7 @@
 //!
 //! Programs that were stripped of their symbols (`-ldflags=-s`, `strip`) do not say where the list is.
 
+mod code;
 mod goroutine;
 mod layout;
 mod names;

@@ -6,6 +6,8 @@
 //! (`_func`) of Go 1.16 to 1.26. What was inlined is told from Go 1.18 on; before, it passes for the
 //! function that it is in.
 
+use std::ops::Range;
+
 use halfopen_evidence::SourceLine;
 
 use super::words::{offset_at, text_at, u32_at, u64_at, varint};
@@ -113,6 +115,19 @@ impl Pclntab {
         // One entry more than there are functions says where the last one ends.
         let next = self.entry(number.checked_add(1)?)?;
         (address < next).then_some(())?;
+        self.numbered(number)
+    }
+
+    /// Where the code of the function with this name begins and ends, as the file states it.
+    pub(super) fn code_of(&self, name: &str) -> Option<Range<u64>> {
+        let number = (0..self.functions)
+            .map_while(|number| Some((number, self.numbered(number)?)))
+            .find(|&(_, function)| self.name(function) == Some(name))?
+            .0;
+        Some(self.entry(number)?..self.entry(number.checked_add(1)?)?)
+    }
+
+    fn numbered(&self, number: usize) -> Option<Function> {
         let at = self.index.checked_add(self.described_at(number)?)?;
         let behind_entry = match self.layout {
             Layout::Go116 => 8,

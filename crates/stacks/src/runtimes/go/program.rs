@@ -4,8 +4,9 @@
 use halfopen_collect::proc::ProcessImage;
 use halfopen_collect::proc::parse::Mapping;
 use halfopen_evidence::Missing;
-use object::{Object, ObjectSymbol};
+use object::{Object, ObjectSection, ObjectSymbol};
 
+use super::code;
 use super::layout::Layout;
 use super::pclntab::Pclntab;
 use super::words::varint;
@@ -16,6 +17,9 @@ const TABLES: [&str; 2] = [".gopclntab", ".data.rel.ro.gopclntab"];
 
 /// The largest table of functions that is read, in bytes: that of Kubernetes has some 30 MB.
 const TABLE_MAX: usize = 256 << 20;
+
+/// The most that is read of the code of one function, in bytes.
+const CODE_MAX: u64 = 4096;
 
 /// The longest version that is told, in bytes.
 const VERSION_MAX: usize = 64;
@@ -75,9 +79,11 @@ impl Program {
             |what: &str| Missing::unreadable(format_args!("{what} of {version} programs"));
         let table = Pclntab::parse(table.into_owned(), text)
             .ok_or_else(|| unknown("the table of functions"))?;
-        let variables = Variables::of(&elf, bias).ok_or_else(|| {
+        let variables = Variables::of(&elf, bias).or_else(|| Variables::used(&elf, &table, bias));
+        let variables = variables.ok_or_else(|| {
             Missing::unreadable(
-                "the list of goroutines: the program was stripped of its symbols (runtime.allgptr)",
+                "the list of goroutines: the program was stripped of its symbols \
+                 (runtime.allgptr), and its code does not show it",
             )
         })?;
         let layout = Layout::stated(&elf)
@@ -104,6 +110,26 @@ impl Variables {
         let reasons = reasons.map(|(at, bytes)| (at, bytes / 16));
         let funcdata = funcdata.map(|(at, _)| at);
         Some(Self { allgptr: allgptr?.0, allglen: allglen?.0, reasons, funcdata })
+    }
+}
+
+impl Variables {
+    /// The same of a program without symbols, by the functions that use them.
+    fn used(elf: &Elf<'_, '_>, table: &Pclntab, bias: u64) -> Option<Self> {
+        let text = elf.section_by_name(".text")?;
+        let code = |name: &str| {
+            let range = table.code_of(name)?;
+            let length = range.end.checked_sub(range.start)?.min(CODE_MAX);
+            Some((text.data_range(range.start, length).ok()??, range.start))
+        };
+        let (bytes, at) = code(code::ADDS_GOROUTINE)?;
+        let list = code::list(bytes, at)?.wrapping_add(bias);
+        let texts = elf::section_range(elf, ".rodata");
+        let is_variable = |address| !texts.as_ref().is_some_and(|texts| texts.contains(&address));
+        let reasons = code(code::NAMES_REASON)
+            .and_then(|(bytes, at)| code::reasons(bytes, at, is_variable))
+            .map(|(at, count)| (at.wrapping_add(bias), count));
+        Some(Self { allgptr: list, allglen: list.checked_add(8)?, reasons, funcdata: None })
     }
 }
 
