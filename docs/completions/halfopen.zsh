@@ -133,9 +133,9 @@ _arguments "${_arguments_options[@]}" : \
 '--java[Ask a Java VM for its own thread dump, as jstack does\: names, Java frames, who holds which monitor or lock. Brings its threads to a safepoint for some milliseconds. If nobody has attached to it before, this writes a file .attach_pidN into its /tmp, removes it again, and sends it SIGQUIT; never to a process that is no HotSpot VM, has no handler for the signal, or is stopped, traced or frozen]' \
 '--python[Run \`py-spy dump --nonblocking\` from PATH, which reads the memory of a Python process and does not stop it\: names and Python frames]' \
 '--ptrace[Stop the threads whose stacks are not to be had otherwise, by ptrace\: one after the other, each until its registers and its stack are copied, which takes some tenths of a millisecond. Says beforehand which. A stop makes a thread'\''s epoll_wait, and some other calls, fail with EINTR]' \
-'--no-bpf[Load no program into the kernel\: registers are read from /proc then, which shows fewer of them]' \
-'-v[Show every thread by name and every frame, those in the kernel too]' \
-'--verbose[Show every thread by name and every frame, those in the kernel too]' \
+'--no-bpf[With --verbose\: load no program into the kernel, and so show what the kernel does for few threads]' \
+'-v[Show every thread by name and every frame; of the kernel'\''s too, by a BPF program]' \
+'--verbose[Show every thread by name and every frame; of the kernel'\''s too, by a BPF program]' \
 '-h[Print help (see more with '\''--help'\'')]' \
 '--help[Print help (see more with '\''--help'\'')]' \
 ':target -- A pid, `\:PORT` for whoever listens there, or the name of a process:_default' \

@@ -15,7 +15,7 @@
 //! a call that idle threads do not sit in, if its name or a function on its stack says that it
 //! accepts, or if all suspects wait for the same thread in the end. Possible if there are several, or if another listener of
 //! the process stalls as well; the finding lists them. Threads that wait for work, for other
-//! sockets or for another thread's end are not suspects. Of a Go program with its symbols the goroutines
+//! sockets or for another thread's end are not suspects. Of a Go program the goroutines
 //! are read: probable if none waits for the listener and one is in a function that says that it accepts.
 //!
 //! # What to do
