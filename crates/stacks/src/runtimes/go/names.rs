@@ -61,7 +61,12 @@ impl<'a> Names<'a> {
             frames.push(self.frame(name, function, at));
             at = parent;
         }
-        frames.push(self.frame(self.table.name(function)?.to_owned(), function, at));
+        let mut outermost = self.frame(self.table.name(function)?.to_owned(), function, at);
+        if self.table.inlined_call(function, at).is_some() {
+            // The line is one of a function that was inlined, and is not known by name.
+            outermost.line = None;
+        }
+        frames.push(outermost);
         Some(frames)
     }
 
