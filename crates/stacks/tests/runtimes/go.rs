@@ -48,7 +48,7 @@ fn is_in(group: &GoroutineGroup, function: &str) -> bool {
     functions(group).contains(&function)
 }
 
-/// The group that is in this function, once both threads of the deadlock are where they stay.
+/// The goroutines, once the workers and both sides of the deadlock are where they stay.
 fn settled(pid: u32) -> Goroutines {
     eventually("goroutines that stand", || {
         let found = goroutines(pid).known()?;
@@ -56,7 +56,9 @@ fn settled(pid: u32) -> Goroutines {
             let stands = |group: &&GoroutineGroup| is_in(group, "sync.(*Mutex).lockSlow");
             found.groups.iter().filter(stands).any(|group| is_in(group, function))
         };
-        (waits("main.registerSession") && waits("main.reload")).then_some(found)
+        let workers = |group: &GoroutineGroup| group.count == 200 && is_in(group, "main.worker");
+        let all_wait = found.groups.iter().any(workers);
+        (all_wait && waits("main.registerSession") && waits("main.reload")).then_some(found)
     })
 }
 
