@@ -194,7 +194,7 @@ fn check(Joined { handshake, crossing, .. }: &Joined) {
     assert_ne!(handshake.client, handshake.server);
     assert!(handshake.marks.is_sorted(), "{handshake:?}");
     let Some(crossing) = crossing else { return };
-    let Crossing { client_side, translated, syn, syn_ack, ack, located } = crossing;
+    let Crossing { client_side, translated, syn, syn_ack, ack, located } = &**crossing;
     assert!(*client_side < 2);
     assert_eq!(translated.is_some(), located.contains(&Located::Translated), "{crossing:?}");
     let all: BTreeSet<&Located> = located.iter().collect();
