@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-/// Scenarios with nothing that a packet socket could tell, and why.
+/// Scenarios with nothing that either could tell, and why.
 pub(crate) const NOTHING: &[(&str, &str)] = &[
     ("idle-server", "it has no handshakes"),
     (
@@ -22,8 +22,6 @@ pub(crate) const NOTHING: &[(&str, &str)] = &[
         "overflow-resets-no-syns",
         "single SYNs are called unanswered after 130 s, or when the trace ends",
     ),
-    ("ports-exhausted", "a connect() that gets no port sends nothing"),
-    ("ports-in-time-wait", "a connect() that gets no port sends nothing"),
 ];
 
 /// What must be told of each of the others; more of the same may be told besides.
@@ -190,12 +188,16 @@ pub(crate) const IN_KERNEL: &[(&str, &[&str], &str)] = &[
         &["established"],
         "the kernel tells a reset by a listener that is closed from that of a full queue",
     ),
+    ("ports-exhausted", &["call-failed EADDRNOTAVAIL"], NO_PORT),
+    ("ports-in-time-wait", &["call-failed EADDRNOTAVAIL"], NO_PORT),
     (
         "syn-retry-served",
         &["established", "established-late", "syn-unanswered"],
         "a SYN that is sent again is told while it is open",
     ),
 ];
+
+const NO_PORT: &str = "a connect() that gets no port sends nothing";
 
 const SYN_DROPS: &str =
     "SYNs of other hosts that a full accept queue drops show in the listener's count of drops only";

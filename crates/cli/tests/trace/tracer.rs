@@ -129,22 +129,24 @@ impl Traced {
         self.lines.iter().filter(move |line| line["type"] == wanted)
     }
 
-    /// How often each outcome was told: `third-ack-ignored open`.
+    /// How often each outcome was told: `third-ack-ignored open`, and calls that failed before a SYN:
+    /// `call-failed EADDRNOTAVAIL`.
     pub(crate) fn outcomes(&self) -> BTreeMap<String, usize> {
         let mut outcomes = BTreeMap::new();
-        for handshake in self.of_type("handshake") {
-            *outcomes.entry(outcome(handshake)).or_default() += 1;
+        for line in self.of_type("handshake").chain(self.of_type("call-failed")) {
+            *outcomes.entry(outcome(line)).or_default() += 1;
         }
         outcomes
     }
 }
 
-/// How a handshake came out.
-pub(crate) fn outcome(handshake: &Value) -> String {
-    let outcome = handshake["outcome"].as_str().unwrap_or_default();
-    match handshake["ended"].as_str() {
-        Some(ended) => format!("{outcome} {ended}"),
-        None => outcome.to_owned(),
+/// How a handshake came out, or the error of a call.
+pub(crate) fn outcome(line: &Value) -> String {
+    let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+    match (line["type"].as_str(), line["ended"].as_str()) {
+        (Some("call-failed"), _) => format!("call-failed {}", text("error")),
+        (_, Some(ended)) => format!("{} {ended}", text("outcome")),
+        (_, None) => text("outcome"),
     }
 }
 
