@@ -29,6 +29,7 @@ mod complete;
 mod copy;
 mod demangle;
 mod elf;
+mod give_way;
 mod module;
 mod naming;
 mod owners;
@@ -41,4 +42,5 @@ mod waiting;
 mod walk;
 
 pub use complete::{Options, complete};
+pub use give_way::give_way;
 pub use stopping::{Stops, complete_by_stopping, without_stack};

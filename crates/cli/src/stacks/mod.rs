@@ -37,6 +37,9 @@ pub(crate) fn stacks(arguments: &StacksArgs) -> anyhow::Result<Exit> {
     if left_out > 0 {
         eprintln!("halfopen: {left_out} more of these processes are not shown; name them by pid");
     }
+    if !arguments.ptrace && !arguments.python {
+        halfopen_stacks::give_way();
+    }
     let mut way = Way::new(arguments);
     let looks = looks(&pids, &mut way)?;
     if let Some(why) = way.without_bpf.as_ref().filter(|_| !arguments.no_bpf) {
