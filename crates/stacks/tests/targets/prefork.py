@@ -37,11 +37,14 @@ def worker(listener, is_stuck):
 def main():
     listener = socket.create_server(("127.0.0.1", 0))
     workers = []
+    first = os.getpid()
     for is_stuck in (False, True):
         pid = os.fork()
         if pid == 0:
             # PR_SET_PDEATHSIG: it goes when the first process does.
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+            if os.getppid() != first:
+                os._exit(0)
             worker(listener, is_stuck)
         workers.append(pid)
     print("ready", flush=True)
