@@ -50,7 +50,7 @@ fn each_comes_out(backend: Backend, ip: IpAddr, netns: &str) -> Outcome {
         return Outcome::Skipped(format!("no address {ip} here"));
     };
     talk(&talking);
-    let refused = unused(ip);
+    let refused = scratch::unused(ip);
     assert!(TcpStream::connect(refused).is_err());
     let full = TcpListener::bind((ip, 0)).expect("a listener");
     rustix::net::listen(&full, 0).expect("room for one");
@@ -172,11 +172,6 @@ fn talk(listener: &TcpListener) {
 
 fn address(listener: &TcpListener) -> SocketAddr {
     listener.local_addr().expect("its address")
-}
-
-/// A port that nobody listens on.
-fn unused(ip: IpAddr) -> SocketAddr {
-    address(&TcpListener::bind((ip, 0)).expect("a port"))
 }
 
 /// Begins to connect, and waits until the kernel has sent a second SYN.

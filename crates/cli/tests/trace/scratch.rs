@@ -1,5 +1,7 @@
 //! A network namespace of the calling thread's own, with the loopback interface up.
 
+use std::net::{IpAddr, SocketAddr};
+
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
@@ -15,6 +17,12 @@ pub(crate) fn inside(test: impl FnOnce(&str) -> Outcome + Send) -> Outcome {
         });
         thread.join().expect("a test does not panic")
     })
+}
+
+/// An address that nobody listens on in a namespace of one's own. No port that a client may be given: to
+/// connect from a port to itself succeeds.
+pub(crate) const fn unused(ip: IpAddr) -> SocketAddr {
+    SocketAddr::new(ip, 9)
 }
 
 fn enter() -> rustix::io::Result<()> {
