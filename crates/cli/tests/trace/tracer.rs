@@ -77,12 +77,11 @@ impl Tracer {
                 _ => Ok(tracer),
             };
         }
-        let Self { mut child, .. } = tracer;
-        let _ = child.kill();
+        let _ = tracer.child.kill();
         let mut error = String::new();
-        let mut stderr = child.stderr.take().expect("its errors are a pipe");
+        let mut stderr = tracer.child.stderr.take().expect("its errors are a pipe");
         stderr.read_to_string(&mut error).expect("UTF-8");
-        child.wait().expect("it ends");
+        tracer.child.wait().expect("it ends");
         Err(match error.contains("CAP_NET_RAW") || error.contains("CAP_SYS_ADMIN") {
             true => Outcome::Skipped(error.trim().replace('\n', "; ")),
             false => Outcome::Failed(error),
@@ -112,7 +111,8 @@ impl Tracer {
     pub(crate) fn wait(mut self) -> Result<Traced, String> {
         while self.hear(PATIENCE) {}
         let status = self.child.wait().map_err(|error| error.to_string())?;
-        Ok(Traced { status: status.code().unwrap_or(-1), lines: self.lines })
+        let lines = std::mem::take(&mut self.lines);
+        Ok(Traced { status: status.code().unwrap_or(-1), lines })
     }
 
     /// Takes in the next line; false if none came.
@@ -120,6 +120,15 @@ impl Tracer {
         let Ok(line) = self.coming.recv_timeout(most) else { return false };
         self.lines.push(serde_json::from_str(&line).expect("JSON"));
         true
+    }
+}
+
+/// A test that fails leaves none behind.
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        // It has ended as a rule.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
