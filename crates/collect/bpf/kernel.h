@@ -175,18 +175,14 @@ struct files_struct {
 };
 
 struct task_struct {
-	int pid;
 	int tgid;
 	struct files_struct *files;
-	char comm[16];
 };
 
 /* The registers of the two machines, by the names that tell them apart. */
 
 struct pt_regs___x86 {
-	unsigned long di;
-	unsigned long si;
-	unsigned long orig_ax;
+	unsigned long bp, r10, r9, r8, dx, si, di, orig_ax, ip, sp;
 };
 
 struct pt_regs___arm64 {

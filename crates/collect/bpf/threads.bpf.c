@@ -49,10 +49,6 @@ struct task_struct___threads {
 	char comm[16];
 };
 
-struct pt_regs___x86_64 {
-	unsigned long bp, r10, r9, r8, dx, si, di, orig_ax, ip, sp;
-};
-
 struct bpf_iter__task {
 	struct bpf_iter_meta *meta;
 	struct task_struct *task;
@@ -104,7 +100,7 @@ static __u32 number(struct pid *pid)
 
 static void registers(struct record *record, struct task_struct *task)
 {
-	struct pt_regs___x86_64 *regs = (void *)bpf_task_pt_regs(task);
+	struct pt_regs___x86 *regs = (void *)bpf_task_pt_regs(task);
 
 	record->call[0] = BPF_CORE_READ(regs, orig_ax);
 	record->call[1] = BPF_CORE_READ(regs, di);

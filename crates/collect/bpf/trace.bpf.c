@@ -51,8 +51,8 @@ enum kind {
 	LISTENING = 11,
 	SYN_DROPPED = 12,
 	CLOSED_UNACCEPTED = 13,
-	BIND_FAILED = 14,
-	CONNECT_REFUSED = 15,
+	BIND_CALL_FAILED = 14,
+	CONNECT_CALL_FAILED = 15,
 	KINDS,
 };
 
@@ -378,7 +378,7 @@ static void changes_to_established(struct sock *sk, int old)
 /* tcp_v4_connect() has changed the state and found no port for this destination: no SYN was made. */
 static void finds_no_port(struct sock *sk)
 {
-	struct event *event = reserve(CONNECT_REFUSED, counted(CONNECT_REFUSED));
+	struct event *event = reserve(CONNECT_CALL_FAILED, counted(CONNECT_CALL_FAILED));
 
 	if (!event)
 		return;
@@ -936,7 +936,7 @@ static void read_address(struct address *address, const void *given, bool is_use
 
 static void call_fails(enum call call, struct sock *sk, struct address *address, int error)
 {
-	enum kind kind = call == BIND ? BIND_FAILED : CONNECT_REFUSED;
+	enum kind kind = call == BIND ? BIND_CALL_FAILED : CONNECT_CALL_FAILED;
 	__u16 port = __builtin_bswap16(address->port);
 	__u32 netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	struct event *event;
