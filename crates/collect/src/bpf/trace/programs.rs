@@ -24,9 +24,9 @@ impl Task {
 /// Programs that tell something together.
 type Way = &'static [&'static str];
 
-/// Programs that tell of accept().
-pub(super) const ACCEPTS: &[&str] =
-    &["accept_returns", "accept_of_four_returns", "accept_call_returns"];
+/// To tell of accept().
+const ACCEPTS: &[Way] =
+    &[&["accept_returns"], &["accept_of_four_returns"], &["accept_call_returns"]];
 
 const TASKS: &[Task] = &[
     Task::new(
@@ -49,13 +49,7 @@ const TASKS: &[Task] = &[
             &["failing_call_returns"],
         ],
     ),
-    Task {
-        only_for_accepts: true,
-        ..Task::new(
-            "how long connections wait for accept()",
-            &[&["accept_returns"], &["accept_of_four_returns"], &["accept_call_returns"]],
-        )
-    },
+    Task { only_for_accepts: true, ..Task::new("how long connections wait for accept()", ACCEPTS) },
 ];
 
 /// A hook that costs each system call of the host something.
@@ -79,6 +73,13 @@ pub(super) struct Attached {
     /// Those that run.
     pub(super) programs: Vec<&'static str>,
     pub(super) lacks: Vec<Lack>,
+}
+
+impl Attached {
+    /// Whether it is told when accept() returns.
+    pub(super) fn tells_accepts(&self) -> bool {
+        self.programs.iter().any(|name| ACCEPTS.iter().any(|way| way.contains(name)))
+    }
 }
 
 /// Loads and attaches what the kernel takes.
