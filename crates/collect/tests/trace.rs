@@ -53,6 +53,17 @@ fn pid_of(event: &KernelEvent) -> Option<Pid> {
     event.process.as_ref().map(|process| process.pid)
 }
 
+/// The errno of this process's connect() to a peer, told as a call that failed before a SYN.
+fn errno_of_connect(tracer: &mut Tracer, peer: SocketAddr) -> i32 {
+    find(tracer, |event| match event.what {
+        KernelEventKind::CallFailed { call: SocketCall::Connect, errno } => {
+            assert_eq!((event.peer, pid_of(event)), (peer, Some(own())));
+            Some(errno)
+        }
+        _ => None,
+    })
+}
+
 fn stages_are_told(bind: SocketAddr) {
     let listener = TcpListener::bind(bind).expect("a listener");
     let server = listener.local_addr().expect("its address");
@@ -144,13 +155,7 @@ fn a_connect_that_fails_before_a_syn_is_told_with_its_error() {
     let Some(mut tracer) = tracer(&[peer.port()]) else { return };
     let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("one");
     let error = rustix::net::connect(&socket, &peer).expect_err("it is of another family");
-    let errno = find(&mut tracer, |event| match event.what {
-        KernelEventKind::CallFailed { call: SocketCall::Connect, errno } => {
-            assert_eq!((event.peer, pid_of(event)), (peer, Some(own())));
-            Some(errno)
-        }
-        _ => None,
-    });
+    let errno = errno_of_connect(&mut tracer, peer);
     assert_eq!(errno, error.raw_os_error());
 }
 
@@ -169,13 +174,7 @@ fn a_port_that_is_bound_but_used_for_this_peer_is_no_port() {
     let (_connected, at) = client(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a connection");
     let at = SocketAddr::try_from(at).expect("an address");
     assert_eq!(client(at).expect_err("the pair is in use"), Errno::ADDRNOTAVAIL);
-    let errno = find(&mut tracer, |event| match event.what {
-        KernelEventKind::CallFailed { call: SocketCall::Connect, errno } => {
-            assert_eq!((event.peer, pid_of(event)), (peer, Some(own())));
-            Some(errno)
-        }
-        _ => None,
-    });
+    let errno = errno_of_connect(&mut tracer, peer);
     assert_eq!(errno, Errno::ADDRNOTAVAIL.raw_os_error());
 }
 
