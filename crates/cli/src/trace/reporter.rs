@@ -126,13 +126,11 @@ impl Reporter {
         if self.is_enough() {
             return Ok(());
         }
-        self.say_suppressed()?;
-        self.shown += 1;
         let text = match &self.form {
             Form::Lines(lines) => lines.line(traced),
             Form::Json => json::handshake(traced)?,
         };
-        self.write(&text)
+        self.show(&text)
     }
 
     /// Tells and counts a call that failed before anything was sent.
@@ -148,13 +146,11 @@ impl Reporter {
         if self.is_enough() || !self.rate.allows(self.began.elapsed()) {
             return Ok(());
         }
-        self.say_suppressed()?;
-        self.shown += 1;
         let text = match &self.form {
             Form::Lines(lines) => lines.failed_call(netns, failed),
             Form::Json => json::failed_call(netns, failed)?,
         };
-        self.write(&text)
+        self.show(&text)
     }
 
     /// Tells of a socket that listens: if its backlog was cut, or of each if all is to be told.
@@ -241,6 +237,13 @@ impl Reporter {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
             _ => Ok(status.into()),
         }
+    }
+
+    /// Writes one of the lines that `--count` counts.
+    fn show(&mut self, text: &str) -> anyhow::Result<()> {
+        self.say_suppressed()?;
+        self.shown += 1;
+        self.write(text)
     }
 
     fn say_suppressed(&mut self) -> anyhow::Result<()> {
