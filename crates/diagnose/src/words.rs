@@ -1,6 +1,6 @@
 //! Figures in words.
 
-use halfopen_evidence::Located;
+use halfopen_evidence::{Located, Pid};
 
 /// A time span as people say it: `340 ms`, `2.0 s`, `6m12s`, `3h05m`, `2d04h`.
 #[must_use]
@@ -59,6 +59,12 @@ pub fn date(day: i64) -> String {
     let day = day - (153 * month + 2) / 5 + 1;
     let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
     format!("{:04}-{month:02}-{day:02}", era * 400 + year + next)
+}
+
+/// A process as reports name it, harmless for a terminal: `web[812]`.
+#[must_use]
+pub fn process_name(comm: &str, pid: Pid) -> String {
+    format!("{}[{pid}]", harmless(comm))
 }
 
 /// A number with its noun: `1 connection`, `2 connections`.

@@ -1,14 +1,14 @@
 //! `--ptrace`: says what is done to a process, and does it.
 
 use halfopen_collect::proc::ProcRoot;
-use halfopen_diagnose::words::{count, harmless};
+use halfopen_diagnose::words::{count, process_name};
 use halfopen_evidence::Process;
 use halfopen_stacks::{Options, Stops, complete_by_stopping, without_stack};
 
 /// Stops the threads whose stacks were not to be had otherwise, after it has said so.
 pub(super) fn stop(root: &ProcRoot, process: &mut Process, options: Options) -> Stops {
     let tids = without_stack(process);
-    let name = format!("{}[{}]", harmless(&process.comm), process.pid);
+    let name = process_name(&process.comm, process.pid);
     if tids.is_empty() {
         eprintln!("halfopen: --ptrace: nothing is stopped in {name}, no stack is missing");
         return Stops::default();

@@ -3,7 +3,7 @@
 use halfopen_diagnose::Doing;
 use halfopen_diagnose::report::TextOptions;
 use halfopen_diagnose::report::layout::{Ink, Page, Span, columns, shortened};
-use halfopen_diagnose::words::{count, harmless};
+use halfopen_diagnose::words::{count, harmless, process_name};
 use halfopen_evidence::{
     Activity, Frame, ManagedFrame, Missing, Reading, Runtime, Samples, Stack, StackEnd, Thread,
 };
@@ -79,7 +79,7 @@ const fn offer(runtime: Runtime) -> &'static str {
 
 fn head(page: &mut Page, report: &Report<'_>) {
     let process = report.process;
-    let name = format!("{}[{}]", harmless(&process.comm), process.pid);
+    let name = process_name(&process.comm, process.pid);
     let mut facts = Vec::new();
     if let Reading::Known(threads) = &process.threads {
         let all = threads.len() as u64 + u64::from(process.threads_omitted);

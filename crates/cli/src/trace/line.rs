@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use halfopen_collect::WatchedNetns;
 use halfopen_diagnose::report::layout::{Ink, Page, Span};
-use halfopen_diagnose::words::harmless;
+use halfopen_diagnose::words::{harmless, process_name};
 use halfopen_evidence::{
     Dropped, DroppedSegment, Outcome, Phase, ProcessName, Reading, Reset, Traced, TracedEnd,
 };
@@ -82,7 +82,7 @@ impl Lines {
         })
     }
 
-    /// A socket that began to listen.
+    /// A socket that listens.
     pub(super) fn listens(self, netns: &WatchedNetns, listens: &Listens) -> String {
         let Listens { backlog, limit, .. } = listens;
         let ink = if listens.is_cut() { Ink::Warning } else { Ink::Plain };
@@ -154,7 +154,7 @@ struct Event<'a> {
 
 /// `web[812]`.
 fn name(process: &ProcessName) -> String {
-    harmless(&process.to_string())
+    process_name(&process.comm, process.pid)
 }
 
 /// `curl[77] > web[812]`, as far as known.

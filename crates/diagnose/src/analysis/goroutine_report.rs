@@ -5,7 +5,7 @@ use halfopen_evidence::{Call, CallTarget, GoroutineGroup, GoroutineState, Manage
 use super::goroutines::{GoroutineElsewhere, GoroutineGone, says_that_it_accepts};
 use super::stall_report::Told;
 use crate::Fact;
-use crate::words::{count, harmless};
+use crate::words::{count, harmless, process_name};
 
 /// What is said of it.
 pub(crate) fn tell(elsewhere: &GoroutineElsewhere) -> Told {
@@ -41,7 +41,7 @@ pub(crate) fn tell(elsewhere: &GoroutineElsewhere) -> Told {
 /// What is said of one that has ended.
 pub(crate) fn tell_gone(gone: &GoroutineGone) -> Told {
     let GoroutineGone { process, all, unknown, elsewhere, confidence } = gone;
-    let name = format!("{}[{}]", harmless(&process.comm), process.pid);
+    let name = process_name(&process.comm, process.pid);
     let none = format!("none of {} waits for the listener", count(*all, "goroutine"));
     let mut evidence = vec![Fact::number("goroutines", *all, none)];
     if *unknown > 0 {
@@ -114,7 +114,7 @@ fn sits(elsewhere: &GoroutineElsewhere) -> String {
         GoroutineState::Waiting(Call { name, .. }) => format!("waits ({})", harmless(name)),
     };
     let site = group.site().map(|frame| format!(" in {}", place(frame))).unwrap_or_default();
-    format!("{who} of {}[{}] {does}{site},", harmless(&process.comm), process.pid)
+    format!("{who} of {} {does}{site},", process_name(&process.comm, process.pid))
 }
 
 fn first_step(group: &GoroutineGroup) -> &'static str {

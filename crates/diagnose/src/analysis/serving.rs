@@ -15,7 +15,7 @@ use super::event_loops;
 use super::lock_chain::LockChain;
 use super::sampled::{Hottest, Met};
 use super::starvation::{self, Hunger};
-use crate::words::harmless;
+use crate::words::{harmless, process_name};
 use crate::{Context, ListenerView};
 
 /// A thread by the names that people know it by.
@@ -426,8 +426,8 @@ impl ThreadName {
 /// `thread "acceptor" (tid 830) of java[812]`, made harmless for a terminal.
 impl fmt::Display for ThreadName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let comm = harmless(&self.comm);
-        write!(f, "thread \"{}\" (tid {}) of {comm}[{}]", harmless(&self.name), self.tid, self.pid)
+        let process = process_name(&self.comm, self.pid);
+        write!(f, "thread \"{}\" (tid {}) of {process}", harmless(&self.name), self.tid)
     }
 }
 
@@ -449,7 +449,7 @@ impl fmt::Display for Doing {
                 match place {
                     OwnerPlace::Here => Ok(()),
                     OwnerPlace::Elsewhere(owner) => {
-                        write!(f, " of another process, {}[{}]", harmless(&owner.comm), owner.pid)
+                        write!(f, " of another process, {}", process_name(&owner.comm, owner.pid))
                     }
                     OwnerPlace::Ended => f.write_str(", which has ended"),
                 }

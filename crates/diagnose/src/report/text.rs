@@ -10,7 +10,9 @@ use super::layout::{Ink, Page, Span};
 use super::printed::{Printed, printed};
 use super::table::{self, Shown};
 use super::{Report, Status, verdict};
-use crate::words::{count, duration, harmless};
+use halfopen_evidence::Pid;
+
+use crate::words::{count, duration, harmless, process_name};
 use crate::{FindingId, Severity};
 
 /// The column in which the text of a finding begins.
@@ -167,7 +169,7 @@ fn netns(netns: &NetnsEntry) -> String {
 /// `nginx[812] +3`: the first process, and how many more there are.
 pub(super) fn processes(processes: &[ProcessEntry]) -> Option<String> {
     let (first, rest) = processes.split_first()?;
-    let name = format!("{}[{}]", harmless(&first.comm), first.pid);
+    let name = process_name(&first.comm, Pid(first.pid));
     Some(if rest.is_empty() { name } else { format!("{name} +{}", rest.len()) })
 }
 

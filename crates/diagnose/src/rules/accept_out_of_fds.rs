@@ -32,7 +32,7 @@ use halfopen_evidence::{FdUse, ProcessName};
 
 use crate::analysis::cause::{self, StallCause};
 use crate::analysis::stall_report::{self, Told};
-use crate::words::harmless;
+use crate::words::process_name;
 use crate::{Confidence, Context, Fact, FindingId, Verdicts};
 
 pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
@@ -50,7 +50,7 @@ fn tell(processes: &[(ProcessName, FdUse)]) -> Told {
         Some((process, fds)) if fds.is_exhausted() => format!(
             "{} has {} of {} descriptors open, so accept() fails with EMFILE and connections stay \
              where they are",
-            name(process),
+            process_name(&process.comm, process.pid),
             fds.open,
             fds.limit
         ),
@@ -86,7 +86,12 @@ fn tell(processes: &[(ProcessName, FdUse)]) -> Told {
 }
 
 fn facts(process: &ProcessName, fds: &FdUse) -> Vec<Fact> {
-    let text = format!("{} has {} of {} descriptors open", name(process), fds.open, fds.limit);
+    let text = format!(
+        "{} has {} of {} descriptors open",
+        process_name(&process.comm, process.pid),
+        fds.open,
+        fds.limit
+    );
     let mut facts = vec![Fact::number("open-descriptors", fds.open, text)];
     if cause::is_system_exhausted(fds)
         && let Some(open) = fds.system_open.value()
@@ -94,10 +99,6 @@ fn facts(process: &ProcessName, fds: &FdUse) -> Vec<Fact> {
         facts.push(Fact::number("system-open-files", open, format!("{open} files open in all")));
     }
     facts
-}
-
-fn name(process: &ProcessName) -> String {
-    format!("{}[{}]", harmless(&process.comm), process.pid)
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ use halfopen_evidence::ProcessName;
 use crate::analysis::cause::StallCause;
 use crate::analysis::stall_report::{self, Told};
 use crate::analysis::stops::{Stop, Stopped};
-use crate::words::harmless;
+use crate::words::{harmless, process_name};
 use crate::{Confidence, Context, Fact, FindingId, Verdicts};
 
 /// Processes that a finding lists beside those that are stopped.
@@ -66,7 +66,13 @@ fn tell(context: &Context<'_>, stopped: &Stopped) -> Told {
         .collect();
     evidence.extend(stopped.running.iter().take(LISTED).map(|process| {
         let does = if stopped.others_rest { "does not wait for it" } else { "does not accept" };
-        Fact::words("holder", format!("{} holds the listener too and {does}", name(process)))
+        Fact::words(
+            "holder",
+            format!(
+                "{} holds the listener too and {does}",
+                process_name(&process.comm, process.pid)
+            ),
+        )
     }));
     Told {
         cause: cause(stopped),
@@ -100,7 +106,7 @@ fn cause(stopped: &Stopped) -> String {
         (None, _) => format!("{first}{others}, so nobody can accept connections"),
         (Some(master), true) => format!(
             "{first}{others}, so nobody accepts connections: {} only holds the listener",
-            name(master)
+            process_name(&master.comm, master.pid)
         ),
         (Some(_), false) => {
             format!("{first}{others}, and none of the others that hold the listener accepts")
@@ -128,7 +134,7 @@ fn remedies(stops: &[(ProcessName, Stop)]) -> Vec<String> {
 }
 
 fn words(process: &ProcessName, stop: &Stop) -> String {
-    let name = name(process);
+    let name = process_name(&process.comm, process.pid);
     match stop {
         Stop::Signal => format!("{name} is stopped by a signal (state T)"),
         Stop::Traced { by: Some(tracer) } => {
@@ -156,10 +162,6 @@ fn remedy(process: &ProcessName, stop: &Stop) -> Option<String> {
             harmless(cgroup)
         ),
     })
-}
-
-fn name(process: &ProcessName) -> String {
-    format!("{}[{}]", harmless(&process.comm), process.pid)
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ use crate::analysis::cause::StallCause;
 use crate::analysis::goroutine_report;
 use crate::analysis::nobody::{InEpoll, NobodyWaits, ServesAnother};
 use crate::analysis::stall_report::{self, Told};
-use crate::words::{count, harmless};
+use crate::words::{count, process_name};
 use crate::{Context, Fact, FindingId, SubjectKind, Verdicts};
 
 pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
@@ -236,7 +236,7 @@ fn names(nobody: &NobodyWaits) -> String {
         .processes
         .iter()
         .take(3)
-        .map(|process| format!("{}[{}]", harmless(&process.comm), process.pid))
+        .map(|process| process_name(&process.comm, process.pid))
         .collect();
     if nobody.processes.len() > 3 {
         names.push(format!("{} more", nobody.processes.len() - 3));

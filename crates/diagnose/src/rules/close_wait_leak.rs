@@ -35,7 +35,7 @@ use halfopen_evidence::{
     CloseWaitGroup, CloseWaitSide, HeldCloseWait, Missing, Netns, Pid, Reading, Want,
 };
 
-use crate::words::{count, duration, harmless, percent};
+use crate::words::{count, duration, percent, process_name};
 use crate::{
     Confidence, Context, Fact, Finding, FindingId, Severity, Subject, SubjectKind, Verdicts,
 };
@@ -127,10 +127,8 @@ fn finding(
     holder: Option<&HeldCloseWait>,
     long_idle: bool,
 ) -> Finding {
-    let who = holder.map_or_else(
-        || "a process".to_owned(),
-        |holder| format!("{}[{}]", harmless(&holder.comm), holder.pid),
-    );
+    let who = holder
+        .map_or_else(|| "a process".to_owned(), |holder| process_name(&holder.comm, holder.pid));
     let fds = holder.and_then(|holder| descriptors(context, holder.pid));
     let near_limit = fds.is_some_and(|(open, limit)| percent(open, limit) >= NEAR_LIMIT_PERCENT);
     Finding {
@@ -198,11 +196,10 @@ fn facts(
     }
     for held in group.held.get().into_iter().flatten().take(5) {
         let text = format!(
-            "{} of {} looked at held by {}[{}]",
+            "{} of {} looked at held by {}",
             held.count,
             group.sample.len(),
-            harmless(&held.comm),
-            held.pid
+            process_name(&held.comm, held.pid)
         );
         facts.push(Fact::number("held", held.count, text));
     }

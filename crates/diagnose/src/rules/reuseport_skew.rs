@@ -29,7 +29,7 @@
 use halfopen_evidence::{Endpoint, Netns};
 
 use crate::analysis::overflow::Overflow;
-use crate::words::{count, harmless};
+use crate::words::{count, process_name};
 use crate::{
     Confidence, Context, Fact, Finding, FindingId, ListenerView, Severity, Subject, Verdicts,
 };
@@ -112,7 +112,7 @@ fn line(view: &ListenerView<'_>) -> String {
     let holder = view.listener.holders.get().and_then(|holders| holders.found.first());
     let who = holder.map_or_else(
         || format!("socket {}", view.listener.inode),
-        |holder| format!("{}[{}]", harmless(&holder.comm), holder.pid),
+        |holder| process_name(&holder.comm, holder.pid),
     );
     format!("{who}: {} in a queue of {}", count(queue.depth, "connection"), queue.room())
 }
