@@ -103,7 +103,7 @@ struct counts {
 	/* Events that the rate limit held back, and those that found no room. */
 	__u64 held_back;
 	__u64 lost;
-	/* The second that `told` is of. */
+	/* The second, of 2^30 ns, that `told` is of. */
 	__u64 second;
 	__u64 told;
 };
@@ -175,17 +175,22 @@ static bool is_wanted(__u32 netns, __u16 local_port, __u16 peer_port)
 	return !settings.ports_used || is_wanted_port(local_port) || is_wanted_port(peer_port);
 }
 
+/* Asked first, since a socket's ends have a price. */
+static bool is_all_wanted(void)
+{
+	return !settings.netns && !settings.ports_used;
+}
+
 static bool is_wanted_with(struct sock_common *common, __u16 local_port)
 {
-	if (!settings.netns && !settings.ports_used)
-		return 1;
 	return is_wanted(BPF_CORE_READ(common, skc_net.net, ns.inum), local_port,
 			 __builtin_bswap16(BPF_CORE_READ(common, skc_dport)));
 }
 
 static bool is_wanted_sock(struct sock *sk)
 {
-	return is_wanted_with(&sk->__sk_common, BPF_CORE_READ(sk, __sk_common.skc_num));
+	return is_all_wanted() ||
+	       is_wanted_with(&sk->__sk_common, BPF_CORE_READ(sk, __sk_common.skc_num));
 }
 
 /* Room for an event, unless this CPU has told of enough in this second. */
@@ -196,8 +201,8 @@ static struct event *reserve(enum kind kind, struct counts *mine)
 
 	if (!mine)
 		return 0;
-	if (mine->second != now / 1000000000) {
-		mine->second = now / 1000000000;
+	if (mine->second != now >> 30) {
+		mine->second = now >> 30;
 		mine->told = 0;
 	}
 	if (mine->told >= settings.events_per_second) {
@@ -314,42 +319,103 @@ static __u64 since_first_syn(struct tcp_sock *tcp)
 
 /* Connections. */
 
+/* Who has called connect() and waits for what comes of it. */
 struct caller {
-	__u32 pid;
-	char comm[16];
+	/* The socket, XORed with the rest: what two CPUs wrote at once is nobody's. */
+	__u64 check;
+	__u64 pid;
+	__u64 comm[2];
 };
 
-/* Who has called connect(), by the socket, until that is decided; only if all is told. */
+/* Sockets that share a place, in which each is searched for. */
+#define NEIGHBOURS 4
+#define CALLER_PLACES_LOG2 13
+
+struct callers {
+	struct caller of[NEIGHBOURS];
+};
+
+/* Callers by a hash of the socket, without locks; only if all is told. When a place is full, one of
+ * them loses its name. */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, struct caller);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << CALLER_PLACES_LOG2);
+	__type(key, __u32);
+	__type(value, struct callers);
 } callers SEC(".maps");
 
-static void calls(struct sock *sk)
+static struct callers *callers_near(__u64 sk)
+{
+	/* 2^64 by the golden ratio: multiplicative hashing. */
+	__u32 place = sk * 0x9e3779b97f4a7c15 >> (64 - CALLER_PLACES_LOG2);
+
+	return bpf_map_lookup_elem(&callers, &place);
+}
+
+static __u64 socket_of(const struct caller *caller)
+{
+	return caller->check ^ caller->pid ^ caller->comm[0] ^ caller->comm[1];
+}
+
+/* Where the socket is; else where none is; else the first. */
+static struct caller *place_for(struct callers *near, __u64 sk)
+{
+	struct caller *free = &near->of[0];
+
+	for (int i = 0; i < NEIGHBOURS; i++) {
+		__u64 there = socket_of(&near->of[i]);
+
+		if (there == sk)
+			return &near->of[i];
+		if (!there)
+			free = &near->of[i];
+	}
+	return free;
+}
+
+/* A tracepoint's first argument as a number: verifiers let nobody calculate with a pointer. */
+static __u64 number_of_first(__u64 *ctx)
+{
+	__u64 number = 0;
+
+	bpf_probe_read_kernel(&number, sizeof(number), ctx);
+	return number;
+}
+
+/* The socket is the first argument. */
+static void calls(__u64 *ctx)
 {
 	struct caller caller = { .pid = bpf_get_current_pid_tgid() >> 32 };
-	__u64 key = (__u64)sk;
+	__u64 sk = number_of_first(ctx);
+	struct callers *near = callers_near(sk);
 
-	bpf_get_current_comm(caller.comm, sizeof(caller.comm));
-	bpf_map_update_elem(&callers, &key, &caller, BPF_ANY);
-}
-
-static void fill_caller(struct event *event, struct sock *sk)
-{
-	__u64 key = (__u64)sk;
-	struct caller *caller = bpf_map_lookup_elem(&callers, &key);
-
-	if (!caller)
+	if (!near)
 		return;
-	event->pid = caller->pid;
-	__builtin_memcpy(event->comm, caller->comm, sizeof(event->comm));
-	bpf_map_delete_elem(&callers, &key);
+	bpf_get_current_comm(caller.comm, sizeof(caller.comm));
+	caller.check = sk ^ caller.pid ^ caller.comm[0] ^ caller.comm[1];
+	*place_for(near, sk) = caller;
 }
 
-static void changes_to_established(struct sock *sk, int old)
+static void fill_caller(struct event *event, __u64 *ctx)
 {
+	__u64 sk = number_of_first(ctx);
+	struct callers *near = callers_near(sk);
+	struct caller none = {}, caller, *place;
+
+	if (!near)
+		return;
+	place = place_for(near, sk);
+	caller = *place;
+	if (socket_of(&caller) != sk)
+		return;
+	*place = none;
+	event->pid = caller.pid;
+	__builtin_memcpy(event->comm, caller.comm, sizeof(event->comm));
+}
+
+static void changes_to_established(__u64 *ctx, int old)
+{
+	struct sock *sk = (struct sock *)ctx[0];
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	enum kind kind = old == SYN_SENT ? CONNECTED : QUEUED;
 	struct counts *mine = counted(kind);
@@ -370,7 +436,7 @@ static void changes_to_established(struct sock *sk, int old)
 	if (kind == CONNECTED) {
 		event->inode = sk->sk_socket->file->f_inode->i_ino;
 		if (settings.all)
-			fill_caller(event, sk);
+			fill_caller(event, ctx);
 	}
 	submit(event);
 }
@@ -388,8 +454,9 @@ static void finds_no_port(struct sock *sk)
 	submit(event);
 }
 
-static void connect_failed(struct sock *sk)
+static void connect_failed(__u64 *ctx)
 {
+	struct sock *sk = (struct sock *)ctx[0];
 	struct tcp_sock *tcp = (struct tcp_sock *)sk;
 	__u16 port = __builtin_bswap16(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
 	struct event *event;
@@ -410,7 +477,7 @@ static void connect_failed(struct sock *sk)
 	event->took_us = since_first_syn(tcp);
 	event->repeats = BPF_CORE_READ(tcp, total_retrans);
 	if (settings.all)
-		fill_caller(event, sk);
+		fill_caller(event, ctx);
 	submit(event);
 }
 
@@ -447,14 +514,14 @@ static bool is_connection_change(struct sock *sk, int old, int new)
 	return sk->sk_protocol == IPPROTO_TCP && is_wanted_sock(sk);
 }
 
-static void connection_changes(struct sock *sk, int old, int new)
+static void connection_changes(__u64 *ctx, int old, int new)
 {
 	if (new == ESTABLISHED)
-		changes_to_established(sk, old);
+		changes_to_established(ctx, old);
 	else if (new == SYN_SENT)
-		calls(sk);
+		calls(ctx);
 	else
-		connect_failed(sk);
+		connect_failed(ctx);
 }
 
 SEC("tp_btf/inet_sock_set_state")
@@ -463,7 +530,7 @@ int state_changes(__u64 *ctx)
 	struct sock *sk = (struct sock *)ctx[0];
 
 	if (is_connection_change(sk, ctx[1], ctx[2]))
-		connection_changes(sk, ctx[1], ctx[2]);
+		connection_changes(ctx, ctx[1], ctx[2]);
 	else if (ctx[2] == LISTEN && sk->sk_protocol == IPPROTO_TCP && is_wanted_sock(sk))
 		listens(sk, asked_backlog());
 	return 0;
@@ -477,7 +544,7 @@ int connections_change(__u64 *ctx)
 	struct sock *sk = (struct sock *)ctx[0];
 
 	if (is_connection_change(sk, ctx[1], ctx[2]))
-		connection_changes(sk, ctx[1], ctx[2]);
+		connection_changes(ctx, ctx[1], ctx[2]);
 	return 0;
 }
 
@@ -525,12 +592,12 @@ SEC("tp_btf/tcp_receive_reset")
 int reset_is_received(__u64 *ctx)
 {
 	struct sock *sk = (struct sock *)ctx[0];
-	struct tcp_sock *tcp = (struct tcp_sock *)sk;
+	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	struct event *event;
 
 	/* A connection on which data moved was one. */
-	if (sk->__sk_common.skc_state != ESTABLISHED || BPF_CORE_READ(tcp, bytes_received) ||
-	    BPF_CORE_READ(tcp, bytes_acked) > 1 || !is_wanted_sock(sk))
+	if (!tcp || sk->__sk_common.skc_state != ESTABLISHED || tcp->bytes_received ||
+	    tcp->bytes_acked > 1 || !is_wanted_sock(sk))
 		return 0;
 	event = reserve(RESET_RECEIVED, counted(RESET_RECEIVED));
 	if (!event)
@@ -550,8 +617,8 @@ int syn_ack_is_repeated(__u64 *ctx)
 	struct inet_request_sock *request = (struct inet_request_sock *)ctx[1];
 	struct event *event;
 
-	if (!is_wanted_with(&request->req.__req_common,
-			    BPF_CORE_READ(request, req.__req_common.skc_num)))
+	if (!is_all_wanted() && !is_wanted_with(&request->req.__req_common,
+						BPF_CORE_READ(request, req.__req_common.skc_num)))
 		return 0;
 	event = reserve(SYN_ACK_REPEATED, counted(SYN_ACK_REPEATED));
 	if (!event)
@@ -586,36 +653,36 @@ struct segment {
 
 #define FLAG_SYN 2
 
+/* Bytes of a header of IPv6, and of TCP up to the flags. */
+#define IPV6_HEADER 40
+#define TCP_TO_FLAGS 14
+
 /* Reads the headers of a segment that is on its way up or down. False if it is none of TCP. */
 static bool read_segment(struct sk_buff *skb, struct segment *segment)
 {
-	unsigned char *head = BPF_CORE_READ(skb, head);
-	unsigned char *ip = head + BPF_CORE_READ(skb, network_header);
-	unsigned char *tcp;
-	__u8 version = 0, protocol = 0;
+	unsigned char *at = skb->head + skb->network_header;
+	__u8 ip[IPV6_HEADER], tcp[TCP_TO_FLAGS];
 
-	bpf_probe_read_kernel(&version, 1, ip);
-	if (version >> 4 == 4) {
-		bpf_probe_read_kernel(&protocol, 1, ip + 9);
-		if (protocol != IPPROTO_TCP)
-			return 0;
+	/* Behind a shorter header is the rest of the buffer. */
+	if (bpf_probe_read_kernel(ip, sizeof(ip), at))
+		return 0;
+	if (ip[0] >> 4 == 4 && ip[9] == IPPROTO_TCP) {
 		segment->family = AF_INET;
-		bpf_probe_read_kernel(segment->source, 4, ip + 12);
-		bpf_probe_read_kernel(segment->dest, 4, ip + 16);
-		tcp = ip + (version & 15) * 4;
-	} else if (version >> 4 == 6) {
-		bpf_probe_read_kernel(&protocol, 1, ip + 6);
-		if (protocol != IPPROTO_TCP)
-			return 0;
+		__builtin_memcpy(segment->source, ip + 12, 4);
+		__builtin_memcpy(segment->dest, ip + 16, 4);
+		at += (ip[0] & 15) * 4;
+	} else if (ip[0] >> 4 == 6 && ip[6] == IPPROTO_TCP) {
 		segment->family = AF_INET6;
-		bpf_probe_read_kernel(segment->source, 16, ip + 8);
-		bpf_probe_read_kernel(segment->dest, 16, ip + 24);
-		tcp = ip + 40;
+		__builtin_memcpy(segment->source, ip + 8, 16);
+		__builtin_memcpy(segment->dest, ip + 24, 16);
+		at += sizeof(ip);
 	} else {
 		return 0;
 	}
-	bpf_probe_read_kernel(&segment->ports, sizeof(segment->ports), tcp);
-	bpf_probe_read_kernel(&segment->flags, 1, tcp + 13);
+	if (bpf_probe_read_kernel(tcp, sizeof(tcp), at))
+		return 0;
+	__builtin_memcpy(&segment->ports, tcp, sizeof(segment->ports));
+	segment->flags = tcp[13];
 	return 1;
 }
 
@@ -705,12 +772,10 @@ static void closes_unaccepted(struct sock *sk, int reason)
 	struct event *event;
 	__u16 port;
 
-	if (!sk)
+	if (!sk || sk->sk_socket || sk->__sk_common.skc_state != CLOSE)
 		return;
 	port = __builtin_bswap16(BPF_CORE_READ((struct inet_sock *)sk, inet_sport));
-	if (BPF_CORE_READ(sk, sk_socket) ||
-	    BPF_CORE_READ(sk, __sk_common.skc_state) != CLOSE ||
-	    !is_wanted_with(&sk->__sk_common, port))
+	if (!is_all_wanted() && !is_wanted_with(&sk->__sk_common, port))
 		return;
 	event = reserve(CLOSED_UNACCEPTED, counted(CLOSED_UNACCEPTED));
 	if (!event)
@@ -892,18 +957,12 @@ static struct sock *tcp_socket_at(unsigned long fd)
 	return BPF_CORE_READ(sk, sk_protocol) == IPPROTO_TCP ? sk : 0;
 }
 
-SEC("tp_btf/sys_exit")
-int accept_call_returns(__u64 *ctx)
+static void accept_call_returns(long fd)
 {
-	long fd = ctx[1];
-	struct sock *sk;
+	struct sock *sk = fd < 0 ? 0 : tcp_socket_at(fd);
 
-	if (fd < 0 || call_of((void *)ctx[0]) != ACCEPT)
-		return 0;
-	sk = tcp_socket_at(fd);
 	if (sk)
 		is_accepted(sk);
-	return 0;
 }
 
 /* Calls that fail before anything is sent. */
@@ -969,34 +1028,45 @@ static bool is_told_otherwise(int error)
 	       error == -EISCONN || error == -EINTR || error <= -ERESTARTSYS;
 }
 
-SEC("tp_btf/sys_exit")
-int failing_call_returns(__u64 *ctx)
+static void bind_or_connect_returns(enum call call, void *regs, long error)
 {
-	long error = ctx[1];
 	struct address address = {};
 	unsigned long fd;
 	const void *given;
-	enum call call;
 	struct sock *sk;
 
-	if (error >= 0)
-		return 0;
-	call = call_of((void *)ctx[0]);
-	if (call != BIND && (call != CONNECT || is_told_otherwise(error)))
-		return 0;
+	if (error >= 0 || (call == CONNECT && is_told_otherwise(error)))
+		return;
 	if (bpf_core_field_exists(struct pt_regs___x86, di)) {
-		fd = ((struct pt_regs___x86 *)ctx[0])->di;
-		given = (void *)((struct pt_regs___x86 *)ctx[0])->si;
+		fd = ((struct pt_regs___x86 *)regs)->di;
+		given = (void *)((struct pt_regs___x86 *)regs)->si;
 	} else {
-		fd = ((struct pt_regs___arm64 *)ctx[0])->orig_x0;
-		given = (void *)((struct pt_regs___arm64 *)ctx[0])->regs[1];
+		fd = ((struct pt_regs___arm64 *)regs)->orig_x0;
+		given = (void *)((struct pt_regs___arm64 *)regs)->regs[1];
 	}
 	sk = tcp_socket_at(fd);
 	/* The first SYN sets write_seq: what comes of one is told as a handshake. */
 	if (!sk || (call == CONNECT && BPF_CORE_READ((struct tcp_sock *)sk, write_seq)))
-		return 0;
+		return;
 	read_address(&address, given, 1);
 	call_fails(call, sk, &address, error);
+}
+
+/* What `call_returns` is to tell, since the kernel did not take the programs that would. */
+struct told_by_call {
+	__u8 accepts;
+	__u8 failures;
+} told_by_call = {};
+
+SEC("tp_btf/sys_exit")
+int call_returns(__u64 *ctx)
+{
+	enum call call = call_of((void *)ctx[0]);
+
+	if (call == ACCEPT && told_by_call.accepts)
+		accept_call_returns(ctx[1]);
+	else if ((call == BIND || call == CONNECT) && told_by_call.failures)
+		bind_or_connect_returns(call, (void *)ctx[0], ctx[1]);
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 //! The programs, each loaded and attached on its own: a kernel that refuses one of them costs what
 //! that one tells.
 
+use aya::maps::Array;
 use aya::programs::{Program, ProgramError};
 use aya::{Btf, Ebpf};
 
@@ -11,22 +12,38 @@ struct Task {
     tells: &'static str,
     /// From the best to the one that needs least.
     ways: &'static [Way],
-    /// Whether it is to measure how long connections wait for accept(), and dear.
-    only_for_accepts: bool,
+    /// What [`CALL_RETURNS`] is told to tell if there is none.
+    by_call: Option<ByCall>,
 }
 
 impl Task {
     const fn new(tells: &'static str, ways: &'static [Way]) -> Self {
-        Self { tells, ways, only_for_accepts: false }
+        Self { tells, ways, by_call: None }
+    }
+
+    const fn or_by_call(self, by_call: ByCall) -> Self {
+        Self { by_call: Some(by_call), ..self }
+    }
+
+    /// Whether it is to measure how long connections wait for accept(), which is dear.
+    fn is_for_accepts(self) -> bool {
+        self.by_call == Some(ByCall::Accepts)
     }
 }
 
+/// Fields of `struct told_by_call` of bpf/trace.bpf.c, by their place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ByCall {
+    Accepts,
+    Failures,
+}
+
+/// A program at the end of each system call of the host, which costs all of them something. One tells
+/// whatever is to be told there.
+const CALL_RETURNS: &str = "call_returns";
+
 /// Programs that tell something together.
 type Way = &'static [&'static str];
-
-/// To tell of accept().
-const ACCEPTS: &[Way] =
-    &[&["accept_returns"], &["accept_of_four_returns"], &["accept_call_returns"]];
 
 const TASKS: &[Task] = &[
     Task::new(
@@ -44,16 +61,15 @@ const TASKS: &[Task] = &[
     Task::new("SYNs dropped at a full accept queue", &[&["syn_is_answered"]]),
     Task::new(
         "bind() and connect() that fail at once",
-        &[
-            &["bind_returns", "bind_of_ipv6_returns", "connect_returns", "connect_of_ipv6_returns"],
-            &["failing_call_returns"],
-        ],
-    ),
-    Task { only_for_accepts: true, ..Task::new("how long connections wait for accept()", ACCEPTS) },
+        &[&["bind_returns", "bind_of_ipv6_returns", "connect_returns", "connect_of_ipv6_returns"]],
+    )
+    .or_by_call(ByCall::Failures),
+    Task::new(
+        "how long connections wait for accept()",
+        &[&["accept_returns"], &["accept_of_four_returns"]],
+    )
+    .or_by_call(ByCall::Accepts),
 ];
-
-/// A hook that costs each system call of the host something.
-const AT_EVERY_CALL: &str = "sys_exit";
 
 /// Something that no program tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,43 +89,69 @@ pub(super) struct Attached {
     /// Those that run.
     pub(super) programs: Vec<&'static str>,
     pub(super) lacks: Vec<Lack>,
-}
-
-impl Attached {
     /// Whether it is told when accept() returns.
-    pub(super) fn tells_accepts(&self) -> bool {
-        self.programs.iter().any(|name| ACCEPTS.iter().any(|way| way.contains(name)))
-    }
+    pub(super) tells_accepts: bool,
+    told_by_call: Vec<ByCall>,
 }
 
-/// Loads and attaches what the kernel takes.
+/// Loads and attaches what the kernel takes; at the end of every system call only with `accepts`.
 pub(super) fn attach(object: &mut Ebpf, btf: &Btf, accepts: bool) -> Attached {
     let mut attached = Attached::default();
-    for task in TASKS.iter().filter(|task| accepts || !task.only_for_accepts) {
-        let (mut why, mut has_price, mut taken) = (Vec::new(), false, None);
-        for way in task.ways {
-            if !accepts && way.iter().any(|name| hook_of(name) == AT_EVERY_CALL) {
-                has_price = true;
-                continue;
-            }
-            match attach_all(object, way, btf) {
-                Ok(()) => {
-                    taken = Some(way);
-                    break;
-                }
-                Err(error) => why.push(error),
-            }
-        }
-        match taken {
-            Some(way) => attached.programs.extend_from_slice(way),
-            None => {
+    for task in TASKS.iter().filter(|task| accepts || !task.is_for_accepts()) {
+        match attached.attach(object, btf, task, accepts) {
+            Ok(()) => attached.tells_accepts |= task.is_for_accepts(),
+            Err(mut why) => {
                 why.dedup();
-                let why = why.join("; ");
-                attached.lacks.push(Lack { what: task.tells, why, has_price });
+                let (what, why) = (task.tells, why.join("; "));
+                let has_price = !accepts && task.by_call.is_some();
+                attached.lacks.push(Lack { what, why, has_price });
             }
         }
     }
     attached
+}
+
+impl Attached {
+    /// The first way that the kernel takes; else what it said to each.
+    fn attach(
+        &mut self,
+        object: &mut Ebpf,
+        btf: &Btf,
+        task: &Task,
+        accepts: bool,
+    ) -> Result<(), Vec<String>> {
+        let mut why = Vec::new();
+        for way in task.ways {
+            match attach_all(object, way, btf) {
+                Ok(()) => {
+                    self.programs.extend_from_slice(way);
+                    return Ok(());
+                }
+                Err(error) => why.push(error),
+            }
+        }
+        match task.by_call.filter(|_| accepts) {
+            Some(what) => self.tell_by_call(object, btf, what).map_err(|error| {
+                why.push(error);
+                why
+            }),
+            None => Err(why),
+        }
+    }
+
+    fn tell_by_call(&mut self, object: &mut Ebpf, btf: &Btf, what: ByCall) -> Result<(), String> {
+        if !self.programs.contains(&CALL_RETURNS) {
+            attach_one(object, CALL_RETURNS, btf)?;
+            self.programs.push(CALL_RETURNS);
+        }
+        self.told_by_call.push(what);
+        let told = [ByCall::Accepts, ByCall::Failures];
+        let told = told.map(|what| u8::from(self.told_by_call.contains(&what)));
+        let settings = object.map_mut(".bss").ok_or("no settings")?;
+        Array::<_, [u8; 2]>::try_from(settings)
+            .and_then(|mut settings| settings.set(0, told, 0))
+            .map_err(|error| error.to_string())
+    }
 }
 
 /// All of these, or none.
@@ -164,7 +206,7 @@ fn hook_of(program: &str) -> &'static str {
         "bind_of_ipv6_returns" => "inet6_bind",
         "connect_returns" => "tcp_v4_connect",
         "connect_of_ipv6_returns" => "tcp_v6_connect",
-        _ => AT_EVERY_CALL,
+        _ => "sys_exit",
     }
 }
 

@@ -93,7 +93,7 @@ impl Tracer {
     /// Whether it is told when accept() returns.
     #[must_use]
     pub fn tells_accepts(&self) -> bool {
-        self.attached.tells_accepts()
+        self.attached.tells_accepts
     }
 
     /// What was counted so far.
