@@ -278,9 +278,11 @@ fn a_process_that_is_no_virtual_machine_is_sent_no_signal() {
         .find(|library| fs::copy(library, &impostor).is_ok());
     let preloads = library.map(|_| impostor.as_os_str());
     for preload in [None, preloads] {
-        let mut shell = Command::new("sh");
-        let counts = "trap 'echo quit' QUIT; echo ready; while :; do sleep 0.01; done";
-        shell.arg("-c").arg(counts).envs(preload.map(|library| ("LD_PRELOAD", library)));
+        // A shell does not trap what was ignored when it began, as SIGQUIT is in the background.
+        let mut shell = Command::new("env");
+        shell.args(["--default-signal=QUIT", "sh", "-c"]);
+        shell.arg("trap 'echo quit' QUIT; echo ready; while :; do sleep 0.01; done");
+        shell.envs(preload.map(|library| ("LD_PRELOAD", library)));
         let Some(mut target) = Target::start(test, &mut shell) else { return };
         let why = refusal(&asked(&target));
         assert!(why.contains("no HotSpot Java VM"), "{why}");
