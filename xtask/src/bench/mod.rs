@@ -59,10 +59,10 @@ pub(crate) enum Bench {
     /// What `halfopen trace` costs connections over loopback, beside a tracer of the same kind
     Trace {
         /// How many times each is measured
-        #[arg(long, default_value_t = 31)]
+        #[arg(long, default_value_t = 50)]
         rounds: usize,
         /// Connections of each measurement
-        #[arg(long, default_value_t = 8000)]
+        #[arg(long, default_value_t = 6000)]
         connections: u32,
         /// Measure this program instead of building one
         #[arg(long)]
