@@ -21,6 +21,13 @@ const NEEDED: &[(&str, &str)] = &[
     ("ss", "iproute2"),
     // Modules of guest kernels are compressed.
     ("xz", "xz-utils"),
+    // Targets of `halfopen stacks`.
+    ("go", "golang-go"),
+    ("java", "default-jdk-headless"),
+    ("node", "nodejs"),
+    ("python3", "python3"),
+    // Readers of the captures that we write.
+    ("tcpdump", "tcpdump"),
 ];
 
 /// Installs what is missing, as root on Debian; elsewhere leaves it to the tests to say what they

@@ -4,7 +4,8 @@ mod common;
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -158,30 +159,37 @@ fn an_interrupt_ends_the_window_and_the_report_is_made() {
 /// A Java program that runs, killed at the end.
 struct Java {
     child: Child,
+    output: BufReader<ChildStdout>,
     _classes: TempDir,
 }
 
 impl Java {
-    /// Starts it and waits until it says that its threads are in their deadlocks; why it does not run
-    /// here otherwise.
-    fn start() -> Result<Self, String> {
+    /// Starts one of the targets and waits until it says that its threads are where they stay; why it
+    /// does not run here otherwise.
+    fn start(class: &str) -> Result<Self, String> {
         let classes = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../stacks/tests/targets/Blocked.java");
+        let targets = concat!(env!("CARGO_MANIFEST_DIR"), "/../stacks/tests/targets");
+        let source = Path::new(targets).join(class).with_extension("java");
         let compiled = Command::new("javac").arg("-d").arg(classes.path()).arg(source).status();
         compiled.map_err(|error| format!("no javac: {error}"))?;
         let mut child = Command::new("java")
             .arg("-cp")
             .arg(classes.path())
-            .arg("Blocked")
+            .arg(class)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| format!("no java: {error}"))?;
+        let output = BufReader::new(child.stdout.take().expect("its output"));
+        let mut java = Self { child, output, _classes: classes };
+        assert_eq!(java.line(), "ready");
+        Ok(java)
+    }
+
+    fn line(&mut self) -> String {
         let mut line = String::new();
-        let output = child.stdout.take().expect("its output");
-        BufReader::new(output).read_line(&mut line).expect("a line");
-        assert_eq!(line, "ready\n");
-        Ok(Self { child, _classes: classes })
+        self.output.read_line(&mut line).expect("a line");
+        line.trim_end().to_owned()
     }
 }
 
@@ -199,7 +207,7 @@ fn end(child: &mut Child) {
 #[test]
 fn a_java_vm_is_asked_only_if_the_user_says_so() {
     let test = "a_java_vm_is_asked_only_if_the_user_says_so";
-    let java = match Java::start() {
+    let java = match Java::start("Blocked") {
         Ok(java) => java,
         Err(why) => return skipped(test, &why),
     };
@@ -219,6 +227,25 @@ fn a_java_vm_is_asked_only_if_the_user_says_so() {
         asked.stdout
     );
     assert!(asked.stdout.contains("Blocked.enter"), "{}", asked.stdout);
+}
+
+#[test]
+fn a_java_server_whose_accept_thread_died_of_an_exception_misses_it() {
+    let test = "a_java_server_whose_accept_thread_died_of_an_exception_misses_it";
+    let mut java = match Java::start("Died") {
+        Ok(java) => java,
+        Err(why) => return skipped(test, &why),
+    };
+    let address = java.line().parse().expect("an address");
+    let text = check_with_clients(&mut java.child, address);
+    if text.contains("not permitted") {
+        return skipped(test, &text);
+    }
+    // Where other threads wait for what may be a lock, that is all that can be said.
+    let is_said = ["accept-thread-missing (probable)", "accept-thread-missing (possible)"];
+    assert!(is_said.iter().any(|said| text.contains(said)), "{text}");
+    assert!(text.contains("the accepting thread is gone; thread \"health\" (tid "), "{text}");
+    assert!(text.contains("so a probe of that port notices nothing"), "{text}");
 }
 
 #[test]
