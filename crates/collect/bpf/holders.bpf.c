@@ -3,7 +3,7 @@
  * Which processes hold sockets open: every descriptor for a socket of every process in this pid
  * namespace.
  */
-#include "kernel.h"
+#include "pids.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -29,7 +29,7 @@ int holders(struct bpf_iter__task_file *ctx)
 	if (!socket)
 		return 0;
 	record.inode = file->f_inode->i_ino;
-	record.pid = task->tgid;
+	record.pid = process_number(task);
 	record.fd = ctx->fd;
 	bpf_seq_write(ctx->meta->seq, &record, sizeof(record));
 	return 0;

@@ -2,31 +2,14 @@
 /*
  * The threads of one process: registers, time on CPUs, and where in the kernel each sleeps.
  */
-#include "kernel.h"
+#include "pids.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
-
-/* Pid namespaces within each other (include/linux/pid_namespace.h, MAX_PID_NS_LEVEL). */
-#define LEVELS_MAX 32
 
 /* Frames of a kernel stack that are told. */
 #define FRAMES_MAX 24
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
-
-struct pid_namespace {
-	struct ns_common ns;
-};
-
-struct upid {
-	int nr;
-	struct pid_namespace *ns;
-};
-
-struct pid {
-	unsigned int level;
-	struct upid numbers[1];
-};
 
 struct sched_entity {
 	__u64 sum_exec_runtime;
@@ -44,8 +27,6 @@ struct task_struct___threads {
 	int on_cpu;
 	struct sched_entity se;
 	struct sched_info sched_info;
-	struct task_struct *group_leader;
-	struct pid *thread_pid;
 	char comm[16];
 };
 
@@ -76,27 +57,8 @@ struct record {
 	__u64 kernel[FRAMES_MAX];
 };
 
-/* The pid namespace in which numbers are told. */
-const volatile __u32 pid_namespace = 0;
-
 /* The process that is told of. */
 __u32 process = 0;
-
-/* What a process or a thread is called in our namespace; 0 if it has no number there. */
-static __u32 number(struct pid *pid)
-{
-	__u64 first = bpf_core_field_offset(struct pid, numbers);
-	unsigned int level = BPF_CORE_READ(pid, level);
-	unsigned int at;
-
-	for (at = 0; at < LEVELS_MAX && at <= level; at++) {
-		struct upid *upid = (void *)pid + first + at * bpf_core_type_size(struct upid);
-
-		if (BPF_CORE_READ(upid, ns, ns.inum) == pid_namespace)
-			return BPF_CORE_READ(upid, nr);
-	}
-	return 0;
-}
 
 static void registers(struct record *record, struct task_struct *task)
 {
@@ -124,13 +86,12 @@ int threads(struct bpf_iter__task *ctx)
 	if (!given)
 		return 0;
 	/* Kernels before 6.1 go over all tasks, whatever was asked for. */
-	if (number(BPF_CORE_READ((struct task_struct___threads *)task->group_leader, thread_pid)) !=
-	    process)
+	if (process_number(given) != process)
 		return 0;
 	record.cpu_ns = task->se.sum_exec_runtime;
 	record.wait_ns = task->sched_info.run_delay;
 	record.slices = task->sched_info.pcount;
-	record.tid = number(task->thread_pid);
+	record.tid = number(given->thread_pid);
 	record.state = task->__state | task->exit_state;
 	if (bpf_core_field_exists(task->on_cpu))
 		record.on_cpu = task->on_cpu;

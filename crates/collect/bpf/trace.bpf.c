@@ -6,7 +6,7 @@
  *
  * Each program works without the others.
  */
-#include "kernel.h"
+#include "pids.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -64,7 +64,7 @@ struct event {
 	/* Inode of the socket of the own end, or of the listening socket; 0 if there is none. */
 	__u64 inode;
 	__u32 netns;
-	/* The process whose doing it is; 0 if that is not known. */
+	/* The process whose doing it is; 0 if that is not known, or has no number where we are. */
 	__u32 pid;
 	/* errno, drop or reset reason, the backlog that was asked for; by kind. */
 	__s32 value;
@@ -292,9 +292,16 @@ static void fill_listening(struct event *event, struct sock *listener)
 	event->limit = BPF_CORE_READ(listener, sk_max_ack_backlog);
 }
 
+static __u32 this_process(void)
+{
+	if (pid_namespace == FIRST_PID_NAMESPACE)
+		return bpf_get_current_pid_tgid() >> 32;
+	return process_number((struct task_struct *)bpf_get_current_task());
+}
+
 static void fill_process(struct event *event)
 {
-	event->pid = bpf_get_current_pid_tgid() >> 32;
+	event->pid = this_process();
 	bpf_get_current_comm(event->comm, sizeof(event->comm));
 }
 
@@ -385,7 +392,7 @@ static __u64 number_of_first(__u64 *ctx)
 /* The socket is the first argument. */
 static void calls(__u64 *ctx)
 {
-	struct caller caller = { .pid = bpf_get_current_pid_tgid() >> 32 };
+	struct caller caller = { .pid = this_process() };
 	__u64 sk = number_of_first(ctx);
 	struct callers *near = callers_near(sk);
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use halfopen_evidence::{HolderSearch, Inode, Missing, Pid};
 
 use super::iterator::Iterator;
-use super::kernel::KernelTypes;
+use super::kernel::{KernelTypes, PID_NAMESPACE, pid_namespace};
 use super::object;
 use crate::proc::parse::{self, Stat};
 use crate::proc::{HolderFindings, ProcRoot, add_holder};
@@ -23,8 +23,10 @@ pub(crate) struct HolderTable {
 impl HolderTable {
     /// Loads the program.
     pub(super) fn load(kernel: &KernelTypes) -> Result<Self, Missing> {
+        let constants = [(PID_NAMESPACE, pid_namespace()?)];
         let object = object::HOLDERS.bytes();
-        Ok(Self { iterator: Iterator::load(kernel, object, "holders", "task_file")? })
+        let iterator = Iterator::load_with(kernel, object, "holders", "task_file", &constants)?;
+        Ok(Self { iterator })
     }
 
     /// Finds the processes that hold these sockets, as [`crate::proc::find_holders`] does. Only the pid
@@ -67,6 +69,7 @@ fn read(record: &[u8; RECORD]) -> (Inode, Pid, u32) {
 mod tests {
     use std::net::TcpListener;
     use std::os::unix::fs::MetadataExt;
+    use std::process::Command;
 
     use halfopen_evidence::Reading;
 
@@ -93,5 +96,20 @@ mod tests {
         let found = table.find(&root, &wanted).expect("holders");
         assert_eq!(Reading::Known(found), find_holders(&root, &wanted, Extent::Everywhere));
         drop(again);
+    }
+
+    /// The same again, where this process and the kernel know it by other numbers.
+    #[test]
+    fn in_a_pid_namespace_holders_have_their_numbers_there() {
+        let this = std::env::current_exe().expect("this program");
+        let mut again = Command::new("unshare");
+        again.args(["--pid", "--fork", "--mount-proc"]).arg(this).arg("--exact");
+        again.arg("bpf::holders::tests::the_iterator_finds_what_a_walk_finds");
+        let Ok(ran) = again.output() else { return println!("SKIPPED: no unshare(1)") };
+        if ran.stderr.starts_with(b"unshare: ") {
+            return println!("SKIPPED: {}", String::from_utf8_lossy(&ran.stderr));
+        }
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && said.contains("1 passed"), "{said}");
     }
 }

@@ -1,5 +1,7 @@
 //! Whether the running kernel takes BPF programs from this process, and its types.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use aya::Btf;
@@ -30,6 +32,17 @@ impl KernelTypes {
         let btf = Btf::from_sys_fs().map_err(|error| failed(TYPES, &error))?;
         Ok(Self { btf })
     }
+}
+
+/// The constant of programs that tell processes: in which pid namespace they number them.
+pub(super) const PID_NAMESPACE: &str = "pid_namespace";
+
+/// Its value: the number of the pid namespace of this process.
+pub(super) fn pid_namespace() -> Result<u32, Missing> {
+    const OWN: &str = "/proc/self/ns/pid";
+    let number = fs::metadata(OWN).map_err(|error| failed(OWN, &error))?.ino();
+    // The kernel numbers namespaces with 32 bits (include/linux/ns_common.h).
+    u32::try_from(number).map_err(|error| failed(OWN, &error))
 }
 
 /// What went wrong, with what the kernel said of it.

@@ -2,13 +2,11 @@
 //! register and the kernel functions that no file shows, or only for a price.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 
 use halfopen_evidence::{Missing, Pid, SchedStat};
 
 use super::iterator::Iterator;
-use super::kernel::{KernelTypes, failed};
+use super::kernel::{KernelTypes, PID_NAMESPACE, pid_namespace};
 use super::object;
 use crate::proc::parse::{Registers, SyscallLine};
 
@@ -21,9 +19,6 @@ const FRAMES_MAX: usize = 24;
 
 /// Threads told of at most.
 const TASKS_MAX: usize = 65_536;
-
-/// Our pid namespace.
-const PID_NAMESPACE: &str = "/proc/self/ns/pid";
 
 /// Reads the threads of processes.
 #[derive(Debug)]
@@ -52,17 +47,9 @@ impl TaskTable {
         if cfg!(not(target_arch = "x86_64")) {
             return Err(Missing::unreadable("threads: registers are read on x86_64 only"));
         }
-        let namespace =
-            fs::metadata(PID_NAMESPACE).map_err(|error| failed(PID_NAMESPACE, &error))?;
-        let namespace = u32::try_from(namespace.ino()).unwrap_or(0);
-        let iterator = Iterator::load_with(
-            kernel,
-            object::THREADS.bytes(),
-            "threads",
-            "task",
-            &[("pid_namespace", namespace)],
-        )?;
-        Ok(Self { iterator })
+        let constants = [(PID_NAMESPACE, pid_namespace()?)];
+        let object = object::THREADS.bytes();
+        Ok(Self { iterator: Iterator::load_with(kernel, object, "threads", "task", &constants)? })
     }
 
     /// Every thread of a process, by tid; both numbers are those of our pid namespace. Empty if there
@@ -153,6 +140,7 @@ fn letter(state: u32) -> char {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::process::{Command, Stdio};
 
     use super::*;

@@ -15,7 +15,7 @@ use super::counts::{AcceptWaits, BUCKETS, COUNTS, Counts};
 use super::event::{self, Reasons};
 use super::programs::{self, Attached, Lack};
 use super::settings::{Settings, TraceWanted};
-use crate::bpf::kernel::{KernelTypes, failed};
+use crate::bpf::kernel::{KernelTypes, PID_NAMESPACE, failed, pid_namespace};
 use crate::bpf::{enums, object};
 
 /// Watches handshakes from inside the kernel, until it is dropped.
@@ -45,9 +45,11 @@ impl Tracer {
             ("sk_rst_reason", "SK_RST_REASON_"),
         ])?;
         let settings = Settings::new(wanted, &drops);
+        let pid_namespace = pid_namespace()?;
         let mut object = EbpfLoader::new()
             .btf(Some(&kernel.btf))
             .override_global("settings", &settings, true)
+            .override_global(PID_NAMESPACE, &pid_namespace, true)
             .load(object::TRACE.bytes())
             .map_err(|error| failed("trace programs", &error))?;
         let attached = programs::attach(&mut object, &kernel.btf, wanted.accepts);
