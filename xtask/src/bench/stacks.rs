@@ -3,8 +3,9 @@
 //!
 //! The target has two threads in a deadlock, many that wait for work, one that is to wake up every
 //! half millisecond and one that sits in `epoll_wait`. The last two tell how long the process stood
-//! still and whether its calls were interrupted. The commands run in turn, and each figure is a median
-//! over the rounds.
+//! still and whether its calls were interrupted. It also tells what it notices when a twin of it is
+//! looked at in its place: that is the noise of a machine that is as busy. The commands run in turn, and
+//! each figure is a median over the rounds.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -22,35 +23,45 @@ use crate::workspace::{Profile, Workspace, has_program, run as run_command};
 /// Threads of the targets, without those few that they have besides.
 const THREADS: [u32; 3] = [50, 500, 2000];
 
+/// Looks of our own in a round, each beside one at the twin and a while alone: single gaps vary.
+const LOOKS: usize = 5;
+
 /// How long the target is left alone for comparison.
 const IDLE: Duration = Duration::from_millis(200);
 
 /// How long the target has to notice what was done to it before.
 const SETTLED: Duration = Duration::from_millis(20);
 
+/// Statuses that we end with when we did our work.
+const VERDICTS: &[i32] = &[0, 1, 2];
+
 /// The figures, all of them with the largest target.
 const WALL_MS: (&str, Goal) = ("wall_ms", Goal::AtMost(100.0));
+const GAP_VS_TWIN: (&str, Goal) = ("gap_vs_twin", Goal::AtMost(1.2));
 const GAP_VS_IDLE: (&str, Goal) = ("gap_vs_idle", Goal::AtMost(2.0));
 const INTERRUPTED: (&str, Goal) = ("interrupted_calls", Goal::AtMost(0.0));
 const PEAK_MIB: (&str, Goal) = ("peak_mib", Goal::AtMost(64.0));
 const GDB_VS_US: (&str, Goal) = ("gdb_vs_halfopen", Goal::AtLeast(10.0));
 const EU_STACK_VS_US: (&str, Goal) = ("eu_stack_vs_halfopen", Goal::AtLeast(5.0));
 
-/// The commands that are compared, with the statuses that they end with when they did their work.
-fn contenders(halfopen: &Path, pid: &str) -> Vec<Looker> {
-    const VERDICTS: &[i32] = &[0, 1, 2];
+/// What is measured.
+fn ours(halfopen: &Path, pid: &str) -> Looker {
+    Looker::new(Contender::new(halfopen, &["stacks", pid], VERDICTS))
+}
+
+/// What it is compared with.
+fn others(halfopen: &Path, pid: &str) -> Vec<Looker> {
     let others: [(&str, &[&str]); 3] = [
         ("gdb", &["-nx", "-batch", "-p", pid, "-ex", "thread apply all bt"]),
         ("eu-stack", &["-p", pid]),
         ("eu-stack", &["-q", "-p", pid]),
     ];
-    let ours: [&[&str]; 2] = [&["stacks", pid], &["stacks", "--lines", pid]];
-    let ours = ours.map(|arguments| Contender::new(halfopen, arguments, VERDICTS));
+    let with_lines = Contender::new(halfopen, &["stacks", "--lines", pid], VERDICTS);
     let others = others
         .into_iter()
         .filter(|(program, _)| has_program(program))
         .map(|(program, arguments)| Contender::new(Path::new(program), arguments, &[0]));
-    ours.into_iter().chain(others).map(Looker::new).collect()
+    [with_lines].into_iter().chain(others).map(Looker::new).collect()
 }
 
 /// Sets up the targets, measures, and says how it went.
@@ -75,39 +86,51 @@ pub(crate) fn run(
     let mut figures = Vec::new();
     for threads in THREADS {
         let mut target = Target::start(&program, threads)?;
+        let twin = Target::start(&program, threads)?;
         sees_the_deadlock(&halfopen, &target.pid())?;
-        let mut lookers = contenders(&halfopen, &target.pid());
+        let mut at_twin = ours(&halfopen, &twin.pid());
+        let mut others = others(&halfopen, &target.pid());
+        let mut ours = ours(&halfopen, &target.pid());
         let mut idle = Vec::new();
         for _ in 0..rounds.max(1) {
-            idle.push(target.notices(|| {
-                sleep(IDLE);
-                Ok(())
-            })?);
-            for looker in &mut lookers {
-                looker.noticed.push(target.notices(|| looker.contender.run())?);
+            for _ in 0..LOOKS {
+                idle.push(target.notices(|| {
+                    sleep(IDLE);
+                    Ok(())
+                })?);
+                at_twin.look(&mut target)?;
+                ours.look(&mut target)?;
+            }
+            for other in &mut others {
+                other.look(&mut target)?;
             }
         }
         println!("{threads} threads; left alone: {}", Notice::summary(&idle));
-        for looker in &lookers {
+        println!("a twin is looked at: {}", Notice::summary(&at_twin.noticed));
+        for looker in [&ours].into_iter().chain(&others) {
             let noticed = Notice::summary(&looker.noticed);
             println!("{}   {noticed}", looker.contender.summary());
         }
-        figures = figures_of(&lookers, &idle);
+        figures = figures_of(&ours, &others, &at_twin.noticed, &idle);
     }
     Ok(figures)
 }
 
 fn skipped(why: &str) -> Vec<Figure> {
-    [WALL_MS, GAP_VS_IDLE, INTERRUPTED, PEAK_MIB, GDB_VS_US, EU_STACK_VS_US]
+    [WALL_MS, GAP_VS_TWIN, GAP_VS_IDLE, INTERRUPTED, PEAK_MIB, GDB_VS_US, EU_STACK_VS_US]
         .map(|(name, _)| Figure::skipped(name, why))
         .into()
 }
 
-fn figures_of(lookers: &[Looker], idle: &[Notice]) -> Vec<Figure> {
+fn figures_of(
+    ours: &Looker,
+    others: &[Looker],
+    at_twin: &[Notice],
+    idle: &[Notice],
+) -> Vec<Figure> {
     let figure = |(name, goal), value| Figure::measured(name, value, goal);
-    let Some(ours) = lookers.first() else { return skipped("nothing was measured") };
     let interrupted: f64 = ours.noticed.iter().map(|notice| notice.interrupted).sum();
-    let ratio = |(name, goal), program: &str| match lookers
+    let ratio = |(name, goal), program: &str| match others
         .iter()
         .find(|looker| looker.contender.runs(program))
     {
@@ -119,6 +142,7 @@ fn figures_of(lookers: &[Looker], idle: &[Notice]) -> Vec<Figure> {
     };
     vec![
         figure(WALL_MS, ours.contender.wall_ms()),
+        figure(GAP_VS_TWIN, Notice::gap_ms(&ours.noticed) / Notice::gap_ms(at_twin)),
         figure(GAP_VS_IDLE, Notice::gap_ms(&ours.noticed) / Notice::gap_ms(idle)),
         figure(INTERRUPTED, interrupted),
         figure(PEAK_MIB, ours.contender.peak_mib()),
@@ -153,6 +177,11 @@ struct Looker {
 impl Looker {
     fn new(contender: Contender) -> Self {
         Self { contender, noticed: Vec::new() }
+    }
+
+    fn look(&mut self, target: &mut Target) -> Result<()> {
+        self.noticed.push(target.notices(|| self.contender.run())?);
+        Ok(())
     }
 }
 
