@@ -36,6 +36,9 @@ const TCPLIFE: (&str, Goal) = ("tcplife_vs_all", Goal::AtLeast(1.0));
 /// A public tracer of the same kind, of bcc and of bpftrace.
 const TCPLIFE_ITSELF: &str = "tcplife";
 
+/// Why the only figure is skipped that may lack one of its sides.
+const NO_TCPLIFE: &str = "tcplife is not installed, or tracefs is not mounted";
+
 /// Connections of a short run, some 10 ms.
 const SHORT: u32 = 500;
 
@@ -77,16 +80,16 @@ pub(crate) fn run(
 
 fn figures_of(watched: &[Watched]) -> Vec<Figure> {
     let of = |name: &str| watched.iter().find(|it| it.name == name).map(Watched::load_us);
-    let figure = |(figure, goal): (&'static str, Goal), with, without| match (of(with), of(without))
-    {
-        (Some(with), Some(without)) => Figure::observed(figure, with / without, goal),
-        _ => Figure::skipped(figure, &format!("{with} or {without} cannot run here")),
+    let ratio = |with, without| Some(of(with)? / of(without)?);
+    let figure = |(name, goal): (&'static str, Goal), ratio| match ratio {
+        Some(ratio) => Figure::observed(name, ratio, goal),
+        None => Figure::skipped(name, NO_TCPLIFE),
     };
     vec![
-        figure(DEFAULT, "trace", "nothing"),
-        figure(ALL, "trace --all", "nothing"),
-        figure(PACKETS, "trace --packets", "nothing"),
-        figure(TCPLIFE, TCPLIFE_ITSELF, "trace --all"),
+        figure(DEFAULT, ratio("trace", "nothing")),
+        figure(ALL, ratio("trace --all", "nothing")),
+        figure(PACKETS, ratio("trace --packets", "nothing")),
+        figure(TCPLIFE, ratio(TCPLIFE_ITSELF, "trace --all")),
     ]
 }
 

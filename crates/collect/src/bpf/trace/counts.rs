@@ -47,7 +47,7 @@ impl Counts {
         self.connected.max(self.queued)
     }
 
-    /// From `struct counts` of bpf/trace.bpf.c.
+    /// From `struct counts` of bpf/trace/event.h.
     pub(super) const fn new(all: &[u64; COUNTS]) -> Self {
         Self {
             connected: all[1],

@@ -1,4 +1,4 @@
-//! Reads `struct event` of bpf/trace.bpf.c.
+//! Reads `struct event` of bpf/trace/event.h.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -31,7 +31,7 @@ impl Task {
     }
 }
 
-/// Fields of `struct told_by_call` of bpf/trace.bpf.c, by their place.
+/// Fields of `struct told_by_call` of bpf/trace/calls.h, by their place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ByCall {
     Accepts,

@@ -1,4 +1,4 @@
-//! What the programs are told to tell: `struct settings` of bpf/trace.bpf.c.
+//! What the programs are told to tell: `struct settings` of bpf/trace/settings.h.
 
 use std::collections::BTreeSet;
 
