@@ -119,3 +119,26 @@ fn a_name_with_escapes_and_newlines_stays_one_name() {
         if named && threads(&looked).len() == 2 { Ok(()) } else { Err(stack) }
     });
 }
+
+#[test]
+fn memory_that_blocks_its_reader_costs_the_stack_behind_it_only() {
+    let Some(program) = BUILD.program("blocked_page.c") else { return };
+    let mut running = program.start(&[]);
+    let told = running.numbers_until(&["waiter", "idle", "blocked", "ready"]);
+    if told["blocked"] == 0 {
+        return println!("SKIPPED: memory that blocks: needs userfaultfd(2)");
+    }
+    let calls = |process: &Process, tid: u32| {
+        let functions = thread(process, tid).stack.get().map(functions).unwrap_or_default();
+        // A compiler may have given it another ending.
+        functions.iter().filter(|name| name.starts_with("deeper") || **name == "idles").count()
+    };
+    eventually("both are seen", || {
+        let looked = running.look();
+        let idle_ends = thread(&looked, told["idle"]).stack.get().map(|stack| stack.end);
+        let is_whole = calls(&looked, told["idle"]) == 1 && idle_ends == Some(StackEnd::Root);
+        // Nine in all: those this side of the page.
+        let deeper = calls(&looked, told["waiter"]);
+        if is_whole && (1..9).contains(&deeper) { Ok(()) } else { Err(Box::new(looked)) }
+    });
+}
