@@ -31,7 +31,9 @@ fn a_stopped_process_shows_what_it_was_in() {
     running.signal("-STOP");
     let looked = eventually("it stops", || {
         let looked = running.look();
-        if looked.is_stopped() { Ok(looked) } else { Err(looked.state) }
+        // Its threads stop one after the other.
+        let is_still = call(thread(&looked, waiter)).is_some();
+        if looked.is_stopped() && is_still { Ok(looked) } else { Err(looked.state) }
     });
     let thread = thread(&looked, waiter);
     assert!(matches!(call(thread).expect("a call").target, CallTarget::Lock { .. }));

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt::Debug;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -75,7 +75,11 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
         let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = piped.spawn().expect("a program that runs");
+        let mut child = eventually("it runs", || match piped.spawn() {
+            // A child of another test, between its fork and its exec, has the file open as we wrote it.
+            Err(error) if error.kind() == ErrorKind::ExecutableFileBusy => Err(error),
+            spawned => Ok(spawned.expect("a program that runs")),
+        });
         let (input, output) = (child.stdin.take(), child.stdout.take().expect("its output"));
         Self { child, input, output: BufReader::new(output) }
     }
