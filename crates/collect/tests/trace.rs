@@ -1,8 +1,9 @@
 //! The tracer against the running kernel: connections of this test's own, on loopback.
 
+mod again;
+
 use std::collections::BTreeSet;
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use halfopen_collect::bpf::{TraceWanted, Tracer};
@@ -179,19 +180,9 @@ fn a_port_that_is_bound_but_used_for_this_peer_is_no_port() {
     assert_eq!(errno, Errno::ADDRNOTAVAIL.raw_os_error());
 }
 
-/// The same again, where this process and the kernel know it by other numbers.
 #[test]
 fn in_a_pid_namespace_callers_are_told_by_their_numbers_there() {
-    let this = std::env::current_exe().expect("this program");
-    let mut again = Command::new("unshare");
-    again.args(["--pid", "--fork", "--mount-proc"]).arg(this).arg("--exact");
-    again.arg("a_bind_to_an_address_in_use_is_told_with_its_caller");
-    let Ok(ran) = again.output() else { return println!("SKIPPED: no unshare(1)") };
-    if ran.stderr.starts_with(b"unshare: ") {
-        return println!("SKIPPED: {}", String::from_utf8_lossy(&ran.stderr));
-    }
-    let said = String::from_utf8_lossy(&ran.stdout);
-    assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+    again::in_a_pid_namespace("a_bind_to_an_address_in_use_is_told_with_its_caller");
 }
 
 #[test]

@@ -66,10 +66,13 @@ fn read(record: &[u8; RECORD]) -> (Inode, Pid, u32) {
 }
 
 #[cfg(test)]
+#[path = "../../tests/again/mod.rs"]
+mod again;
+
+#[cfg(test)]
 mod tests {
     use std::net::TcpListener;
     use std::os::unix::fs::MetadataExt;
-    use std::process::Command;
 
     use halfopen_evidence::Reading;
 
@@ -98,18 +101,8 @@ mod tests {
         drop(again);
     }
 
-    /// The same again, where this process and the kernel know it by other numbers.
     #[test]
     fn in_a_pid_namespace_holders_have_their_numbers_there() {
-        let this = std::env::current_exe().expect("this program");
-        let mut again = Command::new("unshare");
-        again.args(["--pid", "--fork", "--mount-proc"]).arg(this).arg("--exact");
-        again.arg("bpf::holders::tests::the_iterator_finds_what_a_walk_finds");
-        let Ok(ran) = again.output() else { return println!("SKIPPED: no unshare(1)") };
-        if ran.stderr.starts_with(b"unshare: ") {
-            return println!("SKIPPED: {}", String::from_utf8_lossy(&ran.stderr));
-        }
-        let said = String::from_utf8_lossy(&ran.stdout);
-        assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+        again::in_a_pid_namespace("bpf::holders::tests::the_iterator_finds_what_a_walk_finds");
     }
 }
