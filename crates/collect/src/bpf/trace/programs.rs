@@ -91,7 +91,8 @@ pub(super) struct Attached {
     pub(super) lacks: Vec<Lack>,
     /// Whether it is told when accept() returns.
     pub(super) tells_accepts: bool,
-    told_by_call: Vec<ByCall>,
+    /// `struct told_by_call`.
+    told_by_call: [u8; 2],
 }
 
 /// Loads and attaches what the kernel takes; at the end of every system call only with `accepts`.
@@ -144,12 +145,10 @@ impl Attached {
             attach_one(object, CALL_RETURNS, btf)?;
             self.programs.push(CALL_RETURNS);
         }
-        self.told_by_call.push(what);
-        let told = [ByCall::Accepts, ByCall::Failures];
-        let told = told.map(|what| u8::from(self.told_by_call.contains(&what)));
+        self.told_by_call[what as usize] = 1;
         let settings = object.map_mut(".bss").ok_or("no settings")?;
         Array::<_, [u8; 2]>::try_from(settings)
-            .and_then(|mut settings| settings.set(0, told, 0))
+            .and_then(|mut settings| settings.set(0, self.told_by_call, 0))
             .map_err(|error| error.to_string())
     }
 }
