@@ -101,7 +101,7 @@ struct Watched {
     says_ready: bool,
     /// Of a connection, in each short run.
     load_us: Vec<f64>,
-    /// The tracer's own CPU time by connections.
+    /// The tracer's own CPU time by connections, without its start.
     own_us: Vec<f64>,
 }
 

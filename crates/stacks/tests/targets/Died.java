@@ -7,7 +7,7 @@ import java.net.Socket;
 import java.util.concurrent.LinkedBlockingQueue;
 
 class Died {
-    /// A connection's number of bytes to read, which nobody has told yet.
+    /// The receive buffer of a connection, which nobody has set.
     static Integer limit;
 
     static ServerSocket listen() throws Exception {
