@@ -19,8 +19,16 @@ const QEMU: &str = "qemu-system-x86_64";
 /// process 1. A panic restarts the machine, which ends qemu.
 const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 -- guest";
 
+/// How the processors are emulated: by one thread, in turn. With a thread each, a processor may go on
+/// with code that the kernel has just patched (jump labels): qemu 7.2 then hands it a breakpoint that
+/// is there no more, of which the guest panics ("Oops: int3").
+const ACCELERATOR: &str = "tcg,thread=single";
+
 /// Lines of the console that are shown of a guest that came to nothing.
-const LAST_LINES: usize = 12;
+const LINES_MAX: usize = 24;
+
+/// With what the kernel begins to tell of its own fault.
+const FAULTS: [&str; 4] = ["Oops", "BUG:", "general protection fault", "Kernel panic"];
 
 /// What a guest said, and how it came to its end.
 #[derive(Debug, Default)]
@@ -31,7 +39,7 @@ pub(super) struct Run {
     pub(super) took: Duration,
     /// Whether it was ended because its time was over.
     pub(super) out_of_time: bool,
-    /// The last lines of its console.
+    /// The lines of its console that say most of its end.
     pub(super) console: String,
 }
 
@@ -72,7 +80,7 @@ pub(super) fn run(image: &Path, initrd: &Path, console: &Path, at_most: Duration
     // It ends with qemu's output.
     let _ = reader.join();
     run.took = begin.elapsed();
-    run.console = last_lines(&fs::read(console).unwrap_or_default());
+    run.console = telling_lines(&fs::read(console).unwrap_or_default());
     Ok(run)
 }
 
@@ -83,7 +91,7 @@ impl Qemu {
     fn start(image: &Path, initrd: &Path, console: &Path) -> Result<Self> {
         let mut command = Command::new(QEMU);
         command
-            .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "1G"])
+            .args(["-accel", ACCELERATOR, "-cpu", "max", "-smp", "2", "-m", "1G"])
             .args(["-nodefaults", "-no-reboot", "-display", "none"])
             .arg("-kernel")
             .arg(image)
@@ -107,11 +115,15 @@ impl Drop for Qemu {
     }
 }
 
-fn last_lines(console: &[u8]) -> String {
+/// The lines from the kernel's first fault on, or the last ones if it had none.
+fn telling_lines(console: &[u8]) -> String {
     let text = String::from_utf8_lossy(console);
     let lines: Vec<&str> =
         text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+    let is_fault = |line: &&str| FAULTS.iter().any(|fault| line.contains(fault));
+    let last = lines.len().saturating_sub(LINES_MAX);
+    let from = lines.iter().position(is_fault).unwrap_or(last);
+    lines[from..lines.len().min(from + LINES_MAX)].join("\n")
 }
 
 #[cfg(test)]
@@ -120,9 +132,20 @@ mod tests {
 
     #[test]
     fn the_end_of_a_console_is_shown_without_empty_lines() {
-        let console: String = (0..20).map(|line| format!("{line}\r\n\r\n")).collect();
-        let last = last_lines(console.as_bytes());
-        assert_eq!(last.lines().count(), LAST_LINES);
-        assert!(last.starts_with("8\n") && last.ends_with("\n19"), "{last}");
+        let console: String = (0..40).map(|line| format!("{line}\r\n\r\n")).collect();
+        let told = telling_lines(console.as_bytes());
+        assert_eq!(told.lines().count(), LINES_MAX);
+        assert!(told.starts_with("16\n") && told.ends_with("\n39"), "{told}");
+    }
+
+    #[test]
+    fn a_fault_of_the_kernel_is_shown_from_its_begin() {
+        let mut console =
+            vec!["up", "[   64.3] Oops: int3: 0000 [#1] PREEMPT SMP", "[   64.4] RIP: f+0x1"];
+        console.extend(["[   64.5] more"; 40]);
+        console.push("[   64.6] Kernel panic - not syncing");
+        let told = telling_lines(console.join("\r\n").as_bytes());
+        assert!(told.starts_with("[   64.3] Oops: int3"), "{told}");
+        assert_eq!(told.lines().count(), LINES_MAX);
     }
 }

@@ -118,11 +118,11 @@ fn why_nothing(run: &Run, check: &str) -> String {
         Some(why) => format!("{check}: the guest could not go on: {why}"),
         None if run.out_of_time => {
             format!(
-                "{check} did not end within {:.0?}; the console ends with\n{}",
+                "{check} did not end within {:.0?}; its console says\n{}",
                 run.took, run.console
             )
         }
-        None => format!("{check}: the guest ended; its console ends with\n{}", run.console),
+        None => format!("{check}: the guest ended; its console says\n{}", run.console),
     }
 }
 
