@@ -24,6 +24,11 @@ const SYN_IN_CONNECTION: &str = "TCP_INVALID_SYN";
 const ACCEPT_QUEUE_FULL: &str = "accept-queue-full";
 
 /// errno of a connect() that failed (include/uapi/asm-generic/errno.h).
+const EACCES: i32 = 13;
+const ENONET: i32 = 64;
+const EPROTO: i32 = 71;
+const ENOPROTOOPT: i32 = 92;
+const EOPNOTSUPP: i32 = 95;
 const ENETDOWN: i32 = 100;
 const ENETUNREACH: i32 = 101;
 const ENETRESET: i32 = 102;
@@ -31,6 +36,24 @@ const ECONNRESET: i32 = 104;
 const ECONNREFUSED: i32 = 111;
 const EHOSTDOWN: i32 = 112;
 const EHOSTUNREACH: i32 = 113;
+
+/// Whether connect() fails so after an ICMP error: over IPv6 a firewall that prohibits gives EACCES, over
+/// IPv4 EHOSTUNREACH (net/ipv4/icmp.c `icmp_err_convert`, net/ipv6/icmp.c `icmpv6_err_convert`).
+const fn is_by_icmp(errno: i32) -> bool {
+    matches!(
+        errno,
+        EACCES
+            | ENONET
+            | EPROTO
+            | ENOPROTOOPT
+            | EOPNOTSUPP
+            | ENETDOWN
+            | ENETUNREACH
+            | ENETRESET
+            | EHOSTDOWN
+            | EHOSTUNREACH
+    )
+}
 
 /// One attempt to make a connection.
 #[derive(Clone, Debug)]
@@ -226,7 +249,7 @@ impl Attempt {
         self.last_ns = event.at_ns;
         self.outcome = match errno {
             ECONNREFUSED | ECONNRESET => Outcome::Refused,
-            ENETDOWN | ENETUNREACH | ENETRESET | EHOSTDOWN | EHOSTUNREACH => Outcome::Unreachable,
+            errno if is_by_icmp(errno) => Outcome::Unreachable,
             0 if is_young && self.outcome == Outcome::Undecided => Outcome::AbortedByClient,
             _ => Outcome::SynUnanswered,
         };

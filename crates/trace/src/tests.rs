@@ -89,6 +89,7 @@ fn errors_of_connect_are_outcomes() {
     assert_eq!(failed(111), Outcome::Refused);
     assert_eq!(failed(113), Outcome::Unreachable);
     assert_eq!(failed(101), Outcome::Unreachable);
+    assert_eq!(failed(13), Outcome::Unreachable, "ICMPv6 says that it is prohibited");
     assert_eq!(failed(110), Outcome::SynUnanswered);
     assert_eq!(failed(0), Outcome::AbortedByClient);
     let given_up = ConnectFailed { errno: 0, repeats: 0, age_us: 700_000 };

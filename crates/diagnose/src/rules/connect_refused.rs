@@ -1,7 +1,8 @@
 //! # What it sees
 //!
 //! In a capture: SYNs that were answered by a reset, or by an ICMP error. connect() fails at once, with
-//! ECONNREFUSED, EHOSTUNREACH or ENETUNREACH.
+//! ECONNREFUSED, EHOSTUNREACH or ENETUNREACH, or with EACCES where an ICMPv6 error says that it is
+//! prohibited.
 //!
 //! # Why it happens
 //!
@@ -30,7 +31,8 @@
 //!
 //! # Sources
 //!
-//! RFC 9293 3.10.7.1; net/ipv4/tcp_ipv4.c `tcp_v4_rcv` (label `no_tcp_socket`), `tcp_v4_err`.
+//! RFC 9293 3.10.7.1; net/ipv4/tcp_ipv4.c `tcp_v4_rcv` (label `no_tcp_socket`), `tcp_v4_err`;
+//! net/ipv6/icmp.c `icmpv6_err_convert`.
 
 use halfopen_evidence::{Located, Outcome, WatchedListener};
 
