@@ -903,7 +903,7 @@ _halfopen() {
             return 0
             ;;
         halfopen__subcmd__lab__subcmd__run)
-            opts="-j -h --hold --check --no-bpf --json --account --pcap --help"
+            opts="-6 -j -h --hold --check --no-bpf --ipv6 --json --account --pcap --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -159,6 +159,7 @@ complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_s
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l hold -d 'Leave it standing until Enter, Ctrl-C or ten minutes'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l check -d 'Check it, print the verdict, and exit 0 only if it is exactly the expected one'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l no-bpf -d 'Load no BPF programs for the check'
+complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -s 6 -l ipv6 -d 'Play it over IPv6 instead of IPv4'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -s j -l json -d 'Print the verdict alone, as a line of JSON for each scenario'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -l account -d 'Print what was seen of it as JSON, for programs: queues, sockets and counters at each look and at the end, and every segment'
 complete -c halfopen -n "__fish_halfopen_using_subcommand lab; and __fish_seen_subcommand_from run" -s h -l help -d 'Print help'

@@ -308,6 +308,8 @@ _arguments "${_arguments_options[@]}" : \
 '--hold[Leave it standing until Enter, Ctrl-C or ten minutes]' \
 '--check[Check it, print the verdict, and exit 0 only if it is exactly the expected one]' \
 '--no-bpf[Load no BPF programs for the check]' \
+'-6[Play it over IPv6 instead of IPv4]' \
+'--ipv6[Play it over IPv6 instead of IPv4]' \
 '(--hold)-j[Print the verdict alone, as a line of JSON for each scenario]' \
 '(--hold)--json[Print the verdict alone, as a line of JSON for each scenario]' \
 '(--hold --check)--account[Print what was seen of it as JSON, for programs\: queues, sockets and counters at each look and at the end, and every segment]' \

@@ -346,6 +346,9 @@ pub(crate) struct LabRunArgs {
     /// Load no BPF programs for the check
     #[arg(long, requires = "check")]
     pub(crate) no_bpf: bool,
+    /// Play it over IPv6 instead of IPv4
+    #[arg(short = '6', long)]
+    pub(crate) ipv6: bool,
     /// Print the verdict alone, as a line of JSON for each scenario
     #[arg(short, long, requires = "check", conflicts_with = "hold")]
     pub(crate) json: bool,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use halfopen_diagnose::{Diagnosis, Filter, diagnose};
 use halfopen_evidence::{Evidence, Recording};
-use halfopen_lab::{HoldEnd, Lab, Scenario, can_run, scenarios};
+use halfopen_lab::{HoldEnd, IpVersion, Lab, Scenario, can_run, scenarios};
 use serde::Serialize;
 
 use crate::args::{LabArgs, LabCommand, LabRunArgs, Print};
@@ -56,6 +56,13 @@ enum Outcome {
     Failed { why: String },
 }
 
+/// How scenarios are played and checked.
+#[derive(Clone, Copy)]
+struct How {
+    ip: IpVersion,
+    no_bpf: bool,
+}
+
 /// What a check found in a lab.
 struct Checked {
     evidence: Evidence,
@@ -86,24 +93,26 @@ pub(crate) fn list_scenarios(json: bool) -> anyhow::Result<Exit> {
 }
 
 fn run_chosen(all: &[Scenario], arguments: &LabRunArgs) -> anyhow::Result<Exit> {
-    let LabRunArgs { names, hold, check, no_bpf, json, account, pcap } = arguments;
+    let LabRunArgs { names, hold, check, no_bpf, ipv6, json, account, pcap } = arguments;
+    let ip = if *ipv6 { IpVersion::V6 } else { IpVersion::V4 };
+    let how = How { ip, no_bpf: *no_bpf };
     let chosen = match chosen(all, names, *check) {
         Ok(chosen) => chosen,
         Err(why) => return usage(&why),
     };
     match chosen.as_slice() {
         &[scenario] if !json => {
-            if let Err(reason) = can_run(scenario) {
+            if let Err(reason) = can_run(scenario, ip) {
                 eprintln!("SKIPPED {}: {reason}", scenario.name);
                 return Ok(Exit::CannotTell);
             }
             if *account || pcap.is_some() {
-                take_account(scenario, *account, pcap.as_deref())
+                take_account(scenario, ip, *account, pcap.as_deref())
             } else {
-                run(scenario, *hold, *check, *no_bpf)
+                run(scenario, how, *hold, *check)
             }
         }
-        several if *check && !hold => check_each(several, *no_bpf, *json),
+        several if *check && !hold => check_each(several, how, *json),
         _ => usage("several scenarios go with --check and not with --hold"),
     }
 }
@@ -170,10 +179,10 @@ fn list(all: &[Scenario]) -> anyhow::Result<Exit> {
     Ok(Exit::Healthy)
 }
 
-fn run(scenario: &Scenario, hold: bool, check: bool, no_bpf: bool) -> anyhow::Result<Exit> {
-    let mut lab = Lab::start(scenario, |step| eprintln!("  {step}"))?;
+fn run(scenario: &Scenario, how: How, hold: bool, check: bool) -> anyhow::Result<Exit> {
+    let mut lab = Lab::start(scenario, how.ip, |step| eprintln!("  {step}"))?;
     let exit = if check {
-        let Checked { evidence, filter, outcome } = check_inside(&mut lab, scenario, no_bpf)?;
+        let Checked { evidence, filter, outcome } = check_inside(&mut lab, scenario, how.no_bpf)?;
         check::report(&evidence, &filter, &Print::default())?;
         verdict(scenario, &outcome)
     } else {
@@ -186,8 +195,13 @@ fn run(scenario: &Scenario, hold: bool, check: bool, no_bpf: bool) -> anyhow::Re
     Ok(exit)
 }
 
-fn take_account(scenario: &Scenario, print: bool, pcap: Option<&Path>) -> anyhow::Result<Exit> {
-    let account = Lab::account(scenario, pcap, |step| eprintln!("  {step}"))?;
+fn take_account(
+    scenario: &Scenario,
+    ip: IpVersion,
+    print: bool,
+    pcap: Option<&Path>,
+) -> anyhow::Result<Exit> {
+    let account = Lab::account(scenario, ip, pcap, |step| eprintln!("  {step}"))?;
     if print {
         output::write(&format!("{}\n", serde_json::to_string_pretty(&account)?))?;
     }
@@ -207,7 +221,7 @@ fn hold_up(lab: &mut Lab) -> anyhow::Result<()> {
 }
 
 /// Runs scenarios, some at a time, and says of each whether it was called by its name.
-fn check_each(scenarios: &[&Scenario], no_bpf: bool, json: bool) -> anyhow::Result<Exit> {
+fn check_each(scenarios: &[&Scenario], how: How, json: bool) -> anyhow::Result<Exit> {
     let next = AtomicUsize::new(0);
     let (results, finished) = mpsc::channel();
     let mut totals = (0_u32, 0_u32, 0_u32);
@@ -216,7 +230,7 @@ fn check_each(scenarios: &[&Scenario], no_bpf: bool, json: bool) -> anyhow::Resu
             let (next, results) = (&next, results.clone());
             scope.spawn(move || {
                 while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let outcome = check_one(scenario, no_bpf)
+                    let outcome = check_one(scenario, how)
                         .unwrap_or_else(|error| Outcome::Failed { why: format!("{error:#}") });
                     // Nobody listens any more if an outcome could not be printed.
                     let _ = results.send((scenario, outcome));
@@ -248,12 +262,12 @@ fn check_each(scenarios: &[&Scenario], no_bpf: bool, json: bool) -> anyhow::Resu
     })
 }
 
-fn check_one(scenario: &Scenario, no_bpf: bool) -> anyhow::Result<Outcome> {
-    if let Err(reason) = can_run(scenario) {
+fn check_one(scenario: &Scenario, how: How) -> anyhow::Result<Outcome> {
+    if let Err(reason) = can_run(scenario, how.ip) {
         return Ok(Outcome::Skipped { why: reason.to_string() });
     }
-    let mut lab = Lab::start(scenario, |_| {})?;
-    let checked = check_inside(&mut lab, scenario, no_bpf)?;
+    let mut lab = Lab::start(scenario, how.ip, |_| {})?;
+    let checked = check_inside(&mut lab, scenario, how.no_bpf)?;
     lab.stop();
     Ok(checked.outcome)
 }

@@ -14,6 +14,7 @@ control group.
 $ halfopen lab run never-accepts --hold          # look at it yourself, with ss, nstat, strace
 $ halfopen lab run never-accepts --check         # exits 0 if the verdict is exactly the expected one
 $ halfopen lab run all --check
+$ halfopen lab run all --check --ipv6            # the same over IPv6
 ```
 
 A scenario is a file: what the server does, how clients arrive, what the path loses, as a timeline of

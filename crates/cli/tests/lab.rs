@@ -1,4 +1,5 @@
-//! Every scenario, on the running kernel: the check must find exactly what its file expects.
+//! Every scenario, on the running kernel, over IPv4 and over IPv6: the check must find exactly what its
+//! file expects.
 
 mod common;
 
@@ -18,18 +19,22 @@ const PLACES: [(&str, &[&str]); 3] = [
 const TAKES_A_LOCK: &str = "is in halfopen_lab::locks::Locks::take";
 
 /// Brings a scenario about, checks it inside its namespaces, and compares the findings.
-fn check(name: &str) {
-    let ran = run(&["lab", "run", name, "--check"]);
+fn check(name: &str, more: &[&str]) {
+    let ran = run(&[&["lab", "run", name, "--check"], more].concat());
     match ran.status {
         0 => {
             let report = ran.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
             let places = PLACES.iter().filter(|(of, _)| *of == name).flat_map(|(_, texts)| *texts);
             for text in places {
-                assert!(report.contains(text), "{name} does not say {text:?}: {}", ran.stdout);
+                assert!(
+                    report.contains(text),
+                    "{name} {more:?} does not say {text:?}: {}",
+                    ran.stdout
+                );
             }
         }
         3 if ran.stderr.contains("SKIPPED") => skipped(&format!("lab {name}"), ran.stderr.trim()),
-        status => panic!("{name} ends with {status}\n{}\n{}", ran.stderr, ran.stdout),
+        status => panic!("{name} {more:?} ends with {status}\n{}\n{}", ran.stderr, ran.stdout),
     }
 }
 
@@ -40,9 +45,18 @@ macro_rules! scenarios {
         $(
             #[test]
             fn $test() {
-                check($name);
+                check($name, &[]);
             }
         )*
+
+        mod over_ipv6 {
+            $(
+                #[test]
+                fn $test() {
+                    super::check($name, &["--ipv6"]);
+                }
+            )*
+        }
     };
 }
 

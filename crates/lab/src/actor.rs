@@ -6,7 +6,7 @@
 
 use std::ffi::{CString, OsString};
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -16,15 +16,17 @@ use std::thread;
 use anyhow::{Context, Result, bail};
 use halfopen_scenario::{Listen, Server, ThreadPlan, Waits};
 use rustix::io::{fcntl_dupfd_cloexec, ioctl_fionbio};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+use rustix::net::{SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 use rustix::process::{
     PTracer, Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal,
     set_ptracer, setrlimit,
 };
 use rustix::stdio::dup2_stdin;
 
+use crate::IpVersion;
 use crate::control_groups::remove_as_told;
 use crate::locks::Locks;
+use crate::protocol::Program;
 use crate::serving::{Means, carry_out};
 use crate::sys;
 use crate::told::{Desk, voice_and_ear};
@@ -66,9 +68,9 @@ fn act(args: &[OsString]) -> Result<()> {
     end_with_parent(parent)?;
     match (word.to_str(), rest) {
         (Some(word @ (SERVE | SERVE_AS_TOLD | SERVE_SHARED)), [server]) => {
-            let server = server.to_str().context("the server is no text")?;
-            let server = serde_json::from_str(server).context("the server is not understood")?;
-            serve(server, word)
+            let program = server.to_str().context("the server is no text")?;
+            let program = serde_json::from_str(program).context("the server is not understood")?;
+            serve(program, word)
         }
         (Some(EXEC), [program, arguments @ ..]) => {
             let error = Command::new(program).args(arguments).exec();
@@ -87,7 +89,7 @@ fn end_with_parent(parent: &OsString) -> Result<()> {
     Ok(())
 }
 
-fn serve(server: Server, word: &str) -> Result<()> {
+fn serve(Program { server, ip }: Program, word: &str) -> Result<()> {
     // With Yama's ptrace_scope 1 only ancestors could look at this process; a check inside the lab
     // is a sibling. Kernels without Yama refuse the call and need none.
     let _ = set_ptracer(PTracer::Any);
@@ -98,7 +100,7 @@ fn serve(server: Server, word: &str) -> Result<()> {
     let mut desk = Desk::default();
     for plan in &server.listen {
         let listener =
-            if word == SERVE_SHARED { take_over_stdin()? } else { open(*plan, &server)? };
+            if word == SERVE_SHARED { take_over_stdin()? } else { open(*plan, &server, ip)? };
         desk.listeners.insert(plan.port, Arc::new(listener));
     }
     // All threads have their names, and one that holds a lock has it, before the host goes on.
@@ -106,7 +108,7 @@ fn serve(server: Server, word: &str) -> Result<()> {
     let mut threads = Vec::with_capacity(server.threads.len());
     let locks = Arc::new(Locks::of(&server.threads));
     for plan in server.threads {
-        let means = means(&plan, &mut desk, &locks);
+        let means = means(&plan, &mut desk, &locks, ip);
         threads.push((plan, means));
     }
     let mut threads = threads.into_iter();
@@ -129,14 +131,14 @@ fn serve(server: Server, word: &str) -> Result<()> {
     carry_out(&main.0, &main.1).context("the main thread failed")
 }
 
-fn means(plan: &ThreadPlan, desk: &mut Desk, locks: &Arc<Locks>) -> Means {
+fn means(plan: &ThreadPlan, desk: &mut Desk, locks: &Arc<Locks>, ip: IpVersion) -> Means {
     let listener = plan.port.and_then(|port| desk.listeners.get(&port)).map(Arc::clone);
     let ear = plan.port.filter(|_| plan.waits == Waits::Told).map(|port| {
         let (voice, ear) = voice_and_ear();
         desk.voices.insert(port, voice);
         ear
     });
-    Means { listener, ear, locks: Arc::clone(locks) }
+    Means { listener, ear, locks: Arc::clone(locks), ip }
 }
 
 fn prepare(plan: &ThreadPlan, means: &Means, start: &Barrier) {
@@ -162,19 +164,19 @@ fn take_over_stdin() -> Result<OwnedFd> {
 }
 
 /// Opens a listening socket of a server program.
-pub(crate) fn open(plan: Listen, server: &Server) -> Result<OwnedFd> {
-    listening(plan, server).with_context(|| format!("cannot listen on {}", plan.port))
+pub(crate) fn open(plan: Listen, server: &Server, ip: IpVersion) -> Result<OwnedFd> {
+    listening(plan, server, ip).with_context(|| format!("cannot listen on {}", plan.port))
 }
 
-fn listening(plan: Listen, server: &Server) -> Result<OwnedFd> {
+fn listening(plan: Listen, server: &Server, ip: IpVersion) -> Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC;
-    let listener = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    let listener = socket_with(ip.family(), SocketType::STREAM, flags, None)?;
     sockopt::set_socket_reuseaddr(&listener, true)?;
     sockopt::set_socket_reuseport(&listener, plan.reuseport)?;
     if let Some(time) = plan.defer_accept {
         sys::set_defer_accept(&listener, i32::try_from(time.as_secs().max(1))?)?;
     }
-    bind(&listener, &SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, plan.port))?;
+    bind(&listener, &SocketAddr::new(ip.unspecified(), plan.port))?;
     listen(&listener, plan.backlog)?;
     // Whoever waits elsewhere than in accept() must not wait there too.
     let waits_elsewhere =

@@ -1,6 +1,6 @@
 //! The segments that cross the interfaces of the namespace, from a packet socket on all of them.
 //!
-//! The socket must ask for every protocol: one that asks for IPv4 alone is not shown what this host
+//! The socket must ask for every protocol: one that asks for IP alone is not shown what this host
 //! sends (dev_queue_xmit_nit). Over loopback that would be each packet twice, so what goes out there
 //! is left out.
 
@@ -107,8 +107,8 @@ fn read(
             Err(error) => return Err(error).context("cannot read packets"),
         };
         let loopback = origin.hardware == libc::ARPHRD_LOOPBACK;
-        let is_ipv4 = i32::from(origin.protocol) == libc::ETH_P_IP;
-        if !is_ipv4 || (loopback && origin.outgoing) {
+        let is_ip = [libc::ETH_P_IP, libc::ETH_P_IPV6].contains(&i32::from(origin.protocol));
+        if !is_ip || (loopback && origin.outgoing) {
             continue;
         }
         let Some(packet) = headers.get(..origin.length) else { continue };

@@ -1,6 +1,6 @@
 //! The clients of a scenario: groups of sockets in the lab host.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -11,12 +11,11 @@ use halfopen_scenario::{Arrivals, ClientState, Clients, Handshakes, Way};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with,
-    sockopt,
+    RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with, sockopt,
 };
 
+use crate::IpVersion;
 use crate::turns::Turns;
-use crate::wire::FAR;
 
 /// How long a client that comes in turn waits for what does not come over a path with losses.
 const TURN: Duration = Duration::from_millis(250);
@@ -28,11 +27,11 @@ const ATTENTION: Duration = Duration::from_millis(10);
 const TENDING: Duration = Duration::from_millis(25);
 
 /// A group of clients, shared by the steps that speak of it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Group(Arc<Mutex<Members>>);
 
-#[derive(Default)]
 struct Members {
+    ip: IpVersion,
     clients: Vec<Client>,
     failed: u64,
 }
@@ -55,8 +54,9 @@ enum Change {
 impl Group {
     /// A group without clients yet. A thread sees to it that they close when the server does: a
     /// client that does not would be a leak of its own.
-    pub(crate) fn start() -> Result<Self> {
-        let group = Self::default();
+    pub(crate) fn start(ip: IpVersion) -> Result<Self> {
+        let members = Members { ip, clients: Vec::new(), failed: 0 };
+        let group = Self(Arc::new(Mutex::new(members)));
         let tended = group.clone();
         thread::Builder::new().name("tending".to_owned()).spawn(move || {
             loop {
@@ -194,7 +194,7 @@ impl Members {
 
     /// Starts a client. Its failure is part of some scenarios, so it is counted, not reported.
     fn start(&mut self, clients: &Clients) {
-        match start(clients) {
+        match start(clients, self.ip) {
             Ok(client) => self.clients.push(client),
             Err(_) => self.failed += 1,
         }
@@ -254,20 +254,20 @@ impl Client {
     }
 }
 
-fn start(clients: &Clients) -> Result<Client> {
+fn start(clients: &Clients, ip: IpVersion) -> Result<Client> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    let socket = socket_with(ip.family(), SocketType::STREAM, flags, None)?;
     if clients.handshakes == Handshakes::Overlapping {
         // The socket then delays the ACK of the SYN-ACK (tcp_rcv_synsent_state_process), so that
         // the SYNs of its siblings come first.
         sockopt::set_tcp_quickack(&socket, false)?;
     }
     let host = match clients.way {
-        Way::Loopback => Ipv4Addr::LOCALHOST,
-        Way::Wire => FAR,
+        Way::Loopback => ip.loopback(),
+        Way::Wire => ip.far(),
         Way::Network => bail!("there is no network in the lab"),
     };
-    match connect(&socket, &SocketAddrV4::new(host, clients.port)) {
+    match connect(&socket, &SocketAddr::new(host, clients.port)) {
         Ok(()) | Err(Errno::INPROGRESS) => {}
         Err(error) => return Err(error.into()),
     }

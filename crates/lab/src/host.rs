@@ -21,10 +21,10 @@ use halfopen_scenario::{Arrivals, Clients, Handshakes, Need, Scenario, Server, S
 use crate::accounting::Accounting;
 use crate::clients::Group;
 use crate::control_groups::ControlGroups;
-use crate::protocol::{Event, Ran, Request, receive, send};
+use crate::protocol::{Event, Play, Ran, Request, receive, send};
 use crate::servers::{Servers, own_process};
 use crate::wire::Wire;
-use crate::{actor, namespace, sys};
+use crate::{IpVersion, actor, interface, namespace, sys};
 
 /// A lab ends after that long even if its parent forgets it.
 const LONGEST_LIFE: Duration = Duration::from_secs(30 * 60);
@@ -62,8 +62,8 @@ pub fn host_main(args: &[OsString]) -> ExitCode {
 
 /// Whether the machine offers what the scenario on the standard input needs.
 fn try_out() -> Result<()> {
-    let scenario: Scenario = receive(&mut io::stdin().lock())?.context("no scenario")?;
-    let event = match Host::new(&scenario) {
+    let play = read_play()?;
+    let event = match Host::new(&play) {
         Ok(_) => Event::Ready,
         Err(error) => Event::Skipped(format!("{error:#}")),
     };
@@ -72,15 +72,15 @@ fn try_out() -> Result<()> {
 }
 
 fn run() -> Result<()> {
-    let scenario: Scenario = receive(&mut io::stdin().lock())?.context("no scenario")?;
+    let play = read_play()?;
     // The namespace comes before the first thread.
-    let mut host = Host::new(&scenario)?;
+    let mut host = Host::new(&play)?;
     let requests = read_requests()?;
     send(&mut io::stdout(), &Event::Entered)?;
     for request in requests {
         match request {
             Request::Play => {
-                host.play_all(&scenario)?;
+                host.play_all(&play.scenario)?;
                 send(&mut io::stdout(), &Event::Ready)?;
             }
             Request::Run { argv } => send(&mut io::stdout(), &Event::Ran(host.run(&argv)?))?,
@@ -91,15 +91,19 @@ fn run() -> Result<()> {
 }
 
 fn account(pcap: Option<&Path>) -> Result<()> {
-    let scenario: Scenario = receive(&mut io::stdin().lock())?.context("no scenario")?;
-    let mut host = Host::new(&scenario)?;
+    let play = read_play()?;
+    let mut host = Host::new(&play)?;
     // Kept: it is what ends this process when its parent is gone.
     let _requests = read_requests()?;
-    host.accounting = Some(Accounting::start(&scenario, pcap)?);
-    host.play_all(&scenario)?;
+    host.accounting = Some(Accounting::start(&play.scenario, pcap)?);
+    host.play_all(&play.scenario)?;
     let accounting = host.accounting.take().context("there is no account")?;
     send(&mut io::stdout(), &Event::Account(accounting.finish()?))?;
     host.servers.end_all()
+}
+
+fn read_play() -> Result<Play> {
+    receive(&mut io::stdin().lock())?.context("no scenario")
 }
 
 fn read_requests() -> Result<Receiver<Request>> {
@@ -122,6 +126,7 @@ fn read_requests() -> Result<Receiver<Request>> {
 
 /// The scenario as it runs.
 pub(crate) struct Host {
+    ip: IpVersion,
     wire: Option<Wire>,
     pub(crate) servers: Servers,
     /// Dropped after the servers, which are in them.
@@ -132,7 +137,8 @@ pub(crate) struct Host {
 
 impl Host {
     /// Makes the namespace with the scenario's settings, and the wire if it needs one.
-    fn new(scenario: &Scenario) -> Result<Self> {
+    fn new(Play { scenario, ip }: &Play) -> Result<Self> {
+        let ip = *ip;
         if let Some(kernel) = &scenario.kernel {
             bail!("it is about kernel {kernel}");
         }
@@ -141,12 +147,13 @@ impl Host {
         }
         namespace::raise_open_files()?;
         namespace::enter()?;
+        interface::prepare_loopback(ip)?;
         rustix::thread::set_name(&CString::new(CLIENTS)?)?;
         namespace::set_sysctls(&scenario.sysctl)?;
-        let wire = scenario.needs.contains(&Need::Tun).then(Wire::start).transpose()?;
+        let wire = scenario.needs.contains(&Need::Tun).then(|| Wire::start(ip)).transpose()?;
         let control_groups = ControlGroups::needed(&scenario.needs)?;
-        let servers = Servers::default();
-        Ok(Self { wire, servers, control_groups, groups: BTreeMap::new(), accounting: None })
+        let (servers, groups) = (Servers::new(ip), BTreeMap::new());
+        Ok(Self { ip, wire, servers, control_groups, groups, accounting: None })
     }
 
     fn play_all(&mut self, scenario: &Scenario) -> Result<()> {
@@ -201,7 +208,9 @@ impl Host {
     fn serve(&mut self, server: &Server, all: &[Step]) -> Result<()> {
         let group = server.cpu.map(|cpu| self.control_groups()?.with_quota(cpu)).transpose()?;
         let shared = match server.listen.as_slice() {
-            [listen] if server.shares_its_listener() => Some(actor::open(*listen, server)?),
+            [listen] if server.shares_its_listener() => {
+                Some(actor::open(*listen, server, self.ip)?)
+            }
             _ => None,
         };
         for copy in 1..=server.copies {
@@ -258,7 +267,7 @@ impl Host {
         if let Some(group) = self.groups.get(name) {
             return Ok(group.clone());
         }
-        let group = Group::start()?;
+        let group = Group::start(self.ip)?;
         self.groups.insert(name.to_owned(), group.clone());
         Ok(group)
     }

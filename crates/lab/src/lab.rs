@@ -13,9 +13,9 @@ use halfopen_scenario::{Account, Scenario};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use thiserror::Error;
 
-use crate::HOST;
 use crate::host::{ACCOUNT, TRY};
-use crate::protocol::{Event, Request, receive, send};
+use crate::protocol::{Event, Play, Request, receive, send};
+use crate::{HOST, IpVersion};
 
 /// A scenario on the running kernel. Dropping it ends all its processes.
 #[derive(Debug)]
@@ -71,9 +71,9 @@ pub enum HoldEnd {
 /// # Errors
 ///
 /// What is missing.
-pub fn can_run(scenario: &Scenario) -> Result<(), SkipReason> {
+pub fn can_run(scenario: &Scenario, ip: IpVersion) -> Result<(), SkipReason> {
     let failure = |error: LabError| SkipReason(error.to_string());
-    let mut lab = Lab::spawn(scenario, &[OsStr::new(TRY)]).map_err(failure)?;
+    let mut lab = Lab::spawn(scenario, ip, &[OsStr::new(TRY)]).map_err(failure)?;
     match lab.next_event().map_err(failure)? {
         Event::Ready => Ok(()),
         Event::Skipped(reason) | Event::Failed(reason) => Err(SkipReason(reason)),
@@ -90,8 +90,12 @@ impl Lab {
     /// # Errors
     ///
     /// The step whose state did not come in time, or what the kernel refused.
-    pub fn start(scenario: &Scenario, on_progress: impl FnMut(&str)) -> Result<Self, LabError> {
-        let mut lab = Self::enter(scenario)?;
+    pub fn start(
+        scenario: &Scenario,
+        ip: IpVersion,
+        on_progress: impl FnMut(&str),
+    ) -> Result<Self, LabError> {
+        let mut lab = Self::enter(scenario, ip)?;
         lab.play(on_progress)?;
         Ok(lab)
     }
@@ -102,8 +106,8 @@ impl Lab {
     /// # Errors
     ///
     /// What the kernel refused.
-    pub fn enter(scenario: &Scenario) -> Result<Self, LabError> {
-        let mut lab = Self::spawn(scenario, &[])?;
+    pub fn enter(scenario: &Scenario, ip: IpVersion) -> Result<Self, LabError> {
+        let mut lab = Self::spawn(scenario, ip, &[])?;
         match lab.next_event()? {
             Event::Entered => Ok(lab),
             Event::Failed(why) | Event::Skipped(why) => Err(LabError::Scenario(why)),
@@ -138,12 +142,13 @@ impl Lab {
     /// Those of [`Lab::start`]; a capture file that is there already.
     pub fn account(
         scenario: &Scenario,
+        ip: IpVersion,
         pcap: Option<&Path>,
         mut on_progress: impl FnMut(&str),
     ) -> Result<Account, LabError> {
         let pcap = pcap.map(Path::as_os_str);
         let args: Vec<&OsStr> = std::iter::once(OsStr::new(ACCOUNT)).chain(pcap).collect();
-        let mut lab = Self::spawn(scenario, &args)?;
+        let mut lab = Self::spawn(scenario, ip, &args)?;
         loop {
             match lab.next_event()? {
                 Event::Progress(step) => on_progress(&step),
@@ -231,7 +236,7 @@ impl Lab {
         let _ = self.child.wait();
     }
 
-    fn spawn(scenario: &Scenario, args: &[&OsStr]) -> Result<Self, LabError> {
+    fn spawn(scenario: &Scenario, ip: IpVersion, args: &[&OsStr]) -> Result<Self, LabError> {
         let mut child = Command::new("/proc/self/exe")
             .arg(HOST)
             .args(args)
@@ -242,7 +247,7 @@ impl Lab {
         let (Some(mut requests), Some(events)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(LabError::Ended);
         };
-        let told = send(&mut requests, scenario);
+        let told = send(&mut requests, &Play { scenario, ip });
         let lab = Self { child, requests, events: BufReader::new(events) };
         told.map_err(|source| host_error("talk to", source))?;
         Ok(lab)

@@ -1,5 +1,7 @@
 //! The lab: runs a [`Scenario`] on the running kernel, in a network namespace of its own.
 //!
+//! A scenario is played over IPv4 or over IPv6 ([`IpVersion`]); its file does not say which.
+//!
 //! Nothing leaves that namespace, every number is bounded, and everything ends with the process that
 //! started it. Three kinds of process take part, all of the same program:
 //!
@@ -21,6 +23,10 @@ mod capture;
 mod clients;
 mod control_groups;
 mod host;
+mod icmp;
+mod interface;
+mod ip;
+mod ip_version;
 mod lab;
 mod listeners;
 mod locks;
@@ -46,6 +52,7 @@ use std::process::ExitCode;
 pub use actor::actor_main;
 pub use halfopen_scenario::{Account, Interface, Need, Picture, Scenario, ScenarioError};
 pub use host::host_main;
+pub use ip_version::IpVersion;
 pub use lab::{HoldEnd, Lab, LabError, SkipReason, can_run};
 pub use probe::{Probe, ProbeError, SynFate, probe};
 

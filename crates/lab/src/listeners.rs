@@ -3,6 +3,7 @@
 //! One sock_diag request (net/ipv4/inet_diag.c), in as few words as it takes. The tool that the lab
 //! tests has a reader of its own; nothing is shared with it, as the module `look` says.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -27,27 +28,33 @@ const DONE: u16 = 3;
 const HEADER: usize = 16;
 const TCP: u8 = 6;
 
-/// All listening IPv4 sockets of the namespace, in order.
+/// All listening sockets of the namespace, in order.
 pub(crate) fn listeners() -> Result<Vec<ListenerPicture>> {
     let flags = SocketFlags::CLOEXEC;
     let protocol = Some(netlink::SOCK_DIAG);
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)
         .context("no netlink socket")?;
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(Duration::from_secs(5)))?;
-    send(&socket, &request(), SendFlags::empty())?;
     let mut found = Vec::new();
+    // A kernel without IPv6 answers like one that has no such sockets.
+    for family in [AddressFamily::INET, AddressFamily::INET6] {
+        send(&socket, &request(family)?, SendFlags::empty())?;
+        read_answer(&socket, &mut found)?;
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+fn read_answer(socket: &OwnedFd, found: &mut Vec<ListenerPicture>) -> Result<()> {
     let mut buffer = vec![0; 65_536];
     loop {
-        let (received, _) = recv(&socket, &mut buffer, RecvFlags::empty())?;
+        let (received, _) = recv(socket, &mut buffer, RecvFlags::empty())?;
         let mut rest = buffer.get(..received).unwrap_or_default();
         while let Some((kind, body, next)) = message(rest) {
             rest = next;
             match kind {
                 BY_FAMILY => found.push(listener(body).context("a listener is cut short")?),
-                DONE => {
-                    found.sort_unstable();
-                    return Ok(found);
-                }
+                DONE => return Ok(()),
                 ERROR => bail!("the kernel does not tell its listeners (is there inet_diag?)"),
                 _ => {}
             }
@@ -56,7 +63,7 @@ pub(crate) fn listeners() -> Result<Vec<ListenerPicture>> {
 }
 
 /// An `nlmsghdr` and an `inet_diag_req_v2` that asks for listeners and no attributes.
-fn request() -> Vec<u8> {
+fn request(family: AddressFamily) -> Result<Vec<u8>> {
     let listening = 1u32 << state::LISTEN;
     let socket_id = [0; 48];
     let mut bytes = Vec::with_capacity(72);
@@ -64,10 +71,10 @@ fn request() -> Vec<u8> {
     bytes.extend_from_slice(&BY_FAMILY.to_ne_bytes());
     bytes.extend_from_slice(&REQUEST_DUMP.to_ne_bytes());
     bytes.extend_from_slice(&[0; 8]); // sequence and port
-    bytes.extend_from_slice(&[2, TCP, 0, 0]); // AF_INET
+    bytes.extend_from_slice(&[u8::try_from(family.as_raw())?, TCP, 0, 0]);
     bytes.extend_from_slice(&listening.to_ne_bytes());
     bytes.extend_from_slice(&socket_id);
-    bytes
+    Ok(bytes)
 }
 
 /// The first message: its type, its body, and what follows it.

@@ -18,7 +18,7 @@ pub(crate) mod state {
     pub(crate) const LISTEN: u8 = 10;
 }
 
-/// A row of /proc/net/tcp.
+/// A row of /proc/net/tcp or tcp6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Socket {
     pub(crate) local_port: u16,
@@ -30,10 +30,16 @@ pub(crate) struct Socket {
     pub(crate) inode: u64,
 }
 
-/// All IPv4 sockets of the namespace.
+/// All sockets of the namespace.
 pub(crate) fn sockets() -> Result<Vec<Socket>> {
-    let text = read(Path::new("/proc/thread-self/net/tcp"))?;
-    Ok(text.lines().skip(1).filter_map(socket).collect())
+    let mut text = read(Path::new("/proc/thread-self/net/tcp"))?;
+    let ipv6 = Path::new("/proc/thread-self/net/tcp6");
+    // A kernel without IPv6 has no such file.
+    if ipv6.exists() {
+        text.push_str(&read(ipv6)?);
+    }
+    // The headings are no rows.
+    Ok(text.lines().filter_map(socket).collect())
 }
 
 fn socket(row: &str) -> Option<Socket> {
@@ -151,6 +157,10 @@ mod tests {
             inode: 4242,
         };
         assert_eq!(socket(row), Some(listener));
+        let ipv6 = row.replace("00000000:1F90", "00000000000000000000000000000000:1F90");
+        assert_eq!(socket(&ipv6), Some(listener));
+        let heading = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt";
+        assert_eq!(socket(heading), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A raw peer as a value: what it sends next, given what it has got. See [`PeerSegment`] for the
 //! rules; the module `peers` connects it with the wire.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use halfopen_scenario::PeerSegment;
 
@@ -15,8 +15,8 @@ const TOO_FAR: u32 = 1000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
-    address: SocketAddrV4,
-    server: SocketAddrV4,
+    address: SocketAddr,
+    server: SocketAddr,
     /// Its next sequence number: raised by the server's acknowledgements.
     next: u32,
     /// What it acknowledges: the sequence number after that of the SYN-ACK.
@@ -28,11 +28,11 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(address: SocketAddrV4, server: SocketAddrV4, answers: bool) -> Self {
+    pub(crate) fn new(address: SocketAddr, server: SocketAddr, answers: bool) -> Self {
         Self { address, server, next: FIRST + 1, expects: None, established: false, answers }
     }
 
-    pub(crate) fn address(&self) -> SocketAddrV4 {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
@@ -90,9 +90,10 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ip_version::IpVersion;
 
-    fn address(port: u16) -> SocketAddrV4 {
-        SocketAddrV4::new([10, 77, 0, 16].into(), port)
+    fn address(port: u16) -> SocketAddr {
+        SocketAddr::new(IpVersion::V4.on_wire(16), port)
     }
 
     fn peer(answers: bool) -> Peer {

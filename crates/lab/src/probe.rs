@@ -5,14 +5,14 @@
 //! than any SYN queue of its limit holds; ports 8082 and 8083 get a SYN when their accept queues are
 //! full, without and with young requests; at port 8084 a peer waits for its SYN-ACK to come again.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use halfopen_scenario::{Account, Picture, Scenario, ScenarioError, TcpStateName};
 use serde::Serialize;
 use thiserror::Error;
 
 use crate::packet::flag;
-use crate::{Lab, LabError, SkipReason, can_run};
+use crate::{IpVersion, Lab, LabError, SkipReason, can_run};
 
 const SCENARIO: &str = include_str!("probe.toml");
 
@@ -89,8 +89,8 @@ pub enum ProbeError {
 /// Why that is not possible here.
 pub fn probe() -> Result<Probe, ProbeError> {
     let scenario = Scenario::parse("probe", SCENARIO)?;
-    can_run(&scenario).map_err(ProbeError::Unavailable)?;
-    Probe::of(&Lab::account(&scenario, None, |_| {})?)
+    can_run(&scenario, IpVersion::V4).map_err(ProbeError::Unavailable)?;
+    Probe::of(&Lab::account(&scenario, IpVersion::V4, None, |_| {})?)
 }
 
 impl Probe {
@@ -132,7 +132,7 @@ fn requests(picture: &Picture, port: u16) -> u32 {
 
 fn syn_ack_again(account: &Account) -> Option<u64> {
     let is_syn_ack =
-        |from: SocketAddrV4, flags: u8| from.port() == SCHEDULE && flags == flag::SYN | flag::ACK;
+        |from: SocketAddr, flags: u8| from.port() == SCHEDULE && flags == flag::SYN | flag::ACK;
     let mut times =
         account.segments.iter().filter(|s| is_syn_ack(s.from, s.flags)).map(|s| s.at_us);
     let (first, second) = (times.next()?, times.next()?);
@@ -144,6 +144,7 @@ mod tests {
     use halfopen_scenario::{Interface, ListenerPicture, SeenSegment, Side, SocketCount};
 
     use super::*;
+    use crate::ip_version::server;
 
     /// An account with so many requests at each port, full accept queues, and SYN-ACKs at these
     /// times.
@@ -159,8 +160,8 @@ mod tests {
         let segment = |&at_us: &u64| SeenSegment {
             at_us,
             interface: Interface::Wire,
-            from: SocketAddrV4::new([10, 77, 0, 1].into(), SCHEDULE),
-            to: SocketAddrV4::new([10, 77, 0, 16].into(), 20_000),
+            from: server(IpVersion::V4, SCHEDULE),
+            to: SocketAddr::new(IpVersion::V4.on_wire(16), 20_000),
             flags: flag::SYN | flag::ACK,
             seq: 1,
             ack: 2,

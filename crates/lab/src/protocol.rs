@@ -3,11 +3,29 @@
 
 use std::io::{self, BufRead, Write};
 
-use halfopen_scenario::Account;
+use halfopen_scenario::{Account, Scenario, Server};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// From the parent to the host. The first line is a `Scenario`, the others are these.
+use crate::IpVersion;
+
+/// From the parent to the host: the first line.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Play<S = Scenario> {
+    pub(crate) scenario: S,
+    /// What it is played over.
+    pub(crate) ip: IpVersion,
+}
+
+/// From the host to an actor, as its argument.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Program<S = Server> {
+    pub(crate) server: S,
+    /// What its sockets are for.
+    pub(crate) ip: IpVersion,
+}
+
+/// From the parent to the host: what follows.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Request {
     /// Play the steps.

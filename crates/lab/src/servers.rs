@@ -12,15 +12,15 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::host::LOOK;
-use crate::protocol::{Order, receive, send};
-use crate::{ACTOR, actor, look};
+use crate::protocol::{Order, Program, receive, send};
+use crate::{ACTOR, IpVersion, actor, look};
 
 /// How long an actor may take to do what it is told.
 const OBEDIENCE: Duration = Duration::from_secs(10);
 
 /// All actors that have not been ended.
-#[derive(Default)]
 pub(crate) struct Servers {
+    ip: IpVersion,
     actors: Vec<Actor>,
 }
 
@@ -38,6 +38,10 @@ struct Line {
 }
 
 impl Servers {
+    pub(crate) const fn new(ip: IpVersion) -> Self {
+        Self { ip, actors: Vec::new() }
+    }
+
     /// Starts a process that runs a server program; done when its sockets listen. Its listener is
     /// given if it shares that with others. The steps are those of the scenario, which say whether the
     /// process will be told anything.
@@ -53,7 +57,7 @@ impl Servers {
             None => (actor::SERVE, Stdio::null()),
         };
         let mut child = own_process(word)
-            .arg(serde_json::to_string(server)?)
+            .arg(serde_json::to_string(&Program { server, ip: self.ip })?)
             .stdin(stdin)
             .stdout(Stdio::piped())
             .spawn()

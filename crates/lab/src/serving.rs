@@ -1,7 +1,7 @@
 //! What one thread of a server program does: the accept loop and what comes after it.
 
 use std::io::{self, Read};
-use std::net::{SocketAddrV4, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread;
@@ -12,10 +12,10 @@ use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::IpVersion;
 use crate::locks::Locks;
 use crate::told::Ear;
 use crate::waiting::Waiter;
-use crate::wire::FAR;
 
 /// What a thread needs for its plan.
 #[derive(Default)]
@@ -26,6 +26,8 @@ pub(crate) struct Means {
     pub(crate) ear: Option<Ear>,
     /// The locks of its process.
     pub(crate) locks: Arc<Locks>,
+    /// Over which it connects.
+    pub(crate) ip: IpVersion,
 }
 
 /// Carries out a thread's plan. Returns only if the plan says that the thread ends.
@@ -45,7 +47,7 @@ pub(crate) fn carry_out(plan: &ThreadPlan, means: &Means) -> io::Result<()> {
         }
         Then::Connect { port } => {
             // However it ends, there is nothing left to do.
-            let _ = TcpStream::connect(SocketAddrV4::new(FAR, port));
+            let _ = TcpStream::connect(SocketAddr::new(means.ip.far(), port));
             sleep_for_ever();
         }
     }

@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_int, c_short, c_void};
 use std::io;
 use std::mem::size_of;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
@@ -35,14 +35,32 @@ pub(crate) fn open_tun(name: &str) -> io::Result<OwnedFd> {
     Ok(tun)
 }
 
-/// Gives an interface an IPv4 address in a /24.
-pub(crate) fn set_address(name: &str, address: Ipv4Addr) -> io::Result<()> {
+/// Gives an interface that is switched on an address: in a /24 over IPv4, in a /64 over IPv6.
+pub(crate) fn set_address(name: &str, address: IpAddr) -> io::Result<()> {
+    match address {
+        IpAddr::V4(address) => set_ipv4_address(name, address),
+        IpAddr::V6(address) => add_ipv6_address(name, address),
+    }
+}
+
+fn set_ipv4_address(name: &str, address: Ipv4Addr) -> io::Result<()> {
     let control = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
     let mut request = interface_request(name)?;
     request.ifr_ifru.ifru_addr = socket_address(address);
     interface_ioctl(control.as_raw_fd(), libc::SIOCSIFADDR, &mut request)?;
     request.ifr_ifru.ifru_netmask = socket_address(Ipv4Addr::new(255, 255, 255, 0));
     interface_ioctl(control.as_raw_fd(), libc::SIOCSIFNETMASK, &mut request)
+}
+
+fn add_ipv6_address(name: &str, address: Ipv6Addr) -> io::Result<()> {
+    let control = socket(AddressFamily::INET6, SocketType::DGRAM, None)?;
+    let index = rustix::net::netdevice::name_to_index(&control, name)?;
+    let mut request = libc::in6_ifreq {
+        ifr6_addr: libc::in6_addr { s6_addr: address.octets() },
+        ifr6_prefixlen: 64,
+        ifr6_ifindex: c_int::try_from(index).map_err(io::Error::other)?,
+    };
+    interface_ioctl(control.as_raw_fd(), libc::SIOCSIFADDR, &mut request)
 }
 
 /// Switches an interface on.
@@ -188,16 +206,21 @@ fn interface_request(name: &str) -> io::Result<libc::ifreq> {
     Ok(request)
 }
 
-fn interface_ioctl<R>(fd: RawFd, ioctl: R, request: &mut libc::ifreq) -> io::Result<()>
+fn interface_ioctl<R, T: InterfaceRequest>(fd: RawFd, ioctl: R, request: &mut T) -> io::Result<()>
 where
     R: TryInto<libc::Ioctl>,
 {
     let ioctl = ioctl.try_into().map_err(|_| io::Error::other("no such ioctl"))?;
-    let request: *mut libc::ifreq = request;
-    // SAFETY: the ioctls used here (TUNSETIFF, SIOCSIF…) read and write one ifreq, which is borrowed
-    // for the call.
+    let request: *mut T = request;
+    // SAFETY: the ioctls used here (TUNSETIFF, SIOCSIF…) read and write one ifreq, or one in6_ifreq on
+    // an IPv6 socket, which is borrowed for the call.
     checked(unsafe { libc::ioctl(fd, ioctl, request) })
 }
+
+/// What the ioctls of interfaces take.
+trait InterfaceRequest {}
+impl InterfaceRequest for libc::ifreq {}
+impl InterfaceRequest for libc::in6_ifreq {}
 
 /// The field for flags is narrower than the constants are.
 fn interface_flags(flags: c_int) -> io::Result<c_short> {

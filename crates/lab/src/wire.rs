@@ -1,16 +1,14 @@
 //! The wire: a TUN device whose far side is a thread of the lab host.
 //!
-//! One namespace has both ends. The device has the address [`NEAR`]; a client connects from there to
-//! [`FAR`], and the thread swaps source and destination of each packet and writes it back. So the
-//! server, which listens on every address, sees a client at [`FAR`], and the client sees a server
-//! there. The TCP checksum stays right, because the sum over both addresses does not depend on their
-//! order. On its way the thread drops what the path is to lose, and answers what it is to reject, as a
+//! One namespace has both ends. The device has the address [`IpVersion::near`]; a client connects from
+//! there to [`IpVersion::far`], and the thread swaps source and destination of each packet and writes it
+//! back. So the server, which listens on every address, sees a client at the far one, and the client
+//! sees a server there. On its way the thread drops what the path is to lose, and answers what it is to reject, as a
 //! firewall on the way does.
 //!
 //! Raw peers live beyond the wire too (module `peers`); what goes to them does not come back.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -18,16 +16,12 @@ use std::thread;
 use anyhow::{Context, Result};
 use halfopen_scenario::{Loss, Lost, Reject};
 
-use crate::namespace::set_sysctls;
-use crate::packet::{Segment, flag, unreachable};
+use crate::interface;
+use crate::ip::swap_ends;
+use crate::ip_version::IpVersion;
+use crate::packet::{Segment, flag};
 use crate::peers::RawPeers;
-use crate::sys;
-
-/// The address of this host on the wire.
-pub(crate) const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
-
-/// The address at which the two ends see each other.
-pub(crate) const FAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+use crate::{icmp, sys};
 
 const DEVICE: &str = "tun0";
 
@@ -45,16 +39,11 @@ pub(crate) struct Link {
 
 impl Wire {
     /// Makes the device and starts its thread.
-    pub(crate) fn start() -> Result<Self> {
+    pub(crate) fn start(ip: IpVersion) -> Result<Self> {
         let tun = sys::open_tun(DEVICE).context("cannot open /dev/net/tun")?;
-        sys::set_address(DEVICE, NEAR).context("cannot give the wire an address")?;
-        sys::set_up(DEVICE).context("cannot switch on the wire")?;
-        // A namespace takes these from the host; the strict mode would drop what has no way back
-        // before the listener sees it (fib_validate_source).
-        let no_filter = |scope: &str| (format!("net.ipv4.conf.{scope}.rp_filter"), "0".to_owned());
-        set_sysctls(&[no_filter("all"), no_filter(DEVICE)])?;
+        interface::set_up(DEVICE, ip).context("cannot switch on the wire")?;
         let link = Arc::new(Link { tun, losses: Mutex::default() });
-        let wire = Self { peers: Arc::new(RawPeers::new(Arc::clone(&link))), link };
+        let wire = Self { peers: Arc::new(RawPeers::new(Arc::clone(&link), ip)), link };
         let (link, peers) = (Arc::clone(&wire.link), Arc::clone(&wire.peers));
         thread::Builder::new().name("wire".to_owned()).spawn(move || carry(&link, &peers))?;
         Ok(wire)
@@ -107,23 +96,19 @@ fn carry(link: &Link, peers: &RawPeers) {
         if peers.receive(packet) || segment.is_none() {
             continue;
         }
-        let (source, destination) = (packet[12..16].to_owned(), packet[16..20].to_owned());
-        packet[12..16].copy_from_slice(&destination);
-        packet[16..20].copy_from_slice(&source);
+        swap_ends(packet);
         // A packet that the kernel does not take is a packet lost, as on any wire.
         let _ = link.write(packet);
     }
 }
 
 /// What a firewall answers to a packet that it rejects (net/ipv4/netfilter/nf_reject_ipv4.c
-/// `nf_send_reset`, `nf_send_unreach`), in the name of whom the packet is for.
+/// `nf_send_reset`, `nf_send_unreach`, and net/ipv6/netfilter/nf_reject_ipv6.c), in the name of whom
+/// the packet is for.
 fn rejection(packet: &[u8], segment: &Segment, with: Reject) -> Option<Vec<u8>> {
-    match with.icmp_code() {
-        None => segment.reset().map(Segment::to_packet),
-        Some(code) => {
-            let (from, to) = (segment.to.ip().octets(), segment.from.ip().octets());
-            Some(unreachable(code, from, to, packet))
-        }
+    match with {
+        Reject::TcpReset => segment.reset().map(Segment::to_packet),
+        other => icmp::rejection(packet, other),
     }
 }
 
@@ -138,15 +123,15 @@ fn is_lost(segment: &Segment, loss: Loss) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddrV4;
+    use std::net::SocketAddr;
 
     use super::*;
 
     #[test]
     fn a_path_loses_what_it_was_told_and_nothing_else() {
         let segment = Segment {
-            from: SocketAddrV4::new(NEAR, 20_000),
-            to: SocketAddrV4::new(FAR, 8080),
+            from: SocketAddr::new(IpVersion::V4.near(), 20_000),
+            to: SocketAddr::new(IpVersion::V4.far(), 8080),
             flags: flag::SYN,
             seq: 1,
             ack: 0,

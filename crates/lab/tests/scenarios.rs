@@ -1,5 +1,5 @@
-//! Every scenario comes about on the running kernel, with the same account each time if its outcome
-//! is exact, and nothing is left behind.
+//! Every scenario comes about on the running kernel, over IPv4 and over IPv6, with the same account
+//! each time if its outcome is exact, and nothing is left behind.
 //!
 //! Without arguments everything is tried; words choose what contains them. What cannot run here says
 //! SKIPPED and why. `--hold NAME` tells each step and keeps the scenario up to look at.
@@ -14,7 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use halfopen_lab::{
-    Account, Interface, Lab, Picture, Scenario, SkipReason, can_run, intercept, scenarios,
+    Account, Interface, IpVersion, Lab, Picture, Scenario, SkipReason, can_run, intercept,
+    scenarios,
 };
 
 const KILLED: &str = "nothing_is_left_when_the_parent_is_killed";
@@ -25,7 +26,7 @@ const OTHER_KERNEL: &str = "a_scenario_about_another_kernel_does_not_run";
 const LOOK_AT_IT: &str = "look at it with: ";
 
 /// Scenarios at a time.
-const AT_A_TIME: usize = 4;
+const AT_A_TIME: usize = 8;
 
 enum Outcome {
     Passed,
@@ -42,11 +43,14 @@ fn main() -> ExitCode {
     let chosen = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(*word));
     let mut scenarios = scenarios().expect("every scenario file can be read");
     scenarios.retain(|scenario| !scenario.is_for_simulator());
-    scenarios.retain(|scenario| chosen(&scenario.name));
     if arguments.iter().any(|word| word == "--hold") {
+        scenarios.retain(|scenario| chosen(&scenario.name));
         return scenarios.first().map_or(ExitCode::FAILURE, hold);
     }
-    let mut all_passed = all_pass(&scenarios);
+    let over = |ip| scenarios.iter().map(move |scenario| Test { scenario, ip });
+    let mut tests: Vec<Test<'_>> = IpVersion::ALL.into_iter().flat_map(over).collect();
+    tests.retain(|test| chosen(&test.name()));
+    let mut all_passed = all_pass(&tests);
     if chosen(OTHER_KERNEL) {
         all_passed &= passes(OTHER_KERNEL, a_scenario_about_another_kernel_does_not_run);
     }
@@ -56,13 +60,25 @@ fn main() -> ExitCode {
     if all_passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// A scenario over a version of IP.
+struct Test<'s> {
+    scenario: &'s Scenario,
+    ip: IpVersion,
+}
+
+impl Test<'_> {
+    fn name(&self) -> String {
+        format!("{} over {}", self.scenario.name, self.ip.as_str())
+    }
+}
+
 /// Some at a time: they mostly wait for the kernel's timers, each in a namespace of its own.
-fn all_pass(scenarios: &[Scenario]) -> bool {
+fn all_pass(tests: &[Test<'_>]) -> bool {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut all_passed = true;
-        while let Some(scenario) = scenarios.get(next.fetch_add(1, Ordering::Relaxed)) {
-            all_passed &= passes(&scenario.name, || comes_about(scenario));
+        while let Some(test) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
+            all_passed &= passes(&test.name(), || comes_about(test));
         }
         all_passed
     };
@@ -85,11 +101,12 @@ fn passes(name: &str, test: impl FnOnce() -> Outcome) -> bool {
 }
 
 /// The states that the scenario awaits are reached, and a command runs inside.
-fn comes_about(scenario: &Scenario) -> Outcome {
-    if let Err(why) = can_run(scenario) {
+fn comes_about(test: &Test<'_>) -> Outcome {
+    let &Test { scenario, ip } = test;
+    if let Err(why) = can_run(scenario, ip) {
         return Outcome::Skipped(why.to_string());
     }
-    let mut lab = match Lab::start(scenario, |_| {}) {
+    let mut lab = match Lab::start(scenario, ip, |_| {}) {
         Ok(lab) => lab,
         Err(error) => return Outcome::Failed(error.to_string()),
     };
@@ -105,7 +122,7 @@ fn comes_about(scenario: &Scenario) -> Outcome {
         return Outcome::Failed(format!("the command ran in {inside:?}, the lab in {network:?}"));
     }
     match processes_in(&network) {
-        0 if scenario.parity => is_exact(scenario),
+        0 if scenario.parity => is_exact(test),
         0 => Outcome::Passed,
         left => Outcome::Failed(format!("{left} processes are left after stop()")),
     }
@@ -113,8 +130,8 @@ fn comes_about(scenario: &Scenario) -> Outcome {
 
 /// A scenario whose outcome is exact looks the same twice, but for times, ports that the kernel
 /// chose, and initial sequence numbers.
-fn is_exact(scenario: &Scenario) -> Outcome {
-    let account = || Lab::account(scenario, None, |_| {});
+fn is_exact(&Test { scenario, ip }: &Test<'_>) -> Outcome {
+    let account = || Lab::account(scenario, ip, None, |_| {});
     let both = thread::scope(|scope| {
         let other = scope.spawn(account);
         (account(), other.join().expect("an account does not panic"))
@@ -149,7 +166,7 @@ fn essence(account: &Account) -> Essence {
 fn a_scenario_about_another_kernel_does_not_run() -> Outcome {
     let text = "about = \"x\"\nexpect = []\nkernel = \"3.10.4\"\n[[step]]\ndo = \"look\"\n";
     let scenario = Scenario::parse("old", text).expect("a scenario");
-    match can_run(&scenario) {
+    match can_run(&scenario, IpVersion::V4) {
         Err(SkipReason(why)) if why == "it is about kernel 3.10.4" => Outcome::Passed,
         other => Outcome::Failed(format!("{other:?}")),
     }
@@ -159,7 +176,7 @@ fn a_scenario_about_another_kernel_does_not_run() -> Outcome {
 fn nothing_is_left_when_the_parent_is_killed() -> Outcome {
     let scenarios = scenarios().expect("every scenario file can be read");
     let stopped = scenarios.iter().find(|scenario| scenario.name == "stopped-process");
-    if let Err(why) = can_run(stopped.expect("the scenario is in the catalogue")) {
+    if let Err(why) = can_run(stopped.expect("the scenario is in the catalogue"), IpVersion::V4) {
         return Outcome::Skipped(why.to_string());
     }
     let mut parent = Command::new("/proc/self/exe")
@@ -189,7 +206,7 @@ fn nothing_is_left_when_the_parent_is_killed() -> Outcome {
 }
 
 fn hold(scenario: &Scenario) -> ExitCode {
-    match Lab::start(scenario, |step| println!("  {step}")) {
+    match Lab::start(scenario, IpVersion::V4, |step| println!("  {step}")) {
         Ok(mut lab) => {
             println!("{LOOK_AT_IT}{}", lab.shell_command());
             println!("it ended: {:?}", lab.hold(Duration::from_secs(600)));

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use halfopen_lab::{Lab, can_run, scenarios};
+use halfopen_lab::{IpVersion, Lab, can_run, scenarios};
 use halfopen_model::KernelVersion;
 use halfopen_scenario::{Account, Scenario};
 use halfopen_sim::{Options, SimError, account};
@@ -133,10 +133,10 @@ impl Task<'_> {
     }
 
     fn outcome(&self, wheel: TimerWheel) -> Outcome {
-        if let Err(why) = can_run(self.scenario) {
+        if let Err(why) = can_run(self.scenario, IpVersion::V4) {
             return Outcome::Skipped(why.to_string());
         }
-        match (Lab::account(self.scenario, None, |_| {}), &self.model) {
+        match (Lab::account(self.scenario, IpVersion::V4, None, |_| {}), &self.model) {
             (Ok(kernel), Ok(model)) => Outcome::Compared(compare(&kernel, model, wheel)),
             (Err(error), _) => Outcome::Failed(format!("on the kernel: {error}")),
             (_, Err(error)) => Outcome::Failed(format!("in the model: {error}")),

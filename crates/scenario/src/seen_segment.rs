@@ -9,11 +9,11 @@
 //! Segments come in the order in which the kernel treated them. Timers that are due at one moment,
 //! and the sockets of a process that is killed, may come in any order among themselves.
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-/// A TCP segment over IPv4.
+/// A TCP segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenSegment {
     /// The time since the first step began, in microseconds.
@@ -21,9 +21,9 @@ pub struct SeenSegment {
     /// Which interface.
     pub interface: Interface,
     /// Its source.
-    pub from: SocketAddrV4,
+    pub from: SocketAddr,
     /// Its destination.
-    pub to: SocketAddrV4,
+    pub to: SocketAddr,
     /// The byte of flags: FIN 1, SYN 2, RST 4, PSH 8, ACK 16, URG 32, ECE 64, CWR 128.
     pub flags: u8,
     /// The sequence number.

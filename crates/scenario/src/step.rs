@@ -167,6 +167,19 @@ impl Reject {
             Self::AdminProhibited => Some(13),
         }
     }
+
+    /// The code of the same message over IPv6 (RFC 4443, 3.1): ip6tables says `icmp6-no-route`,
+    /// `icmp6-addr-unreachable`, `icmp6-port-unreachable` and `icmp6-adm-prohibited`.
+    #[must_use]
+    pub const fn icmpv6_code(self) -> Option<u8> {
+        match self {
+            Self::TcpReset => None,
+            Self::NetUnreachable => Some(0),
+            Self::HostUnreachable => Some(3),
+            Self::PortUnreachable => Some(4),
+            Self::AdminProhibited => Some(1),
+        }
+    }
 }
 
 /// A kind of packet that a path can lose.

@@ -50,8 +50,8 @@ pub(crate) fn seen(at_us: u64, interface: Interface, segment: &Segment) -> SeenS
     SeenSegment {
         at_us,
         interface,
-        from: segment.from,
-        to: segment.to,
+        from: segment.from.into(),
+        to: segment.to.into(),
         flags: segment.flags.byte(),
         seq: segment.seq.0,
         ack: segment.ack.0,

@@ -1,6 +1,6 @@
 //! `halfopen trace`, from the kernel and over packet sockets: every scenario of the lab that has
-//! handshakes, watched by both from before its first step, and connections over IPv4 and IPv6 in a
-//! namespace of the test's own.
+//! handshakes, over IPv4 and over IPv6, watched by both from before its first step; and connections in
+//! a namespace of the test's own.
 //!
 //! Without arguments everything is tried; words choose what contains them. What cannot run here says
 //! SKIPPED and why.
@@ -18,13 +18,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use halfopen_lab::{Lab, Scenario, can_run, intercept, scenarios};
+use halfopen_lab::{IpVersion, Lab, Scenario, can_run, intercept, scenarios};
 
 use expected::{Expected, NOTHING};
 use tracer::{Backend, Traced, Tracer};
 
 /// Scenarios at a time: they mostly wait for the kernel's timers.
-const AT_A_TIME: usize = 4;
+const AT_A_TIME: usize = 16;
 
 /// What came of a test.
 enum Outcome {
@@ -45,11 +45,7 @@ fn main() -> ExitCode {
     let mut tests = families::tests();
     tests.extend(usage::tests());
     let all = scenarios().expect("every scenario file can be read");
-    tests.extend(all.into_iter().filter(|scenario| !scenario.is_for_simulator()).map(|scenario| {
-        let name = format!("trace of {}", scenario.name);
-        let test: Test = (name, Box::new(move || watched(&scenario)));
-        test
-    }));
+    tests.extend(all.iter().filter(|scenario| !scenario.is_for_simulator()).flat_map(over_both));
     tests.retain(|(name, _)| chosen(name));
     if all_pass(&tests) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -77,20 +73,30 @@ fn all_pass(tests: &[Test]) -> bool {
     })
 }
 
+fn over_both(scenario: &Scenario) -> Vec<Test> {
+    let name = format!("trace of {}", scenario.name);
+    if let Some((_, why)) = NOTHING.iter().find(|(name, _)| *name == scenario.name) {
+        let skipped = move || Outcome::Skipped(format!("neither backend can see it: {why}"));
+        return vec![(name, Box::new(skipped))];
+    }
+    let over = |ip: IpVersion| -> Test {
+        let scenario = scenario.clone();
+        (format!("{name} over {}", ip.as_str()), Box::new(move || watched(&scenario, ip)))
+    };
+    IpVersion::ALL.map(over).into()
+}
+
 /// The handshakes of a scenario come out as its file makes them, whoever watches.
-fn watched(scenario: &Scenario) -> Outcome {
+fn watched(scenario: &Scenario, ip: IpVersion) -> Outcome {
     let by_packets = Expected::by_packets(&scenario.name);
     let by_kernel = Expected::in_kernel(&scenario.name);
     if by_packets.is_none() && by_kernel.is_none() {
-        return match NOTHING.iter().find(|(name, _)| *name == scenario.name) {
-            Some((_, why)) => Outcome::Skipped(format!("neither backend can see it: {why}")),
-            None => Outcome::Failed("nothing is expected of it".to_owned()),
-        };
+        return Outcome::Failed("nothing is expected of it".to_owned());
     }
-    if let Err(why) = can_run(scenario) {
+    if let Err(why) = can_run(scenario, ip) {
         return Outcome::Skipped(why.to_string());
     }
-    let mut lab = match Lab::enter(scenario) {
+    let mut lab = match Lab::enter(scenario, ip) {
         Ok(lab) => lab,
         Err(error) => return Outcome::Failed(error.to_string()),
     };
@@ -118,8 +124,10 @@ fn watched(scenario: &Scenario) -> Outcome {
     }
     let mut wrong = Vec::new();
     for (backend, expected, traced) in &ended {
-        let outcomes = traced.as_ref().map(Traced::outcomes).map_err(Clone::clone);
-        let compared = outcomes.and_then(|outcomes| expected.compare(&outcomes));
+        let compared = traced.as_ref().map_err(Clone::clone).and_then(|traced| {
+            traced.is_over(ip)?;
+            expected.compare(&traced.outcomes())
+        });
         wrong.extend(compared.err().map(|why| format!("{backend:?}: {why}")));
     }
     match (wrong.as_slice(), ended.as_slice()) {

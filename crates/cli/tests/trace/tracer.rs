@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use halfopen_lab::IpVersion;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -136,6 +138,18 @@ impl Traced {
     /// Lines of a type.
     pub(crate) fn of_type<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = &'a Value> {
         self.lines.iter().filter(move |line| line["type"] == wanted)
+    }
+
+    /// Whether both ends of each handshake have addresses of this version.
+    pub(crate) fn is_over(&self, ip: IpVersion) -> Result<(), String> {
+        let is_other = |line: &&Value| {
+            ["client", "server"].into_iter().any(|end| {
+                let address = line[end].as_str().and_then(|it| it.parse::<SocketAddr>().ok());
+                address.is_none_or(|address| address.is_ipv4() != (ip == IpVersion::V4))
+            })
+        };
+        let other = self.of_type("handshake").find(is_other);
+        other.map_or(Ok(()), |line| Err(format!("not over {}: {line}", ip.as_str())))
     }
 
     /// How often each outcome was told: `third-ack-ignored open`, and calls that failed before a SYN:

@@ -14,7 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use halfopen_scenario::{Account, Interface, SeenSegment};
 
@@ -30,7 +30,7 @@ const SYN_ACK: u8 = SYN | ACK;
 
 /// The address on the wire of the namespace in which everything runs, the lab's and the simulator's.
 /// Who begins a flow to it is a raw peer, which has no kernel: what it sends is a program's.
-const NEAR: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+const NEAR: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 77, 0, 1));
 
 /// No retransmission timer is shorter, in microseconds (`TCP_RTO_MIN`).
 const SHORTEST_TIMER: u64 = 200_000;
@@ -52,7 +52,7 @@ struct Step {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Flow {
     /// The addresses of client and server, as its first segment has them.
-    ends: [Ipv4Addr; 2],
+    ends: [IpAddr; 2],
     is_of_raw_peer: bool,
     /// What is sent, with its time.
     steps: Vec<(u64, Step)>,
@@ -95,7 +95,7 @@ fn compare_group(
     let matched = matched(kernel, model);
     for (number, (ours, theirs)) in kernel.iter().zip(model).enumerate() {
         if ours.ends != theirs.ends {
-            let words = |[client, server]: [Ipv4Addr; 2]| format!("from {client} to {server}");
+            let words = |[client, server]: [IpAddr; 2]| format!("from {client} to {server}");
             let (kernel, model) = (words(ours.ends), words(theirs.ends));
             found.push(disagreement(Aspect::Segments, place(number), kernel, model));
         }
@@ -222,10 +222,10 @@ struct Growing<'s> {
 }
 
 /// The two addresses and ports of a flow, whichever end sends.
-type Ends = (Interface, [Ipv4Addr; 2], [u16; 2]);
+type Ends = (Interface, [IpAddr; 2], [u16; 2]);
 
 fn ends(segment: &SeenSegment) -> Ends {
-    let mut addresses = [*segment.from.ip(), *segment.to.ip()];
+    let mut addresses = [segment.from.ip(), segment.to.ip()];
     let mut ports = [segment.from.port(), segment.to.port()];
     addresses.sort_unstable();
     ports.sort_unstable();
@@ -261,7 +261,7 @@ impl Growing<'_> {
     fn finish(&self) -> Flow {
         let client = self.base(|segment| !self.is_by_server(segment));
         let server = self.base(|segment| self.is_by_server(segment));
-        let [near, far] = [*self.first.from.ip(), *self.first.to.ip()];
+        let [near, far] = [self.first.from.ip(), self.first.to.ip()];
         let step = |segment: &&SeenSegment| {
             let by_server = self.is_by_server(segment);
             let (own, other) = if by_server { (server, client) } else { (client, server) };
@@ -269,7 +269,7 @@ impl Growing<'_> {
             let ack = if acknowledges { segment.ack.wrapping_sub(other) } else { segment.ack };
             let step = Step {
                 by_server,
-                mirrored: *segment.from.ip() != if by_server { far } else { near },
+                mirrored: segment.from.ip() != if by_server { far } else { near },
                 flags: segment.flags,
                 seq: segment.seq.wrapping_sub(own),
                 ack,
