@@ -10,6 +10,9 @@ use crate::workspace::{Workspace, run as run_command};
 pub(crate) struct Options {
     /// Scenarios with `parity = true`; all of them if none is named.
     names: Vec<String>,
+    /// Play them over IPv6
+    #[arg(long)]
+    ipv6: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -20,7 +23,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     run_command(&mut workspace.cargo(&["build", "--quiet", "--package", "halfopen-parity"]))?;
     let program = workspace.target_directory.join("debug").join("halfopen-parity");
     let mut command = std::process::Command::new(&program);
-    command.args(&options.names).args(options.json.then_some("--json"));
+    command.args(&options.names);
+    command.args(options.json.then_some("--json")).args(options.ipv6.then_some("--ipv6"));
     let status = command.status().with_context(|| format!("{command:?} could not be started"))?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

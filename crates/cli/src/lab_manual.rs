@@ -65,10 +65,11 @@ const PARITY: &str = "
 
 The simulator plays the same files with a model of the kernel. For the scenarios whose outcome is exact,
 `cargo xtask parity` plays both and compares: queues, requests, sockets and counters at each look, and
-the segments of each flow with their times. It says which of them agree, and shows both sides where they
-do not. Where nothing but times differ, a busy machine may have been late: that scenario is played again,
-three times at the most, and the table says so. The incidents are not exact, but both are held to the same
-findings: the kernel by `halfopen lab run all --check`, the model by the simulator's tests.
+the segments of each flow with their times; with `--ipv6` over IPv6, where only what ICMP errors do to a
+request is otherwise. It says which of them agree, and shows both sides where they do not. Where nothing
+but times differ, a busy machine may have been late: that scenario is played again, three times at the
+most, and the table says so. The incidents are not exact, but both are held to the same findings: the
+kernel by `halfopen lab run all --check`, the model by the simulator's tests.
 
 `cargo xtask vm` plays the incidents, with `--parity` the exact ones too, and takes the measurement below in
 other kernels, where it also loads the BPF programs: Debian's 5.10, 6.1 and 6.12 as

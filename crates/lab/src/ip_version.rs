@@ -33,6 +33,18 @@ impl IpVersion {
         }
     }
 
+    /// The address that has the same place in a lab over IPv4: `127.0.0.1` for `::1`. None if the lab has
+    /// no such address.
+    #[must_use]
+    pub fn in_ipv4(self, address: IpAddr) -> Option<IpAddr> {
+        let ipv4 = Self::V4;
+        if let Some(host) = self.host(address) {
+            return Some(ipv4.on_wire(host));
+        }
+        let others: [fn(Self) -> IpAddr; 2] = [Self::loopback, Self::unroutable];
+        others.into_iter().find(|of| of(self) == address).map(|of| of(ipv4))
+    }
+
     /// Its sockets.
     pub(crate) const fn family(self) -> AddressFamily {
         match self {
@@ -110,6 +122,9 @@ mod tests {
             assert_eq!(ip.host(ip.loopback()), None);
         }
         assert_eq!(IpVersion::V6.host(IpVersion::V4.near()), None);
+        assert_eq!(IpVersion::V6.in_ipv4(IpVersion::V6.loopback()), Some(IpVersion::V4.loopback()));
+        assert_eq!(IpVersion::V6.in_ipv4(IpVersion::V6.far()), Some(IpVersion::V4.far()));
+        assert_eq!(IpVersion::V6.in_ipv4(IpVersion::V4.far()), None);
         // The address that MLD reports are sent to.
         let reports = IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16));
         assert_eq!(IpVersion::V6.host(reports), None);

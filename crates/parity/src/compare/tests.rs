@@ -1,6 +1,7 @@
 //! What counts as a disagreement, tried on accounts of the model that are altered in one place, and on
 //! models of other kernels.
 
+use halfopen_lab::IpVersion;
 use halfopen_model::{Counter, CounterTable};
 use halfopen_scenario::{Account, Interface, ListenerPicture, Scenario, SeenSegment, TcpStateName};
 use halfopen_sim::{Options, SimError, account};
@@ -14,7 +15,7 @@ const ACK: u8 = 0x10;
 const SYN_ACK: u8 = 0x12;
 
 fn scenario(name: &str) -> Scenario {
-    exact_scenarios(&[name.to_owned()]).expect("it is exact").remove(0)
+    exact_scenarios(&[name.to_owned()], IpVersion::V4).expect("it is exact").remove(0)
 }
 
 fn played(scenario: &Scenario, kernel: &str, seed: u64) -> Result<Account, SimError> {
@@ -50,7 +51,7 @@ fn delay(account: &mut Account, from: usize, by_us: i64) {
 
 #[test]
 fn ports_and_sequence_numbers_by_chance_are_no_disagreement() {
-    for scenario in exact_scenarios(&[]).expect("they can be read") {
+    for scenario in exact_scenarios(&[], IpVersion::V4).expect("they can be read") {
         let by_seed = |seed| played(&scenario, "6.18.44", seed).expect("it comes about");
         assert_eq!(compare(&by_seed(1), &by_seed(2), WHEEL), [], "{}", scenario.name);
     }
