@@ -3,8 +3,8 @@
 //! One namespace has both ends. The device has the address [`IpVersion::near`]; a client connects from
 //! there to [`IpVersion::far`], and the thread swaps source and destination of each packet and writes it
 //! back. So the server, which listens on every address, sees a client at the far one, and the client
-//! sees a server there. On its way the thread drops what the path is to lose, and answers what it is to reject, as a
-//! firewall on the way does.
+//! sees a server there. On its way the thread drops what the path is to lose, and answers what it is to
+//! reject, as a firewall on the way does.
 //!
 //! Raw peers live beyond the wire too (module `peers`); what goes to them does not come back.
 
