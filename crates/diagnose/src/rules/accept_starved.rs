@@ -74,10 +74,12 @@ pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
     }
 }
 
-/// How long threads waited is the difference of two looks, so whoever serves a queue that is full at
-/// the first one is looked at then.
+/// How long threads waited is the difference of two looks, so whoever serves a queue that is half full at
+/// the first one is looked at then: one that overflows all the time has just been taken from as often as
+/// it is full.
 fn ask_before_the_window(context: &Context<'_>, view: &ListenerView<'_>, verdicts: &mut Verdicts) {
-    if view.listener.accept_queue().is_full() {
+    let queue = view.listener.accept_queue();
+    if u64::from(queue.depth).saturating_mul(2) >= queue.room() {
         starvation::wants(context, view).into_iter().for_each(|want| verdicts.want(want));
     }
 }
@@ -397,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn who_serves_a_full_queue_is_asked_for_before_the_window() {
+    fn who_serves_a_queue_that_is_half_full_is_asked_for_before_the_window() {
         let mut young = full();
         for waiting in &mut young.never_accepted.waiting {
             waiting.age_ms = Reading::Known(300);
@@ -408,8 +410,11 @@ mod tests {
         assert_eq!(Scene::now().endpoint(unknown).diagnose().wants.len(), 0);
         let inodes = vec![inode(1)];
         let holders = Want::Holders { netns: NETNS, inodes };
-        let mut full = endpoint("0.0.0.0:8080", [listener(1, 6, 5)]);
-        full.never_accepted.waiting.clear();
-        assert!(Scene::now().endpoint(full).diagnose().wants.contains(&holders));
+        for (depth, is_asked_for) in [(2, false), (3, true), (5, true), (6, true)] {
+            let mut queue = endpoint("0.0.0.0:8080", [listener(1, depth, 5)]);
+            queue.never_accepted.waiting.clear();
+            let wants = Scene::now().endpoint(queue).diagnose().wants;
+            assert_eq!(wants.contains(&holders), is_asked_for, "{depth} of 5");
+        }
     }
 }
