@@ -5,6 +5,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{ExitCode, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
@@ -12,8 +13,8 @@ use crate::test_output::TestOutput;
 use crate::workspace::Workspace;
 use crate::{bpf, check, fuzz, generate, packages, vm};
 
-#[derive(Default)]
 struct Totals {
+    begin: Instant,
     passed: usize,
     failed: Vec<String>,
     skipped: Vec<String>,
@@ -22,7 +23,7 @@ struct Totals {
 /// Runs everything, also after something has failed.
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     packages::install_missing()?;
-    let mut totals = Totals::default();
+    let mut totals = Totals::new();
     for (name, part) in check::PARTS {
         totals.step(name, || part(workspace));
     }
@@ -35,9 +36,18 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
 }
 
 impl Totals {
+    fn new() -> Self {
+        Self { begin: Instant::now(), passed: 0, failed: Vec::new(), skipped: Vec::new() }
+    }
+
+    /// Says what is next, and when.
+    fn heading(&self, name: &str) {
+        println!("\n== {name}, {} s after the beginning", self.begin.elapsed().as_secs());
+    }
+
     /// One thing that passes or fails as a whole.
     fn step(&mut self, name: &str, step: impl FnOnce() -> Result<()>) {
-        println!("\n== {name}");
+        self.heading(name);
         match step() {
             Ok(()) => self.passed += 1,
             Err(error) => self.fail(name, &error),
@@ -50,7 +60,7 @@ impl Totals {
     }
 
     fn cargo_tests(&mut self, workspace: &Workspace) {
-        println!("\n== cargo test");
+        self.heading("cargo test");
         let mut output = TestOutput::default();
         let outcome = run_tests(workspace, &mut output);
         self.passed += output.passed;
@@ -70,7 +80,7 @@ impl Totals {
     }
 
     fn fuzz_targets(&mut self, workspace: &Workspace) {
-        println!("\n== fuzz targets");
+        self.heading("fuzz targets");
         if let Some(why) = fuzz::cannot_run() {
             self.skipped.push(format!("fuzz targets: {why}"));
             return;
@@ -87,7 +97,7 @@ impl Totals {
     }
 
     fn guest_kernels(&mut self, workspace: &Workspace) {
-        println!("\n== guest kernels");
+        self.heading("guest kernels");
         match vm::check(workspace, &vm::Options::default()) {
             Ok(vm::Totals { agreed, skipped, failed }) => {
                 self.passed += agreed;
