@@ -35,8 +35,7 @@ impl Kind {
 pub(crate) fn rejection(about: &[u8], with: Reject) -> Option<Vec<u8>> {
     let packet = Packet::of(about)?;
     let code = if packet.to.is_ipv4() { with.icmp_code() } else { with.icmpv6_code() }?;
-    let quoted = about.len() - packet.contents.len() + QUOTED;
-    let rest = about.get(..quoted)?;
+    let rest = about.get(..packet.header + QUOTED)?;
     Some(message(Kind::Unreachable, code, packet.to, packet.from, [0; 4], rest))
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Packet<'p> {
     pub(crate) protocol: u8,
     /// What follows the header, as far as it was captured.
     pub(crate) contents: &'p [u8],
+    /// How long its header is, in bytes.
+    pub(crate) header: usize,
     /// How long it is as a whole, in bytes.
     pub(crate) length: usize,
 }
@@ -44,6 +46,7 @@ impl<'p> Packet<'p> {
             to: Ipv4Addr::from(array(bytes, 16)?).into(),
             protocol: *bytes.get(9)?,
             contents: bytes.get(header..)?,
+            header,
             length: usize::from(u16::from_be_bytes(array(bytes, 2)?)),
         })
     }
@@ -54,14 +57,14 @@ impl<'p> Packet<'p> {
             to: Ipv6Addr::from(array::<16>(bytes, 24)?).into(),
             protocol: *bytes.get(6)?,
             contents: bytes.get(IPV6_HEADER..)?,
+            header: IPV6_HEADER,
             length: IPV6_HEADER + usize::from(u16::from_be_bytes(array(bytes, 4)?)),
         })
     }
 
     /// How long its contents are as a whole, in bytes.
     pub(crate) fn contents_length(&self) -> usize {
-        let header = if self.to.is_ipv4() { IPV4_HEADER } else { IPV6_HEADER };
-        self.length.saturating_sub(header)
+        self.length.saturating_sub(self.header)
     }
 }
 
@@ -162,6 +165,15 @@ mod tests {
             assert_eq!((read.contents, read.contents_length()), (&b"contents"[..], 8));
             assert_eq!(read.length, bytes.len());
         }
+    }
+
+    #[test]
+    fn options_are_part_of_the_header() {
+        let (from, to) = both()[0];
+        let mut bytes = packet(protocol::TCP, from, to, b"options!contents");
+        bytes[0] = 0x47;
+        let read = Packet::of(&bytes).expect("a packet");
+        assert_eq!((read.contents, read.contents_length()), (&b"contents"[..], 8));
     }
 
     #[test]

@@ -73,6 +73,11 @@ impl IpVersion {
         self.on_wire(1)
     }
 
+    /// A port of this host, as peers beyond the wire reach it.
+    pub(crate) const fn server(self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.near(), port)
+    }
+
     /// The address at which the two ends of the wire see each other.
     pub(crate) const fn far(self) -> IpAddr {
         self.on_wire(2)
@@ -103,11 +108,6 @@ impl IpVersion {
             Self::V6 => IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7)),
         }
     }
-}
-
-/// A port of this host, as peers beyond the wire reach it.
-pub(crate) fn server(ip: IpVersion, port: u16) -> SocketAddr {
-    SocketAddr::new(ip.near(), port)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use halfopen_scenario::{PeerSegment, Peers, PeersSend};
 
 use crate::icmp;
 use crate::ip::Packet;
-use crate::ip_version::{IpVersion, server};
+use crate::ip_version::IpVersion;
 use crate::packet::Segment;
 use crate::peer::Peer;
 use crate::wire::Link;
@@ -60,7 +60,7 @@ impl RawPeers {
             // Held over the write: the answer finds the peer.
             let mut state = self.state();
             let address = state.address(self.ip, false);
-            let peer = Peer::new(address, server(self.ip, group.port), group.answers);
+            let peer = Peer::new(address, self.ip.server(group.port), group.answers);
             self.link.send(&peer.syn())?;
             state.peers.insert(peer.address(), peer);
             state.groups.entry(group.name.clone()).or_default().push(peer.address());
@@ -71,7 +71,7 @@ impl RawPeers {
     /// A peer that sends a SYN and is never heard of again.
     pub(crate) fn send_syn(&self, port: u16, unroutable: bool) -> io::Result<()> {
         let address = self.state().address(self.ip, unroutable);
-        self.link.send(&Peer::new(address, server(self.ip, port), false).syn())
+        self.link.send(&Peer::new(address, self.ip.server(port), false).syn())
     }
 
     /// The first peers of a group send.

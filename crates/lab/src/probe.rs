@@ -144,7 +144,6 @@ mod tests {
     use halfopen_scenario::{Interface, ListenerPicture, SeenSegment, Side, SocketCount};
 
     use super::*;
-    use crate::ip_version::server;
 
     /// An account with so many requests at each port, full accept queues, and SYN-ACKs at these
     /// times.
@@ -160,7 +159,7 @@ mod tests {
         let segment = |&at_us: &u64| SeenSegment {
             at_us,
             interface: Interface::Wire,
-            from: server(IpVersion::V4, SCHEDULE),
+            from: IpVersion::V4.server(SCHEDULE),
             to: SocketAddr::new(IpVersion::V4.on_wire(16), 20_000),
             flags: flag::SYN | flag::ACK,
             seq: 1,
