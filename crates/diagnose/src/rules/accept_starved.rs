@@ -79,7 +79,7 @@ pub(crate) fn look(context: &Context<'_>, verdicts: &mut Verdicts) {
 /// it is full.
 fn ask_before_the_window(context: &Context<'_>, view: &ListenerView<'_>, verdicts: &mut Verdicts) {
     let queue = view.listener.accept_queue();
-    if u64::from(queue.depth).saturating_mul(2) >= queue.room() {
+    if u64::from(queue.depth) * 2 >= queue.room() {
         starvation::wants(context, view).into_iter().for_each(|want| verdicts.want(want));
     }
 }
